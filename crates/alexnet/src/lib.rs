@@ -1,0 +1,1 @@
+//! AlexNet as data, the layers between its convolutions, images, weights and the forward pass.

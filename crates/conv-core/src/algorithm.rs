@@ -1,0 +1,251 @@
+//! What an algorithm offers: a name, a typed refusal or a plan, and runs that allocate nothing.
+
+use conv_simd::{AllocationError, Isa};
+
+use crate::memory::{Footprint, RunError, Scratch};
+use crate::problem::Problem;
+
+/// A way to compute convolutions.
+pub trait Algorithm: Send + Sync {
+    /// `family/variant`, for example `winograd/f4x3`.
+    fn name(&self) -> &'static str;
+
+    /// Whether this algorithm computes `problem`.
+    ///
+    /// # Errors
+    /// The reason why it does not.
+    fn supports(&self, problem: &Problem) -> Result<(), Unsupported>;
+
+    /// Prepares weights and everything else that need not be done at each run.
+    ///
+    /// # Errors
+    /// [`PlanError`] if the problem is not supported, the filter's arrays do not fit it, or the plan would need more
+    /// memory than [`PlanOptions::memory_limit`] or the system allow.
+    fn plan(
+        &self,
+        problem: &Problem,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError>;
+
+    /// A bound of the rounding error: for every output element
+    /// `|computed − exact| ≤ error_growth · ε/2 · max|x| · max over output channels of (Σ|w| + |bias| / max|x|)`, with
+    /// ε = 2⁻²³ ([`f32::EPSILON`]). Rigorous to first order in ε; each implementation says how it is derived.
+    fn error_growth(&self, problem: &Problem) -> f64;
+}
+
+/// Weights `[oc][ic/groups][kh][kw]` and an optional bias `[oc]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter<'a> {
+    /// Weights, OIHW.
+    pub weights: &'a [f32],
+    /// One float an output channel.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl Filter<'_> {
+    /// Checks both lengths against `problem`.
+    ///
+    /// # Errors
+    /// [`PlanError::Length`].
+    pub fn check(&self, problem: &Problem) -> Result<(), PlanError> {
+        let lengths = [
+            ("weights", self.weights.len(), problem.weight_len()),
+            ("bias", self.bias.map_or(problem.out_channels(), <[f32]>::len), problem.out_channels()),
+        ];
+        match lengths.into_iter().find(|(_, got, expected)| got != expected) {
+            Some((array, got, expected)) => Err(PlanError::Length { array, got, expected }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is applied to the sums while they are still in registers, after the bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epilogue {
+    /// Whether negative results become zero.
+    pub relu: bool,
+}
+
+/// How a plan is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanOptions {
+    /// Instruction set.
+    pub isa: Isa,
+    /// Threads that will work on a run: how many shares of scratch the plan asks for. At least 1.
+    pub workers: usize,
+    /// Bytes that prepared weights and scratch together may take.
+    pub memory_limit: usize,
+}
+
+impl PlanOptions {
+    /// `workers` threads on this machine's best instruction set, with memory up to what a `Vec` may hold.
+    pub fn new(workers: usize) -> Self {
+        PlanOptions { isa: Isa::best(), workers: workers.max(1), memory_limit: isize::MAX as usize }
+    }
+
+    /// The same for another instruction set.
+    pub fn isa(self, isa: Isa) -> Self {
+        PlanOptions { isa, ..self }
+    }
+
+    /// The same with a memory limit in bytes.
+    pub fn memory_limit(self, memory_limit: usize) -> Self {
+        PlanOptions { memory_limit, ..self }
+    }
+
+    /// Checks a plan's memory before any of it is allocated.
+    ///
+    /// # Errors
+    /// [`PlanError::Memory`] if it is above the limit.
+    pub fn admit(&self, prepared_bytes: u128, scratch_bytes: u128) -> Result<Footprint, PlanError> {
+        let needed = prepared_bytes.saturating_add(scratch_bytes);
+        if needed > self.memory_limit as u128 {
+            return Err(PlanError::Memory { needed, limit: self.memory_limit });
+        }
+        // Both fit: their sum is at most a `usize`.
+        Ok(Footprint { prepared_bytes: prepared_bytes as usize, scratch_bytes: scratch_bytes as usize })
+    }
+}
+
+/// A convolution ready to run: prepared weights, its instruction set, its schedule.
+pub trait Plan: Send + Sync {
+    /// What it computes.
+    fn problem(&self) -> &Problem;
+
+    /// What it costs in memory.
+    fn footprint(&self) -> Footprint;
+
+    /// The computation itself, on buffers that [`Plan::run`] has checked: `input` and `output` of the problem's lengths,
+    /// `scratch` of exactly [`Footprint::scratch_bytes`]. Allocates nothing. Tells `probe` which phase begins.
+    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe);
+
+    /// Computes `output` (NHWC) from `input` (NHWC) on the current rayon pool.
+    ///
+    /// # Errors
+    /// [`RunError`] if a buffer has the wrong length or the scratch is smaller than the footprint says.
+    fn run(&self, input: &[f32], output: &mut [f32], scratch: &mut Scratch) -> Result<(), RunError> {
+        self.run_probed(input, output, scratch, &Silent)
+    }
+
+    /// [`Plan::run`], with the phases told to `probe`.
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    fn run_probed(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut Scratch,
+        probe: &dyn Probe,
+    ) -> Result<(), RunError> {
+        let problem = self.problem();
+        let lengths = [("input", input.len(), problem.input_len()), ("output", output.len(), problem.output_len())];
+        if let Some((buffer, got, expected)) = lengths.into_iter().find(|(_, got, expected)| got != expected) {
+            return Err(RunError::Length { buffer, got, expected });
+        }
+        let scratch = scratch.lend(self.footprint().scratch_bytes)?;
+        self.execute(input, output, scratch, probe);
+        Ok(())
+    }
+}
+
+/// A part of a run whose time is worth knowing. Kernels have no clocks; a [`Probe`] may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Nothing of this run: before the first and after the last phase of a worker.
+    Idle,
+    /// Copying the input into another shape (im2col's columns).
+    Lower,
+    /// Transforming input tiles.
+    TransformInput,
+    /// Multiply-adds over channels.
+    Multiply,
+    /// Transforming products back.
+    TransformOutput,
+    /// Rearranging the result.
+    Reshape,
+}
+
+/// Told by each worker which phase it enters. Called a few times a block of work, never in inner loops.
+pub trait Probe: Sync {
+    /// The calling thread leaves its phase and enters `phase`.
+    fn enter(&self, phase: Phase);
+}
+
+/// The probe that does nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Probe for Silent {
+    fn enter(&self, _: Phase) {}
+}
+
+/// Why an algorithm does not compute a problem.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// A filter size it has no transform for.
+    #[error("{algorithm} computes {supported} filters, not {kernel_h}x{kernel_w}")]
+    Kernel {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// What it computes, for example `3x3`.
+        supported: &'static str,
+        /// Filter height.
+        kernel_h: usize,
+        /// Filter width.
+        kernel_w: usize,
+    },
+    /// A stride it does not compute.
+    #[error("{algorithm} computes stride 1 only, not {stride_h}x{stride_w}")]
+    Stride {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Vertical stride.
+        stride_h: usize,
+        /// Horizontal stride.
+        stride_w: usize,
+    },
+    /// A dilation it does not compute.
+    #[error("{algorithm} computes dense filters only, not dilation {dilation_h}x{dilation_w} (1x1 is dense)")]
+    Dilation {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Vertical dilation.
+        dilation_h: usize,
+        /// Horizontal dilation.
+        dilation_w: usize,
+    },
+}
+
+/// Why no plan could be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The algorithm does not compute this problem.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// Weights or bias of another length than the problem's.
+    #[error("the {array} array has {got} floats; this problem needs {expected}")]
+    Length {
+        /// `weights` or `bias`.
+        array: &'static str,
+        /// Floats given.
+        got: usize,
+        /// Floats needed.
+        expected: usize,
+    },
+    /// More memory than allowed.
+    #[error(
+        "the plan needs {needed} bytes for prepared weights and scratch; the limit is {limit}: raise it or choose an algorithm that needs less"
+    )]
+    Memory {
+        /// Bytes needed.
+        needed: u128,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Memory that the system would not give.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+}

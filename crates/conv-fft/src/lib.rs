@@ -1,0 +1,1 @@
+//! Convolution in the frequency domain.

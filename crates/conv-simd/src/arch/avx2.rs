@@ -1,0 +1,112 @@
+//! AVX2 with FMA: eight lanes, 16 registers.
+
+use std::arch::x86_64::*;
+
+use super::tile_row;
+use crate::simd::{Simd, SimdOp};
+use crate::tile::{TileArgs, TileFn, TileShape, tile_body};
+
+/// Proof of AVX2 and FMA.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
+    }
+}
+
+/// 6 × 2 uses 12 registers for sums, 2 for weights, 1 for the broadcast pixel.
+pub(crate) const TILE_SHAPE: TileShape = TileShape { pixels: 6, vectors: 2, lanes: 8 };
+
+const TILES: [&[TileFn]; 2] = [tile_row!(tile_entry, 1; 1 2 3 4 5 6), tile_row!(tile_entry, 2; 1 2 3 4 5 6)];
+
+pub(crate) fn tile(pixels: usize, vectors: usize) -> TileFn {
+    TILES[vectors - 1][pixels - 1]
+}
+
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile_entry<const PX: usize, const NV: usize>(args: &TileArgs<'_>) {
+    // SAFETY: the caller keeps the contract of `Tile::run`; the token is sound because only `Isa` hands out this entry.
+    unsafe { tile_body::<Avx2, PX, NV>(Avx2(()), args) }
+}
+
+pub(crate) fn run<Op: SimdOp>(proof: Avx2, op: Op) -> Op::Output {
+    #[target_feature(enable = "avx2,fma")]
+    fn entry<Op: SimdOp>(proof: Avx2, op: Op) -> Op::Output {
+        op.eval(proof)
+    }
+    // SAFETY: `proof` is made only where the features were detected.
+    unsafe { entry(proof, op) }
+}
+
+/// `mask(count)` selects the first `count` lanes: a window into eight set and eight clear words.
+#[inline(always)]
+fn mask(count: usize) -> __m256i {
+    static WINDOW: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    debug_assert!(count <= 8);
+    let window: &[i32] = &WINDOW[8 - count..];
+    // SAFETY: `8 - count <= 8`, so eight words follow; AVX2 is proven by the token of the callers.
+    unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
+}
+
+// SAFETY (every block below): a token exists only where AVX2 and FMA were detected, and the pointer methods pass on
+// their callers' promise.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Simd for Avx2 {
+    type Vec = __m256;
+    const LANES: usize = 8;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        unsafe { _mm256_set1_ps(value) }
+    }
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        unsafe { _mm256_fnmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        unsafe { _mm256_sqrt_ps(a) }
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(self, from: *const f32) -> __m256 {
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, to: *mut f32, value: __m256) {
+        unsafe { _mm256_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m256 {
+        unsafe { _mm256_maskload_ps(from, mask(count)) }
+    }
+    #[inline(always)]
+    unsafe fn store_partial_ptr(self, to: *mut f32, value: __m256, count: usize) {
+        unsafe { _mm256_maskstore_ps(to, mask(count), value) }
+    }
+}

@@ -1,0 +1,13 @@
+//! One file an instruction set, each with the same items: the token, `TILE_SHAPE`, `tile` and `run`.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod portable;
+
+/// The register tiles of one instruction set by pixels: `[1 × vectors, 2 × vectors, …]`.
+macro_rules! tile_row {
+    ($entry:ident, $vectors:literal; $($pixels:literal)*) => { &[$($entry::<$pixels, $vectors> as TileFn),*] };
+}
+pub(crate) use tile_row;

@@ -1,0 +1,132 @@
+//! Instruction sets as values: holding an [`Isa`] proves that this machine has it.
+
+use crate::arch;
+use crate::simd::SimdOp;
+use crate::tile::{Tile, TileShape};
+
+/// An instruction set that this machine was found to have. Only detection makes one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Isa(Level);
+
+/// From the weakest to the strongest; `Ord` follows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Level {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(arch::avx2::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(arch::avx512::Avx512),
+}
+
+/// A name that is no instruction set, or one that this machine lacks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownIsa {
+    /// No instruction set of this name.
+    #[error("no instruction set is called '{0}'; the names are avx512, avx2, portable")]
+    Name(String),
+    /// A known name, not on this machine.
+    #[error("this machine has no {0}; it has {1}")]
+    Missing(String, String),
+}
+
+impl Isa {
+    /// Every name that [`Isa::by_name`] knows, strongest first.
+    pub const NAMES: [&'static str; 3] = ["avx512", "avx2", "portable"];
+
+    /// The instruction sets of this machine, strongest first; the last is always `portable`.
+    pub fn available() -> Vec<Isa> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(arch::avx512::Avx512::detect().map(|proof| Isa(Level::Avx512(proof))));
+            all.extend(arch::avx2::Avx2::detect().map(|proof| Isa(Level::Avx2(proof))));
+        }
+        all.push(Isa(Level::Portable));
+        all
+    }
+
+    /// The strongest instruction set of this machine.
+    pub fn best() -> Isa {
+        Isa::available()[0]
+    }
+
+    /// Finds an instruction set of this machine by its name.
+    ///
+    /// # Errors
+    /// [`UnknownIsa`] if there is no such name or this machine lacks it.
+    pub fn by_name(name: &str) -> Result<Isa, UnknownIsa> {
+        if !Isa::NAMES.contains(&name) {
+            return Err(UnknownIsa::Name(name.into()));
+        }
+        let available = Isa::available();
+        available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| {
+            UnknownIsa::Missing(name.into(), available.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", "))
+        })
+    }
+
+    /// `avx512`, `avx2` or `portable`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Level::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => "avx512",
+        }
+    }
+
+    /// Floats in one vector.
+    pub fn lanes(self) -> usize {
+        self.tile_shape().lanes
+    }
+
+    /// The largest register tile of this instruction set.
+    pub fn tile_shape(self) -> TileShape {
+        match self.0 {
+            Level::Portable => arch::portable::TILE_SHAPE,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => arch::avx2::TILE_SHAPE,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => arch::avx512::TILE_SHAPE,
+        }
+    }
+
+    /// The register tile of `pixels` × `vectors`.
+    ///
+    /// # Panics
+    /// If either is zero or above [`Isa::tile_shape`].
+    pub fn tile(self, pixels: usize, vectors: usize) -> Tile {
+        let table = match self.0 {
+            Level::Portable => arch::portable::tile(pixels, vectors),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => arch::avx2::tile(pixels, vectors),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => arch::avx512::tile(pixels, vectors),
+        };
+        Tile::new(table)
+    }
+
+    /// Runs `op` compiled for this instruction set.
+    #[inline]
+    pub fn run<Op: SimdOp>(self, op: Op) -> Op::Output {
+        match self.0 {
+            Level::Portable => arch::portable::run(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(proof) => arch::avx2::run(proof, op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(proof) => arch::avx512::run(proof, op),
+        }
+    }
+}
+
+impl std::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

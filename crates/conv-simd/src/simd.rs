@@ -1,0 +1,98 @@
+//! The vector trait: only what the kernels use.
+
+/// An operation written once for every instruction set; see [`crate::Isa::run`].
+///
+/// `eval` and everything it calls with the token must be `#[inline(always)]`: code that is not inlined into
+/// [`crate::Isa::run`]'s entry point is compiled for the baseline, and each vector operation becomes a call.
+pub trait SimdOp {
+    /// What the operation returns.
+    type Output;
+    /// Runs the operation; holding `simd` proves that this machine has its instruction set.
+    fn eval<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A token of one instruction set and the operations on its `f32` vectors.
+///
+/// Only detection makes tokens, so every safe method may use the instruction set freely.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// One vector of [`Self::LANES`] floats.
+    type Vec: Copy;
+    /// Floats in a vector.
+    const LANES: usize;
+
+    /// All lanes set to `value`.
+    fn splat(self, value: f32) -> Self::Vec;
+    /// `a + b`.
+    fn add(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// `a - b`.
+    fn sub(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// `a * b`.
+    fn mul(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// `a / b`.
+    fn div(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// `a * b + c`, fused where the instruction set has it.
+    fn mul_add(self, a: Self::Vec, b: Self::Vec, c: Self::Vec) -> Self::Vec;
+    /// `c - a * b`, fused where the instruction set has it.
+    fn neg_mul_add(self, a: Self::Vec, b: Self::Vec, c: Self::Vec) -> Self::Vec;
+    /// The larger of each pair; the second operand where either is NaN.
+    fn max(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// Square root.
+    fn sqrt(self, a: Self::Vec) -> Self::Vec;
+
+    /// Loads [`Self::LANES`] floats.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading that many floats; no alignment is needed.
+    unsafe fn load_ptr(self, from: *const f32) -> Self::Vec;
+    /// Stores [`Self::LANES`] floats.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing that many floats; no alignment is needed.
+    unsafe fn store_ptr(self, to: *mut f32, value: Self::Vec);
+    /// Loads the first `count` lanes, the others zero.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `count` floats, and `count <= LANES`.
+    unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> Self::Vec;
+    /// Stores the first `count` lanes.
+    ///
+    /// # Safety
+    /// `to` must be valid for writing `count` floats, and `count <= LANES`.
+    unsafe fn store_partial_ptr(self, to: *mut f32, value: Self::Vec, count: usize);
+
+    /// Zero in all lanes.
+    #[inline(always)]
+    fn zero(self) -> Self::Vec {
+        self.splat(0.0)
+    }
+
+    /// Loads the first [`Self::LANES`] floats of `from`. Panics if it is shorter.
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> Self::Vec {
+        assert!(from.len() >= Self::LANES);
+        // SAFETY: the length was checked.
+        unsafe { self.load_ptr(from.as_ptr()) }
+    }
+
+    /// Stores into the first [`Self::LANES`] floats of `to`. Panics if it is shorter.
+    #[inline(always)]
+    fn store(self, to: &mut [f32], value: Self::Vec) {
+        assert!(to.len() >= Self::LANES);
+        // SAFETY: the length was checked.
+        unsafe { self.store_ptr(to.as_mut_ptr(), value) }
+    }
+
+    /// Loads up to [`Self::LANES`] floats from a slice that may be shorter; missing lanes are zero.
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> Self::Vec {
+        // SAFETY: the count is within both the slice and the vector.
+        unsafe { self.load_partial_ptr(from.as_ptr(), from.len().min(Self::LANES)) }
+    }
+
+    /// Stores as many lanes as `to` has room for.
+    #[inline(always)]
+    fn store_partial(self, to: &mut [f32], value: Self::Vec) {
+        // SAFETY: the count is within both the slice and the vector.
+        unsafe { self.store_partial_ptr(to.as_mut_ptr(), value, to.len().min(Self::LANES)) }
+    }
+}

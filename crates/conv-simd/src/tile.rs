@@ -1,0 +1,203 @@
+//! The register tile: the one inner loop of direct convolution, implicit GEMM, Winograd's products and the FFT's.
+
+use crate::simd::Simd;
+
+/// How many pixels a [`Run`] may leave out at one end of a tile.
+pub const MAX_CLIP: usize = 3;
+
+/// The largest tile of an instruction set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TileShape {
+    /// Pixels (rows of the product).
+    pub pixels: usize,
+    /// Vectors of output channels (columns of the product, in vectors).
+    pub vectors: usize,
+    /// Floats in a vector.
+    pub lanes: usize,
+}
+
+impl TileShape {
+    /// Output channels of a full tile.
+    pub fn channels(self) -> usize {
+        self.vectors * self.lanes
+    }
+}
+
+/// One stretch of multiply-adds: `len` consecutive input floats of each pixel against `len` rows of weights.
+///
+/// The pixels `skip_first..PX - skip_last` take part. At most one of the two is above zero, and neither above
+/// [`MAX_CLIP`]: each case is a loop of its own, so that taps in the padding cost nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Where pixel 0's floats start, in floats from [`TileArgs::x`]. Negative if pixel 0 is skipped.
+    pub x: isize,
+    /// Where the weights start, in floats from [`TileArgs::w`].
+    pub w: usize,
+    /// Input floats of each pixel.
+    pub len: usize,
+    /// Pixels left out at the start of the tile.
+    pub skip_first: usize,
+    /// Pixels left out at its end.
+    pub skip_last: usize,
+}
+
+/// What a tile's sums start from.
+#[derive(Debug, Clone, Copy)]
+pub enum Init {
+    /// Zero.
+    Zero,
+    /// The bias, one float a channel, padded to whole vectors.
+    Bias(*const f32),
+    /// What stands in the output: this tile adds to it.
+    Output,
+}
+
+/// A tile's operands. With `b` the floats of a full row of weights (vectors × lanes):
+/// `y[p·y_pixel + k] = init + Σ_row Σ_run Σ_c x[row·x_row + run.x + p·x_pixel + c] · w[row·w_row + run.w + c·b + k]`.
+#[derive(Debug, Clone, Copy)]
+pub struct TileArgs<'a> {
+    /// The input floats of pixel 0.
+    pub x: *const f32,
+    /// Floats from one pixel to the next.
+    pub x_pixel: usize,
+    /// Packed weights: rows of vectors × lanes floats.
+    pub w: *const f32,
+    /// How often the runs are repeated (filter rows).
+    pub rows: usize,
+    /// Floats from one row's input to the next's.
+    pub x_row: usize,
+    /// Floats from one row's weights to the next's.
+    pub w_row: usize,
+    /// The runs of one row.
+    pub runs: &'a [Run],
+    /// The output floats of pixel 0.
+    pub y: *mut f32,
+    /// Floats from one output pixel to the next.
+    pub y_pixel: usize,
+    /// Output channels that exist; the last vector may be partial, none may be empty.
+    pub channels: usize,
+    /// What the sums start from.
+    pub init: Init,
+    /// Whether negative results become zero.
+    pub relu: bool,
+}
+
+pub(crate) type TileFn = unsafe fn(&TileArgs<'_>);
+
+/// A register tile of one instruction set and one size; from [`crate::Isa::tile`].
+#[derive(Debug, Clone, Copy)]
+pub struct Tile(TileFn);
+
+impl Tile {
+    pub(crate) fn new(entry: TileFn) -> Self {
+        Tile(entry)
+    }
+
+    /// Computes the tile.
+    ///
+    /// # Safety
+    /// Every address named by the formula at [`TileArgs`] must be valid (reads of `x`, `w` and the bias, writes of `y`),
+    /// no other thread may touch the written part of `y`, and the runs must keep the limits stated at [`Run`].
+    #[inline]
+    pub unsafe fn run(self, args: &TileArgs<'_>) {
+        // SAFETY: the caller's promise; the instruction set was proven when the tile was made.
+        unsafe { (self.0)(args) }
+    }
+}
+
+/// The tile's body, inlined into each instruction set's entries.
+///
+/// # Safety
+/// As [`Tile::run`].
+#[inline(always)]
+pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: S, args: &TileArgs<'_>) {
+    let partial = args.channels - (NV - 1) * S::LANES;
+    // SAFETY: all addresses are among those that the caller vouches for.
+    unsafe {
+        let mut acc = [[simd.zero(); NV]; PX];
+        match args.init {
+            Init::Zero => {}
+            Init::Bias(bias) => {
+                for v in 0..NV {
+                    let value = simd.load_ptr(bias.add(v * S::LANES));
+                    for row in &mut acc {
+                        row[v] = value;
+                    }
+                }
+            }
+            Init::Output => {
+                for (p, row) in acc.iter_mut().enumerate() {
+                    let y = args.y.add(p * args.y_pixel);
+                    for (v, sum) in row.iter_mut().enumerate() {
+                        let count = if v + 1 == NV { partial } else { S::LANES };
+                        *sum = simd.load_partial_ptr(y.add(v * S::LANES), count);
+                    }
+                }
+            }
+        }
+        let (mut x_row, mut w_row) = (args.x, args.w);
+        for _ in 0..args.rows {
+            for run in args.runs {
+                let x = x_row.wrapping_offset(run.x);
+                let w = w_row.add(run.w);
+                match (run.skip_first, run.skip_last) {
+                    (0, 0) => multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args.x_pixel, w, run.len),
+                    (1, _) => multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args.x_pixel, w, run.len),
+                    (2, _) => multiply_add::<S, PX, NV, 2, 0>(simd, &mut acc, x, args.x_pixel, w, run.len),
+                    (3, _) => multiply_add::<S, PX, NV, 3, 0>(simd, &mut acc, x, args.x_pixel, w, run.len),
+                    (_, 1) => multiply_add::<S, PX, NV, 0, 1>(simd, &mut acc, x, args.x_pixel, w, run.len),
+                    (_, 2) => multiply_add::<S, PX, NV, 0, 2>(simd, &mut acc, x, args.x_pixel, w, run.len),
+                    _ => multiply_add::<S, PX, NV, 0, 3>(simd, &mut acc, x, args.x_pixel, w, run.len),
+                }
+            }
+            x_row = x_row.wrapping_add(args.x_row);
+            w_row = w_row.wrapping_add(args.w_row);
+        }
+        for (p, row) in acc.iter().enumerate() {
+            let y = args.y.add(p * args.y_pixel);
+            for (v, &sum) in row.iter().enumerate() {
+                // In this order a NaN stays one.
+                let value = if args.relu { simd.max(simd.zero(), sum) } else { sum };
+                if v + 1 == NV && partial < S::LANES {
+                    simd.store_partial_ptr(y.add(v * S::LANES), value, partial);
+                } else {
+                    simd.store_ptr(y.add(v * S::LANES), value);
+                }
+            }
+        }
+    }
+}
+
+/// `acc[p] += Σ_c x[p][c] · w[c]` for the pixels that this run does not skip.
+///
+/// # Safety
+/// As [`Tile::run`].
+#[inline(always)]
+unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: usize, const LAST: usize>(
+    simd: S,
+    acc: &mut [[S::Vec; NV]; PX],
+    x: *const f32,
+    x_pixel: usize,
+    w: *const f32,
+    len: usize,
+) {
+    if FIRST + LAST >= PX {
+        return;
+    }
+    let mut w = w;
+    for c in 0..len {
+        let mut weights = [simd.zero(); NV];
+        for (v, weight) in weights.iter_mut().enumerate() {
+            // SAFETY: a row of weights is NV whole vectors.
+            *weight = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
+        }
+        for p in FIRST..PX - LAST {
+            // SAFETY: pixels that take part are readable for `len` floats.
+            let pixel = simd.splat(unsafe { *x.wrapping_add(p * x_pixel + c) });
+            for v in 0..NV {
+                acc[p][v] = simd.mul_add(pixel, weights[v], acc[p][v]);
+            }
+        }
+        w = w.wrapping_add(NV * S::LANES);
+    }
+}

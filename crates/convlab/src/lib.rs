@@ -1,0 +1,1 @@
+//! The harness: suite, measurements, records, charts and the command-line program.
