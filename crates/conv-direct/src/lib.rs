@@ -1,1 +1,15 @@
-//! Direct convolution on the register tile.
+//! Direct convolution: the register tile summed over the taps of the filter, in NHWC, without any workspace.
+//!
+//! The method is the textbook loop nest in the order that keeps the sums in registers: a tile of pixels × output
+//! channels walks over filter rows, filter columns and input channels, and each output is written once. Zhang, Franchetti
+//! and Low ("High Performance Zero-Memory Overhead Direct Convolutions", ICML 2018) do the same on a blocked layout; in
+//! NHWC no layout change is needed at all, because only the weights have to be contiguous in output channels.
+
+#![deny(unsafe_code)]
+
+use conv_core::Algorithm;
+
+mod nhwc;
+
+/// Every algorithm of this crate.
+pub static ALGORITHMS: &[&dyn Algorithm] = &[&nhwc::DirectNhwc];

@@ -31,7 +31,8 @@ impl TileShape {
 pub struct Run {
     /// Where pixel 0's floats start, in floats from [`TileArgs::x`]. Negative if pixel 0 is skipped.
     pub x: isize,
-    /// Where the weights start, in floats from [`TileArgs::w`].
+    /// Where the weights start, in rows of vectors × lanes floats from [`TileArgs::w`], so that tiles of different
+    /// widths can share the run.
     pub w: usize,
     /// Input floats of each pixel.
     pub len: usize,
@@ -53,7 +54,7 @@ pub enum Init {
 }
 
 /// A tile's operands. With `b` the floats of a full row of weights (vectors × lanes):
-/// `y[p·y_pixel + k] = init + Σ_row Σ_run Σ_c x[row·x_row + run.x + p·x_pixel + c] · w[row·w_row + run.w + c·b + k]`.
+/// `y[p·y_pixel + k] = init + Σ_row Σ_run Σ_c x[row·x_row + run.x + p·x_pixel + c] · w[row·w_row + (run.w + c)·b + k]`.
 #[derive(Debug, Clone, Copy)]
 pub struct TileArgs<'a> {
     /// The input floats of pixel 0.
@@ -139,7 +140,7 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
         for _ in 0..args.rows {
             for run in args.runs {
                 let x = x_row.wrapping_offset(run.x);
-                let w = w_row.add(run.w);
+                let w = w_row.add(run.w * NV * S::LANES);
                 match (run.skip_first, run.skip_last) {
                     (0, 0) => multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args.x_pixel, w, run.len),
                     (1, _) => multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args.x_pixel, w, run.len),

@@ -1,0 +1,76 @@
+//! The unsafe part: pointers for the register tile, and the packing of weights.
+
+use std::ops::Range;
+
+use conv_simd::{Init, SharedSlice, TileArgs};
+
+use super::DirectPlan;
+
+/// Computes `rows` of the output of one image and one block of output channels.
+pub(super) fn run_rows(
+    plan: &DirectPlan,
+    input: &[f32],
+    output: &SharedSlice<'_, f32>,
+    image: usize,
+    block: usize,
+    rows: Range<usize>,
+) {
+    let (geometry, layout) = (&plan.geometry, &plan.weights.layout);
+    let block = &layout.blocks()[block];
+    let isa = plan.isa;
+    let group_in_channels = plan.problem.group_in_channels();
+    let (height, width) = (&geometry.height, &geometry.width);
+    let input_row = width.input * geometry.in_channels;
+    let output_row = width.output() * geometry.out_channels;
+    let filter_row = width.kernel * group_in_channels * layout.width(block);
+    let input = input.as_ptr().wrapping_add(image * height.input * input_row + block.group * group_in_channels);
+    let output = output.as_ptr().wrapping_add(image * height.output() * output_row + block.first);
+    let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
+    let bias = plan.weights.bias.as_ptr().wrapping_add(block.bias);
+    for row in rows {
+        let taps = height.valid_taps(row);
+        // Not negative for the first valid tap; without one, nothing is read.
+        let first_input_row = height.position(row, taps.start).max(0) as usize;
+        for column in &plan.columns {
+            let args = TileArgs {
+                x: input.wrapping_add(first_input_row * input_row),
+                x_pixel: width.stride * geometry.in_channels,
+                w: weights.wrapping_add(taps.start * filter_row),
+                rows: taps.len(),
+                x_row: height.dilation * input_row,
+                w_row: filter_row,
+                runs: &column.runs,
+                y: output.wrapping_add(row * output_row + column.first * geometry.out_channels),
+                y_pixel: geometry.out_channels,
+                channels: block.channels,
+                init: Init::Bias(bias),
+                relu: plan.epilogue.relu,
+            };
+            // SAFETY: `Plan::run` checked both lengths against the problem. Reads: the taps of `taps` lie inside the
+            // image, and the runs, made by `columns::cut` for this width, name only pixels inside a row. Weights and
+            // bias are whole blocks. Writes: `pixels` outputs of one row, `channels` each, which belong to this task
+            // alone: tasks differ in image, row or block.
+            unsafe { isa.tile(column.pixels, block.vectors).run(&args) };
+        }
+    }
+}
+
+/// Packs one block: `source` is `[channels][ic][taps]`, the result from `start` on `[taps][ic][width]`.
+pub(super) fn pack_block(
+    packed: &SharedSlice<'_, f32>,
+    start: usize,
+    source: &[f32],
+    in_channels: usize,
+    taps: usize,
+    width: usize,
+) {
+    // SAFETY: each block has its own range of the packed weights.
+    let packed = unsafe { packed.slice(start, taps * in_channels * width) };
+    for (k, filter) in source.chunks_exact(taps * in_channels).enumerate() {
+        for (c, channel) in filter.chunks_exact(taps).enumerate() {
+            for (tap, &weight) in channel.iter().enumerate() {
+                packed[(tap * in_channels + c) * width + k] = weight;
+            }
+        }
+    }
+}

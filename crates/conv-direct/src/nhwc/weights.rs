@@ -1,0 +1,101 @@
+//! Weights as the register tile reads them: `[group][block][kh][kw][ic/groups][vectors × lanes]`.
+
+use conv_core::{Filter, PlanError, PlanOptions, Problem, for_each_task};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+
+use super::kernel;
+
+/// One block of output channels: the columns of a tile.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    /// Group it belongs to.
+    pub group: usize,
+    /// First output channel, over all groups.
+    pub first: usize,
+    /// Channels that exist; the others of the last vector are zero.
+    pub channels: usize,
+    /// Vectors of the tile.
+    pub vectors: usize,
+    /// Where its weights start, in floats.
+    pub weights: usize,
+    /// Where its bias starts, in floats.
+    pub bias: usize,
+}
+
+/// Where each block's weights lie.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    blocks: Vec<Block>,
+    lanes: usize,
+    weight_floats: usize,
+    bias_floats: usize,
+}
+
+impl Layout {
+    pub(super) fn new(problem: &Problem, isa: Isa) -> Self {
+        let shape = isa.tile_shape();
+        let channels = problem.group_out_channels();
+        let mut layout = Layout { blocks: Vec::new(), lanes: shape.lanes, weight_floats: 0, bias_floats: 0 };
+        for group in 0..problem.groups() {
+            for first in (0..channels).step_by(shape.channels()) {
+                let block = Block {
+                    group,
+                    first: group * channels + first,
+                    channels: shape.channels().min(channels - first),
+                    vectors: (channels - first).div_ceil(shape.lanes).min(shape.vectors),
+                    weights: layout.weight_floats,
+                    bias: layout.bias_floats,
+                };
+                layout.weight_floats += problem.reduction() * layout.width(&block);
+                layout.bias_floats += layout.width(&block);
+                layout.blocks.push(block);
+            }
+        }
+        layout
+    }
+
+    /// Floats in one row of the block's weights.
+    pub(super) fn width(&self, block: &Block) -> usize {
+        block.vectors * self.lanes
+    }
+
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    pub(super) fn bytes(&self) -> u128 {
+        4 * (self.weight_floats as u128 + self.bias_floats as u128)
+    }
+}
+
+/// The prepared weights and biases.
+pub(super) struct PackedWeights {
+    pub layout: Layout,
+    pub weights: AlignedBuffer,
+    pub bias: AlignedBuffer,
+}
+
+impl PackedWeights {
+    pub(super) fn pack(
+        layout: Layout,
+        problem: &Problem,
+        filter: Filter<'_>,
+        options: &PlanOptions,
+    ) -> Result<Self, PlanError> {
+        let mut weights = AlignedBuffer::zeroed(layout.weight_floats)?;
+        let mut bias = AlignedBuffer::zeroed(layout.bias_floats)?;
+        if let Some(values) = filter.bias {
+            for block in layout.blocks() {
+                bias[block.bias..][..block.channels].copy_from_slice(&values[block.first..][..block.channels]);
+            }
+        }
+        let taps = problem.height().kernel * problem.width().kernel;
+        let packed = SharedSlice::new(&mut weights);
+        for_each_task(options.workers, layout.blocks.len(), &mut [], |_, index| {
+            let block = &layout.blocks[index];
+            let source = &filter.weights[block.first * problem.reduction()..][..block.channels * problem.reduction()];
+            kernel::pack_block(&packed, block.weights, source, problem.group_in_channels(), taps, layout.width(block));
+        });
+        Ok(PackedWeights { layout, weights, bias })
+    }
+}
