@@ -1,1 +1,9 @@
 //! The harness: suite, measurements, records, charts and the command-line program.
+//!
+//! Everything starts from [`registry::algorithms`] and the problems of [`suite`]; whatever is measured ends as a
+//! [`record::Record`], and every table and chart is made from records.
+
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod record;

@@ -1,0 +1,3 @@
+//! Whole forward passes of AlexNet.
+
+fn main() {}

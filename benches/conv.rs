@@ -1,0 +1,3 @@
+//! Every algorithm on every convolution of AlexNet.
+
+fn main() {}

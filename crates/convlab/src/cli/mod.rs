@@ -1,0 +1,84 @@
+//! The commands, one file each: an `Args` struct and `run(args)`.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use conv_core::{PlanError, Unsupported};
+
+/// Which way of computing this convolution is fastest here, what does it cost in memory, how exact is it?
+#[derive(Debug, Parser)]
+#[command(name = "convlab", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {}
+
+/// How a command ended that did what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1: a check failed, and its report was printed.
+    CheckFailed,
+}
+
+/// Why a command could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Exit code 2: bad usage or bad input.
+    #[error("{0}")]
+    Input(String),
+    /// Exit code 3: the algorithm does not compute this problem.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// Standard output was closed by its reader, who has seen enough (`convlab list problems | head`): exit code 0.
+    #[error("standard output is closed")]
+    ReaderGone,
+}
+
+impl CliError {
+    /// Bad input, told by `error`.
+    pub fn input(error: impl Display) -> Self {
+        CliError::Input(error.to_string())
+    }
+}
+
+impl From<PlanError> for CliError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Unsupported(reason) => reason.into(),
+            other => CliError::input(other),
+        }
+    }
+}
+
+/// Prints `text` and a newline. Unlike `println!` it does not panic when the reader is gone.
+///
+/// # Errors
+/// [`CliError::ReaderGone`] then, [`CliError::Input`] if standard output cannot be written for another reason.
+pub fn print(text: impl Display) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => CliError::ReaderGone,
+        _ => CliError::input(format_args!("standard output: {error}")),
+    })
+}
+
+/// Parses the arguments, runs the command, reports its error on stderr.
+pub fn main() -> ExitCode {
+    let result: Result<Exit, CliError> = match Cli::parse().command {};
+    match result {
+        Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,
+        Ok(Exit::CheckFailed) => ExitCode::from(1),
+        Err(error) => {
+            // Nobody is left to tell if stderr is closed too.
+            let _ = writeln!(io::stderr(), "convlab: {error}");
+            ExitCode::from(if matches!(error, CliError::Unsupported(_)) { 3 } else { 2 })
+        }
+    }
+}

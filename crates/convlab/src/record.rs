@@ -1,0 +1,254 @@
+//! Records: one measurement each, one schema for every table and chart, kept as JSON lines.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The file of records in an output folder.
+pub const FILE_NAME: &str = "records.jsonl";
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One convolution by one algorithm.
+    #[default]
+    Conv,
+    /// A whole forward pass.
+    Forward,
+    /// The machine itself: peak and bandwidth.
+    Machine,
+}
+
+/// Which part of an algorithm was timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// The computation, weights prepared.
+    Run,
+    /// Making the plan: weight preparation, tables.
+    Prepare,
+}
+
+/// State of the caches when a sample begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// As the run before left them.
+    Warm,
+    /// After [`crate::measure::COLD_BYTES`] of other memory were read, as between two visits of a layer in a network.
+    Cold,
+}
+
+/// Who measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// [`crate::measure`]: candidates interleaved.
+    Convlab,
+    /// Criterion, one candidate after another.
+    Criterion,
+}
+
+/// One layer's part of a forward pass.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LayerTime {
+    /// The layer, for example `conv2` or `fc6`.
+    pub name: String,
+    /// Who computed it, for example `direct/nhwc`; absent where there is no choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// Median time, nanoseconds a batch.
+    pub median_ns: f64,
+    /// Scratch that it borrows, bytes.
+    #[serde(default)]
+    pub scratch_bytes: usize,
+}
+
+/// One measurement. A field that does not apply is absent, in JSON too.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// `conv`, `forward` or `machine`.
+    pub kind: Kind,
+    /// What it is called: `paper/conv2`, the descriptor of a problem without name, `paper` for a forward pass, `machine`.
+    pub name: String,
+    /// Problem descriptor (benchdnn's syntax), batch included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// `family/variant`; for a forward pass what was asked for, for example `winograd` or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// Instruction set: `avx512`, `avx2` or `portable`.
+    pub isa: String,
+    /// Images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// `run` or `prepare`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// `warm` or `cold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// `convlab` or `criterion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+    /// Samples; each is the mean of as many runs as fill a millisecond (one if cold).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
+    /// Fastest sample, nanoseconds a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_ns: Option<f64>,
+    /// Median of the samples, nanoseconds a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_ns: Option<f64>,
+    /// Median absolute deviation of the samples from their median, nanoseconds (not scaled to a standard deviation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mad_ns: Option<f64>,
+    /// Operations of the direct method, taps in the padding included, over the median time: GFLOP/s (10⁹ a second; a
+    /// multiply-add is two operations). Algorithms that multiply less may pass the peak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gflops_effective: Option<f64>,
+    /// Floating-point operations that one run really executes ([`conv_core::Plan::executed_flops`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executed_flops: Option<f64>,
+    /// `executed_flops` over the median time, as a fraction of `peak_gflops`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_fraction: Option<f64>,
+    /// Where the time of a run goes: nanoseconds a run by phase (`lower`, `transform_input`, `multiply`,
+    /// `transform_output`, `reshape`), averaged over the threads; absent for algorithms that tell no phases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<String, f64>,
+    /// A forward pass's layers, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerTime>,
+    /// Scratch (workspace) that the plan declares, bytes, all threads together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_bytes: Option<usize>,
+    /// Scratch as the counting allocator saw it being allocated, and whatever a run allocates beside it, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_counted_bytes: Option<usize>,
+    /// Weights as the algorithm keeps them, bytes, as the plan declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_bytes: Option<usize>,
+    /// Weights as given, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_bytes: Option<usize>,
+    /// Largest difference from the f64 oracle over the oracle's largest magnitude, no unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rel_error: Option<f64>,
+    /// Root of the summed squared differences over that of the oracle's squares, no unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l2_rel_error: Option<f64>,
+    /// Commit that the program was built from, abbreviated; `-dirty` after it if files had been changed.
+    pub commit: String,
+    /// Compiler version, for example `1.95.0`.
+    pub rustc: String,
+    /// Processor name.
+    pub cpu: String,
+    /// Data caches of one core, bytes, from the first level on (`machine` records).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<usize>,
+    /// Multiply-add peak of `isa` on this many threads, measured in this run, GFLOP/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_gflops: Option<f64>,
+    /// Read bandwidth of main memory on this many threads, measured in this run, GB/s (10⁹ bytes a second).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_gb_s: Option<f64>,
+    /// When the run began, UTC, `2026-01-31T12:00:00Z`. Records of one run share it.
+    pub date: String,
+}
+
+/// Records that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file cannot be read.
+    #[error("cannot read records from {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is no record.
+    #[error("{}:{line}: not a record: {source}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The file or its folder cannot be written.
+    #[error("cannot write records into {}: {source}; choose another folder with --out", path.display())]
+    Write {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Reads a file of records; empty lines are skipped.
+///
+/// # Errors
+/// [`RecordError`] naming the file, and the line if that is no record.
+pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
+    let text = fs::read_to_string(path).map_err(|source| RecordError::Read { path: path.into(), source })?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(i, line)| {
+            serde_json::from_str(line).map_err(|source| RecordError::Line { path: path.into(), line: i + 1, source })
+        })
+        .collect()
+}
+
+/// Makes sure that records can be written into `folder`, which is created if it is not there. Called before anything is
+/// measured: an hour of measurements must not end at a folder that is write-protected.
+///
+/// # Errors
+/// [`RecordError::Write`].
+pub fn prepare_folder(folder: &Path) -> Result<(), RecordError> {
+    let written = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    written.map(drop).map_err(|source| RecordError::Write { path: folder.into(), source })
+}
+
+/// Writes `records` into the [`FILE_NAME`] of `folder`, beside it first and then renamed. Returns the file's path.
+///
+/// Records of earlier runs stay, except those of a measurement that is made again: everything is compared within one
+/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock) are replaced.
+///
+/// # Errors
+/// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
+pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordError> {
+    let path = folder.join(FILE_NAME);
+    let mut all = if path.exists() { read(&path)? } else { Vec::new() };
+    all.retain(|old| !records.iter().any(|new| same_comparison(old, new)));
+    all.extend_from_slice(records);
+    write(folder, &path, &all).map_err(|source| RecordError::Write { path: folder.into(), source })?;
+    Ok(path)
+}
+
+fn same_comparison(a: &Record, b: &Record) -> bool {
+    let key = |r: &Record| (r.kind, r.batch, r.threads, r.model, r.cache, r.clock);
+    key(a) == key(b) && a.name == b.name && a.isa == b.isa
+}
+
+fn write(folder: &Path, path: &Path, records: &[Record]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    {
+        let mut out = BufWriter::new(&mut file);
+        for record in records {
+            serde_json::to_writer(&mut out, record)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+    }
+    file.persist(path)?;
+    Ok(())
+}
