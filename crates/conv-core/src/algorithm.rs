@@ -117,6 +117,13 @@ pub trait Plan: Send + Sync {
     /// What it costs in memory.
     fn footprint(&self) -> Footprint;
 
+    /// Floating-point operations that one run really executes, two a multiply-add: products and transforms, not copies.
+    /// Unless a plan says otherwise, those on taps inside the image; whoever multiplies padding too, or multiplies in
+    /// another domain, overrides this. "Share of the peak" means these over the time.
+    fn executed_flops(&self) -> u128 {
+        self.problem().flops_inside()
+    }
+
     /// The computation itself, on buffers that [`Plan::run`] has checked: `input` and `output` of the problem's lengths,
     /// `scratch` of exactly [`Footprint::scratch_bytes`]. Allocates nothing. Tells `probe` which phase begins.
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe);
