@@ -60,6 +60,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `to` must be valid for writing `count` floats, and `count <= LANES`.
     unsafe fn store_partial_ptr(self, to: *mut f32, value: Self::Vec, count: usize);
 
+    /// Asks for the cache line at `address`, which may be any address, to be brought into L1. Portable code does not.
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        let _ = address;
+    }
+
     /// Zero in all lanes.
     #[inline(always)]
     fn zero(self) -> Self::Vec {

@@ -5,6 +5,10 @@ use crate::simd::Simd;
 /// How many pixels a [`Run`] may leave out at one end of a tile.
 pub const MAX_CLIP: usize = 3;
 
+/// How many rows of weights ahead to prefetch. A hardware stream ends at each 4 KiB page, which is 32 rows of an AVX-512
+/// tile; 8 and 32 rows measured no better than 16.
+const PREFETCH_ROWS: usize = 16;
+
 /// The largest tile of an instruction set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TileShape {
@@ -137,7 +141,16 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
             }
         }
         let (mut x_row, mut w_row) = (args.x, args.w);
-        for _ in 0..args.rows {
+        for row in 0..args.rows {
+            // A store that misses L2 holds up the store queue, and with it the next tile: without this, conv1 ran at 84–88%
+            // of the peak instead of 90–97%. Before the last row, not the first, so that the lines are still in L1.
+            if row + 1 == args.rows {
+                for p in 0..PX {
+                    for v in 0..NV {
+                        simd.prefetch(args.y.wrapping_add(p * args.y_pixel + v * S::LANES));
+                    }
+                }
+            }
             for run in args.runs {
                 let x = x_row.wrapping_offset(run.x);
                 let w = w_row.add(run.w * NV * S::LANES);
@@ -191,6 +204,7 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
         for (v, weight) in weights.iter_mut().enumerate() {
             // SAFETY: a row of weights is NV whole vectors.
             *weight = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
+            simd.prefetch(w.wrapping_add((PREFETCH_ROWS * NV + v) * S::LANES));
         }
         for p in FIRST..PX - LAST {
             // SAFETY: pixels that take part are readable for `len` floats.

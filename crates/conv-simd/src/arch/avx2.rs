@@ -109,4 +109,8 @@ impl Simd for Avx2 {
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m256, count: usize) {
         unsafe { _mm256_maskstore_ps(to, mask(count), value) }
     }
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
 }

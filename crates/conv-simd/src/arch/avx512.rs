@@ -108,4 +108,8 @@ impl Simd for Avx512 {
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m512, count: usize) {
         unsafe { _mm512_mask_storeu_ps(to, mask(count), value) }
     }
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
 }
