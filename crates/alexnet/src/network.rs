@@ -1,0 +1,346 @@
+//! Networks as data: a list of layers, and the shapes that follow from it.
+
+use std::fmt;
+
+use conv_core::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};
+
+/// A chain of layers over one image size. Plain data: [`Network::infer`] says whether it fits together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// What it is called, for example `paper`; the first part of its layers' problem names.
+    pub name: String,
+    /// What one image must be.
+    pub input: Shape,
+    /// The layers in order, each on the output of the one before.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer of a [`Network`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// Its name, unique in the network, for example `conv2`.
+    pub name: String,
+    /// What it computes.
+    pub kind: LayerKind,
+}
+
+impl Layer {
+    /// A layer called `name`.
+    pub fn new(name: impl Into<String>, kind: LayerKind) -> Self {
+        Layer { name: name.into(), kind }
+    }
+}
+
+/// What a layer computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LayerKind {
+    /// Convolution with bias.
+    Conv(Conv),
+    /// Local response normalisation across channels.
+    Lrn(Lrn),
+    /// Maximum over a window.
+    MaxPool(MaxPool),
+    /// Dropout, which is the identity in a forward pass.
+    Dropout,
+    /// Fully connected, with bias, on the flattened map.
+    Linear(Linear),
+    /// Softmax over the channels of each pixel.
+    Softmax,
+}
+
+/// A convolution with a square filter and bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv {
+    /// Filters, all groups together.
+    pub out_channels: usize,
+    /// Filter height and width.
+    pub kernel: usize,
+    /// Vertical and horizontal stride.
+    pub stride: usize,
+    /// Zeros on each of the four sides.
+    pub pad: usize,
+    /// Groups: 2 where the paper keeps its two GPUs apart.
+    pub groups: usize,
+    /// Whether negative results become zero.
+    pub relu: bool,
+}
+
+/// Local response normalisation (section 3.3 of the paper):
+/// `y[c] = x[c] / (k + alpha · Σ x[j]²) ^ beta`, the sum over the `size` channels around `c` that exist.
+///
+/// `alpha` multiplies the sum itself, **as the paper prints it**. Caffe, PyTorch and ONNX divide theirs by `size`:
+/// their 1e-4 at size 5 is 2e-5 here.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lrn {
+    /// Channels in the window, odd: `c` and as many on either side.
+    pub size: usize,
+    /// What the sum is added to; above zero.
+    pub k: f32,
+    /// Factor of the sum of squares; not negative.
+    pub alpha: f32,
+    /// Exponent.
+    pub beta: f32,
+}
+
+/// Maximum over square windows. A window that would pass the end of the padded map is left out; padding never wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Window height and width.
+    pub kernel: usize,
+    /// Vertical and horizontal stride; less than `kernel` makes the windows overlap.
+    pub stride: usize,
+    /// Padding on each side, at most half of `kernel`.
+    pub pad: usize,
+}
+
+/// A fully connected layer with bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linear {
+    /// Outputs.
+    pub out_features: usize,
+    /// Whether negative results become zero.
+    pub relu: bool,
+}
+
+/// Size of one image's activations, stored `[height][width][channels]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Rows.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+    /// Floats of a pixel.
+    pub channels: usize,
+}
+
+impl Shape {
+    /// `height` × `width` pixels of `channels` floats.
+    pub fn new(height: usize, width: usize, channels: usize) -> Self {
+        Shape { height, width, channels }
+    }
+
+    /// Floats of one image. Cannot overflow for shapes that come from [`Network::infer`].
+    pub fn floats(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Bytes of `batch` images, `u128::MAX` if even that overflows.
+    fn bytes(&self, batch: usize) -> u128 {
+        [batch, self.height, self.width, self.channels]
+            .iter()
+            .try_fold(4_u128, |product, &size| product.checked_mul(size as u128))
+            .unwrap_or(u128::MAX)
+    }
+}
+
+/// `27x27x96`: height, width, channels.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+    }
+}
+
+/// A layer whose place in the network gave it its shapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShapedLayer<'a> {
+    /// The layer.
+    pub layer: &'a Layer,
+    /// What it reads, one image.
+    pub input: Shape,
+    /// What it writes, one image.
+    pub output: Shape,
+    /// The convolution that computes it, named `network/layer`; only layers with weights have one. A fully connected
+    /// layer is a 1×1 convolution on a 1×1 map whose input channels are the flattened map.
+    pub problem: Option<Problem>,
+}
+
+impl ShapedLayer<'_> {
+    /// Weights and biases.
+    pub fn parameters(&self) -> usize {
+        self.problem.as_ref().map_or(0, |problem| problem.weight_len() + problem.out_channels())
+    }
+}
+
+/// Why a list of layers is no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// No network of this name.
+    #[error("no network is called '{name}'; the names are {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// Every known name.
+        known: String,
+    },
+    /// Nothing to compute.
+    #[error("{network} has no layer that computes anything")]
+    Empty {
+        /// The network.
+        network: String,
+    },
+    /// Two layers of one name.
+    #[error("{network} has two layers called '{layer}'; weights are found by name, so names must differ")]
+    DuplicateName {
+        /// The network.
+        network: String,
+        /// The name.
+        layer: String,
+    },
+    /// A convolution or fully connected layer that does not fit its input.
+    #[error("{layer} on an input of {input} is no convolution: {source}")]
+    Problem {
+        /// `network/layer`.
+        layer: String,
+        /// What it was given.
+        input: Shape,
+        /// Why.
+        source: ProblemError,
+    },
+    /// Another parameter that makes no sense.
+    #[error("{layer}: {parameter} is {value}; it must be {expected}")]
+    Parameter {
+        /// `network/layer`.
+        layer: String,
+        /// Which.
+        parameter: &'static str,
+        /// Its value.
+        value: String,
+        /// What is accepted.
+        expected: String,
+    },
+    /// Activations beyond [`MAX_TENSOR_BYTES`].
+    #[error("{layer}: {batch} images of {shape} would need {bytes} bytes; the limit is {limit} (64 GiB): take a smaller batch or map", limit = MAX_TENSOR_BYTES)]
+    TooLarge {
+        /// `network/layer`, or `network/input`.
+        layer: String,
+        /// Images.
+        batch: usize,
+        /// One image's activations.
+        shape: Shape,
+        /// Bytes they would need, `u128::MAX` if even that overflows.
+        bytes: u128,
+    },
+}
+
+impl Network {
+    /// Infers what each layer reads and writes, for `batch` images.
+    ///
+    /// # Errors
+    /// [`NetworkError`] naming the first layer that does not fit, or whatever else keeps the list from being a network.
+    pub fn infer(&self, batch: usize) -> Result<Vec<ShapedLayer<'_>>, NetworkError> {
+        self.check_size("input", self.input, batch)?;
+        if self.layers.iter().all(|layer| layer.kind == LayerKind::Dropout) {
+            return Err(NetworkError::Empty { network: self.name.clone() });
+        }
+        let mut input = self.input;
+        let mut shaped: Vec<ShapedLayer<'_>> = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            if shaped.iter().any(|earlier| earlier.layer.name == layer.name) {
+                return Err(NetworkError::DuplicateName { network: self.name.clone(), layer: layer.name.clone() });
+            }
+            let problem = self.problem(layer, input, batch)?;
+            let output = match (&problem, &layer.kind) {
+                (Some(problem), _) => {
+                    let [height, width] = problem.output_size();
+                    Shape::new(height, width, problem.out_channels())
+                }
+                (None, LayerKind::MaxPool(pool)) => self.pooled(layer, pool, input)?,
+                (None, LayerKind::Lrn(lrn)) => self.normalised(layer, lrn, input)?,
+                (None, _) => input,
+            };
+            self.check_size(&layer.name, output, batch)?;
+            shaped.push(ShapedLayer { layer, input, output, problem });
+            input = output;
+        }
+        Ok(shaped)
+    }
+
+    /// The convolutions proper, without the fully connected layers, each named `network/layer`.
+    ///
+    /// # Errors
+    /// As [`Network::infer`].
+    pub fn problems(&self, batch: usize) -> Result<Vec<Problem>, NetworkError> {
+        let layers = self.infer(batch)?.into_iter();
+        Ok(layers
+            .filter(|shaped| matches!(shaped.layer.kind, LayerKind::Conv(_)))
+            .filter_map(|shaped| shaped.problem)
+            .collect())
+    }
+
+    /// `network/layer`.
+    pub(crate) fn qualified(&self, layer: &str) -> String {
+        format!("{}/{layer}", self.name)
+    }
+
+    fn problem(&self, layer: &Layer, input: Shape, batch: usize) -> Result<Option<Problem>, NetworkError> {
+        let problem = match layer.kind {
+            LayerKind::Conv(conv) => {
+                let axis = |input| Axis::new(input, conv.kernel).stride(conv.stride).pad(conv.pad, conv.pad);
+                let axes = [axis(input.height), axis(input.width)];
+                Problem::new(batch, conv.groups, [input.channels, conv.out_channels], axes)
+            }
+            LayerKind::Linear(linear) => {
+                Problem::new(batch, 1, [input.floats(), linear.out_features], [Axis::new(1, 1); 2])
+            }
+            _ => return Ok(None),
+        };
+        let name = self.qualified(&layer.name);
+        match problem {
+            Ok(problem) => Ok(Some(problem.with_name(name))),
+            Err(source) => Err(NetworkError::Problem { layer: name, input, source }),
+        }
+    }
+
+    fn pooled(&self, layer: &Layer, pool: &MaxPool, input: Shape) -> Result<Shape, NetworkError> {
+        self.require(layer, "kernel", pool.kernel, pool.kernel > 0, "at least 1")?;
+        self.require(layer, "stride", pool.stride, pool.stride > 0, "at least 1")?;
+        // Then every window holds at least one element that is not padding.
+        self.require(layer, "pad", pool.pad, pool.pad <= pool.kernel / 2, "at most half the kernel")?;
+        let fits = |size: usize| pool.pad.checked_mul(2).and_then(|pad| pad.checked_add(size)) >= Some(pool.kernel);
+        let expected = format!("at most the padded input, which is {input} without its padding");
+        self.require(layer, "kernel", pool.kernel, fits(input.height) && fits(input.width), &expected)?;
+        let output = |size| pool_axis(pool, size).output();
+        Ok(Shape::new(output(input.height), output(input.width), input.channels))
+    }
+
+    fn normalised(&self, layer: &Layer, lrn: &Lrn, input: Shape) -> Result<Shape, NetworkError> {
+        self.require(layer, "size", lrn.size, lrn.size % 2 == 1, "odd")?;
+        self.require(layer, "k", lrn.k, lrn.k > 0.0 && lrn.k.is_finite(), "above zero and finite")?;
+        self.require(layer, "alpha", lrn.alpha, lrn.alpha >= 0.0 && lrn.alpha.is_finite(), "finite, zero or above")?;
+        self.require(layer, "beta", lrn.beta, lrn.beta.is_finite(), "finite")?;
+        Ok(input)
+    }
+
+    fn require(
+        &self,
+        layer: &Layer,
+        parameter: &'static str,
+        value: impl fmt::Display,
+        accepted: bool,
+        expected: &str,
+    ) -> Result<(), NetworkError> {
+        if accepted {
+            return Ok(());
+        }
+        let layer = self.qualified(&layer.name);
+        Err(NetworkError::Parameter { layer, parameter, value: value.to_string(), expected: expected.into() })
+    }
+
+    fn check_size(&self, layer: &str, shape: Shape, batch: usize) -> Result<(), NetworkError> {
+        let bytes = shape.bytes(batch);
+        if bytes == 0 {
+            let (parameter, value) = if batch == 0 { ("batch", "0".into()) } else { ("shape", shape.to_string()) };
+            let layer = self.qualified(layer);
+            return Err(NetworkError::Parameter { layer, parameter, value, expected: "at least 1 everywhere".into() });
+        }
+        if bytes > MAX_TENSOR_BYTES {
+            return Err(NetworkError::TooLarge { layer: self.qualified(layer), batch, shape, bytes });
+        }
+        Ok(())
+    }
+}
+
+/// The windows of a pool along an axis of `input` elements.
+pub(crate) fn pool_axis(pool: &MaxPool, input: usize) -> Axis {
+    Axis::new(input, pool.kernel).stride(pool.stride).pad(pool.pad, pool.pad)
+}
