@@ -186,6 +186,8 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
 ///
 /// # Safety
 /// As [`Tile::run`].
+// Plain indices: the loops must unroll into registers whatever the adaptors would make of them.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: usize, const LAST: usize>(
     simd: S,

@@ -1,0 +1,69 @@
+//! Every operation of the vector trait on every instruction set of this machine.
+
+use conv_simd::{Isa, Simd, SimdOp};
+
+struct EveryOperation;
+
+impl SimdOp for EveryOperation {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let a: Vec<f32> = (0..S::LANES).map(|i| i as f32 + 1.0).collect();
+        let b: Vec<f32> = (0..S::LANES).map(|i| 2.5 - i as f32).collect();
+        let (va, vb, vc) = (simd.load(&a), simd.load(&b), simd.splat(3.0));
+        let expect = |vector: S::Vec, lane: fn(f32, f32) -> f32| {
+            let mut out = vec![0.0; S::LANES];
+            simd.store(&mut out, vector);
+            let expected: Vec<f32> = a.iter().zip(&b).map(|(&a, &b)| lane(a, b)).collect();
+            assert_eq!(out, expected);
+        };
+        expect(simd.add(va, vb), |a, b| a + b);
+        expect(simd.sub(va, vb), |a, b| a - b);
+        expect(simd.mul(va, vb), |a, b| a * b);
+        expect(simd.div(va, vb), |a, b| a / b);
+        expect(simd.mul_add(va, vb, vc), |a, b| a * b + 3.0);
+        expect(simd.neg_mul_add(va, vb, vc), |a, b| 3.0 - a * b);
+        expect(simd.max(va, vb), f32::max);
+        expect(simd.sqrt(va), |a, _| a.sqrt());
+        expect(simd.zero(), |_, _| 0.0);
+        for count in 0..=S::LANES {
+            let mut out = vec![-1.0; S::LANES];
+            simd.store_partial(&mut out[..count], simd.load_partial(&a[..count]));
+            let kept = |i| if i < count { a[i] } else { -1.0 };
+            assert_eq!(out, (0..S::LANES).map(kept).collect::<Vec<_>>(), "first {count}");
+            simd.store(&mut out, simd.load_partial(&a[..count]));
+            assert!(out[count..].iter().all(|&x| x == 0.0), "the rest of a partial load is zero");
+        }
+        let nan_second = simd.max(va, simd.splat(f32::NAN));
+        let mut out = vec![0.0; S::LANES];
+        simd.store(&mut out, nan_second);
+        assert!(out.iter().all(|x| x.is_nan()), "max gives the second operand where either is NaN");
+    }
+}
+
+#[test]
+fn operations_agree_with_scalars() {
+    for isa in Isa::available() {
+        isa.run(EveryOperation);
+    }
+}
+
+#[test]
+fn names_are_found_and_others_refused() {
+    for isa in Isa::available() {
+        assert_eq!(Isa::by_name(isa.name()), Ok(isa));
+    }
+    assert_eq!(Isa::available().last().unwrap().name(), "portable");
+    assert!(Isa::by_name("sse9").unwrap_err().to_string().contains("avx512, avx2, portable"));
+}
+
+/// The compiler's own view of the processor must agree with what was found, so that a detection that silently falls
+/// back is seen.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn nothing_this_machine_has_is_left_out() {
+    let has = |name| Isa::available().iter().any(|isa| isa.name() == name);
+    assert_eq!(has("avx512"), is_x86_feature_detected!("avx512f"));
+    assert_eq!(has("avx2"), is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"));
+}
