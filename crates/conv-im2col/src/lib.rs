@@ -1,1 +1,28 @@
 //! Convolution as a matrix product: im2col and its low-memory relatives.
+//!
+//! Every output pixel is a row of a matrix `[n·oh·ow × kh·kw·ic/groups]`, one matrix a group, that holds the input under
+//! the filter; the weights are a matrix `[kh·kw·ic/groups × oc/groups]`; their product is the output. In NHWC the product
+//! *is* the output tensor, row by row, so nothing is reshaped afterwards.
+//!
+//! # Memory that faer keeps
+//! faer's matrix product packs operands into a buffer of its own, one in each thread that ever multiplied, as large as
+//! two L3 caches (of which it touches what it packs) and never returned. It is neither prepared weights nor scratch, so
+//! no [`conv_core::Footprint`] here contains it; [`gemm`] calls faer in such a way that on x86-64 nothing is packed.
+//!
+//! # Instruction sets
+//! faer chooses its instruction set itself. [`conv_core::PlanOptions::isa`] governs what is ours in the variants that
+//! multiply by faer, which is copies and the epilogue, and everything in those that multiply by the register tile.
+
+#![deny(unsafe_code)]
+
+use conv_core::Algorithm;
+
+mod epilogue;
+mod explicit;
+mod gemm;
+#[allow(unsafe_code)]
+mod kernel;
+mod lowering;
+
+/// Every algorithm of this crate.
+pub static ALGORITHMS: &[&dyn Algorithm] = &[&explicit::Im2colFaer];

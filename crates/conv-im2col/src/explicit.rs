@@ -1,0 +1,106 @@
+//! `im2col/faer`: the textbook method. The whole matrix is written out, then multiplied by faer.
+
+use conv_core::{
+    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+};
+use conv_simd::Isa;
+
+use crate::epilogue::finish;
+use crate::gemm::{Panels, ROWS};
+use crate::kernel::{Columns, Grid, for_each_block};
+use crate::lowering::Lowering;
+
+/// Scratch: the im2col matrix, `n·oh·ow · kh·kw·ic` floats; none where the input already is that matrix.
+pub(crate) struct Im2colFaer;
+
+impl Algorithm for Im2colFaer {
+    fn name(&self) -> &'static str {
+        "im2col/faer"
+    }
+
+    fn supports(&self, _: &Problem) -> Result<(), Unsupported> {
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        problem: &Problem,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        filter.check(problem)?;
+        let lowering = Lowering::new(problem);
+        let (rows, width) = (lowering.rows(), lowering.row_len());
+        let matrix = if lowering.is_identity() { 0 } else { 4 * rows as u128 * width as u128 };
+        let footprint = options.admit(Panels::bytes(problem, filter), matrix)?;
+        let panels = Panels::new(problem, filter)?;
+        Ok(Box::new(ExplicitPlan {
+            lower: Grid { rows, band: ROWS, columns: Columns::new(1, width, width) },
+            multiply: Grid { rows, band: ROWS, columns: panels.columns() },
+            problem: problem.clone(),
+            isa: options.isa,
+            workers: options.workers,
+            epilogue,
+            footprint,
+            lowering,
+            panels,
+        }))
+    }
+
+    /// A sum of `reduction` products and a bias, in any order: at most `reduction + 1` roundings meet any one term
+    /// (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., §3.1).
+    fn error_growth(&self, problem: &Problem) -> f64 {
+        problem.reduction() as f64 + 1.0
+    }
+}
+
+struct ExplicitPlan {
+    problem: Problem,
+    isa: Isa,
+    workers: usize,
+    epilogue: Epilogue,
+    footprint: Footprint,
+    lowering: Lowering,
+    lower: Grid,
+    multiply: Grid,
+    panels: Panels,
+}
+
+impl Plan for ExplicitPlan {
+    fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
+    fn executed_flops(&self) -> u128 {
+        self.problem.flops()
+    }
+
+    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        let groups = self.problem.groups();
+        let matrix = if self.lowering.is_identity() {
+            input
+        } else {
+            for_each_block(self.workers, &self.lower, scratch, &mut [], |_, place, mut block| {
+                probe.enter(Phase::Lower);
+                for (i, row) in place.rows.enumerate() {
+                    self.lowering.write_row(self.isa, input, row, 0..groups, block.row(i));
+                }
+                probe.enter(Phase::Idle);
+            });
+            scratch
+        };
+        let (reduction, stride) = (self.problem.reduction(), self.lowering.row_len());
+        for_each_block(self.workers, &self.multiply, output, &mut [], |_, place, mut block| {
+            probe.enter(Phase::Multiply);
+            let rows = &matrix[place.rows.start * stride + self.panels.columns().group(place.part) * reduction..];
+            self.panels.multiply(place.part, rows, stride, &mut block);
+            finish(self.isa, &mut block, self.panels.bias(place.part), self.epilogue);
+            probe.enter(Phase::Idle);
+        });
+    }
+}
