@@ -6,4 +6,8 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod machine;
+pub mod memory;
 pub mod record;
+pub mod registry;
+pub mod suite;

@@ -7,6 +7,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use conv_core::{PlanError, Unsupported};
 
+mod list;
+mod table;
+
+pub use table::table;
+
 /// Which way of computing this convolution is fastest here, what does it cost in memory, how exact is it?
 #[derive(Debug, Parser)]
 #[command(name = "convlab", version, arg_required_else_help = true)]
@@ -16,7 +21,9 @@ struct Cli {
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {}
+enum Command {
+    List(list::Args),
+}
 
 /// How a command ended that did what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +78,9 @@ pub fn print(text: impl Display) -> Result<(), CliError> {
 
 /// Parses the arguments, runs the command, reports its error on stderr.
 pub fn main() -> ExitCode {
-    let result: Result<Exit, CliError> = match Cli::parse().command {};
+    let result = match Cli::parse().command {
+        Command::List(args) => list::run(&args),
+    };
     match result {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,
         Ok(Exit::CheckFailed) => ExitCode::from(1),

@@ -1,0 +1,102 @@
+//! `convlab list`: what there is.
+
+use alexnet::networks;
+use clap::ValueEnum;
+use conv_core::Problem;
+use serde_json::{Value, json};
+
+use crate::cli::{CliError, Exit, print, table};
+use crate::registry::{algorithms, family};
+use crate::suite::{self, label};
+
+/// List the algorithms, problems or networks that are built in.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  convlab list algorithms\n  convlab list problems --json | jq '.[].descriptor'")]
+pub struct Args {
+    /// What to list.
+    what: What,
+    /// As a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// Names, and which built-in problems they compute.
+    Algorithms,
+    /// The networks' convolutions with descriptors, operations and bytes.
+    Problems,
+    /// Names, input sizes, layers and parameters.
+    Networks,
+}
+
+/// A list: the columns of the table and the fields of the JSON objects alike.
+type Listing = (Vec<&'static str>, Vec<Vec<Value>>);
+
+/// Prints the list.
+///
+/// # Errors
+/// [`CliError`] if it cannot be printed.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let (fields, rows) = match args.what {
+        What::Algorithms => list_algorithms()?,
+        What::Problems => list_problems()?,
+        What::Networks => list_networks()?,
+    };
+    if args.json {
+        let object = |row: Vec<Value>| -> Value {
+            fields.iter().zip(row).map(|(field, value)| ((*field).to_owned(), value)).collect()
+        };
+        let objects: Value = rows.into_iter().map(object).collect();
+        print(format_args!("{objects:#}"))?;
+    } else {
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            other => other.to_string(),
+        };
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().map(text).collect()).collect();
+        print(table(&fields, &rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The convolutions of all networks, one image.
+fn all_problems() -> Result<Vec<Problem>, CliError> {
+    let names: Vec<String> = networks().into_iter().map(|network| network.name).collect();
+    suite::problems(&names, &[]).map_err(CliError::input)
+}
+
+fn list_algorithms() -> Result<Listing, CliError> {
+    let problems = all_problems()?;
+    let rows = algorithms().into_iter().map(|algorithm| {
+        let supported: Vec<String> =
+            problems.iter().filter(|problem| algorithm.supports(problem).is_ok()).map(label).collect();
+        vec![json!(algorithm.name()), json!(family(algorithm)), json!(supported)]
+    });
+    Ok((vec!["algorithm", "family", "computes"], rows.collect()))
+}
+
+fn list_problems() -> Result<Listing, CliError> {
+    let giga = |flops: u128| json!((flops as f64 * 1e-6).round() / 1e3);
+    let rows = all_problems()?.into_iter().map(|problem| {
+        vec![
+            json!(label(&problem)),
+            json!(problem.clone().with_name("").to_string().trim_end_matches("n\"\"")),
+            giga(problem.flops()),
+            giga(problem.flops_inside()),
+            json!((problem.bytes() as f64 * 1e-3).round() / 1e3),
+        ]
+    });
+    Ok((vec!["name", "descriptor", "gflop", "gflop_inside", "mb"], rows.collect()))
+}
+
+fn list_networks() -> Result<Listing, CliError> {
+    let rows = networks().into_iter().map(|network| {
+        let shaped = network.infer(1).map_err(CliError::input)?;
+        let parameters: usize = shaped.iter().map(alexnet::ShapedLayer::parameters).sum();
+        let layers: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
+        Ok(vec![json!(network.name), json!(network.input.to_string()), json!(parameters), json!(layers)])
+    });
+    Ok((vec!["network", "input", "parameters", "layers"], rows.collect::<Result<_, CliError>>()?))
+}

@@ -1,0 +1,316 @@
+//! The machine that measures: its identity, its pools of threads, and the two limits that every figure is held against,
+//! multiply-add peak and read bandwidth.
+
+use std::fs;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Barrier;
+use std::time::{Duration, Instant, SystemTime};
+
+use conv_simd::{AlignedBuffer, AllocationError, Isa, Simd, SimdOp, flush_denormals};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::record::{Kind, Record};
+
+/// Threads that a pool may have.
+pub const MAX_THREADS: usize = 1024;
+
+/// Processor, caches, compiler, commit, and when this run began: what every record of a run says about its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Processor name.
+    pub cpu: String,
+    /// Data caches of one core, bytes, from the first level on; empty where the system does not tell.
+    pub caches: Vec<usize>,
+    /// When this value was made, UTC, `2026-01-31T12:00:00Z`.
+    pub date: String,
+}
+
+impl Machine {
+    /// Asks the system.
+    pub fn detect() -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
+        let cpu = model.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_owned());
+        Machine {
+            cpu: cpu.unwrap_or_else(|| format!("unknown {}", std::env::consts::ARCH)),
+            caches: data_caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
+            date: utc(SystemTime::now()),
+        }
+    }
+
+    /// A record that says where it comes from and nothing else yet.
+    pub fn record(&self) -> Record {
+        Record {
+            commit: env!("CONVLAB_COMMIT").into(),
+            rustc: env!("CONVLAB_RUSTC").into(),
+            cpu: self.cpu.clone(),
+            date: self.date.clone(),
+            ..Record::default()
+        }
+    }
+}
+
+/// Threads that this machine runs at once.
+pub fn hardware_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
+}
+
+/// A pool that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// None, or more than [`MAX_THREADS`].
+    #[error("{0} threads cannot be used: give 1 to {MAX_THREADS}")]
+    Count(usize),
+    /// The system gave no more threads.
+    #[error("{0} threads could not be started: {1}")]
+    System(usize, rayon::ThreadPoolBuildError),
+}
+
+/// A pool of `threads` threads, each of which treats denormal floats as zero ([`flush_denormals`]): everything that is
+/// checked or measured runs in such a pool.
+///
+/// # Errors
+/// [`PoolError`] if that many threads are too many, or none.
+pub fn pool(threads: usize) -> Result<ThreadPool, PoolError> {
+    if threads == 0 || threads > MAX_THREADS {
+        return Err(PoolError::Count(threads));
+    }
+    let builder = ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| flush_denormals());
+    builder.build().map_err(|error| PoolError::System(threads, error))
+}
+
+/// Peak and bandwidth of one pool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Multiply-add peak, GFLOP/s, two operations a multiply-add. (`portable` has no fused instruction: the rate of
+    /// separate multiplications and additions.)
+    pub peak_gflops: f64,
+    /// Read bandwidth of main memory, GB/s.
+    pub bandwidth_gb_s: f64,
+}
+
+impl Limits {
+    /// Measures both on all threads of `pool`, in about a fifth of a second.
+    ///
+    /// # Errors
+    /// [`AllocationError`] if there is no memory to read.
+    pub fn measure(pool: &ThreadPool, isa: Isa) -> Result<Limits, AllocationError> {
+        Ok(Limits { peak_gflops: peak_gflops(pool, isa), bandwidth_gb_s: bandwidth_gb_s(pool, isa)? })
+    }
+
+    /// The record of kind `machine`.
+    pub fn record(&self, machine: &Machine, isa: Isa, threads: usize) -> Record {
+        Record {
+            kind: Kind::Machine,
+            name: "machine".into(),
+            isa: isa.name().into(),
+            threads,
+            caches: machine.caches.clone(),
+            peak_gflops: Some(self.peak_gflops),
+            bandwidth_gb_s: Some(self.bandwidth_gb_s),
+            ..machine.record()
+        }
+    }
+}
+
+/// Independent sums of [`MultiplyAdds`]: ten hide the latency of any current processor (five cycles on two units, or
+/// four on two), and with two operands they stay in AVX2's sixteen registers.
+const SUMS: usize = 12;
+
+/// `rounds` dependent multiply-adds on each of [`SUMS`] vectors.
+struct MultiplyAdds {
+    rounds: u64,
+}
+
+impl MultiplyAdds {
+    fn flops(&self, isa: Isa) -> f64 {
+        2.0 * (SUMS * isa.lanes()) as f64 * self.rounds as f64
+    }
+}
+
+impl SimdOp for MultiplyAdds {
+    type Output = f32;
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) -> f32 {
+        // Operands that the compiler cannot know, sums that differ, and a result that is used: nothing can be left out.
+        // Every sum tends to 2, so no denormal and no infinity slows the loop down.
+        let factor = simd.splat(black_box(0.5));
+        let term = simd.splat(black_box(1.0));
+        let mut sums = [simd.zero(); SUMS];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum = simd.splat(black_box(i as f32));
+        }
+        for _ in 0..self.rounds {
+            for sum in &mut sums {
+                *sum = simd.mul_add(*sum, factor, term);
+            }
+        }
+        total(simd, &sums)
+    }
+}
+
+/// The sum of all lanes of all vectors.
+#[inline(always)]
+fn total<S: Simd>(simd: S, vectors: &[S::Vec]) -> f32 {
+    let mut sum = simd.zero();
+    for &vector in vectors {
+        sum = simd.add(sum, vector);
+    }
+    let mut lanes = [0.0; 64];
+    simd.store_partial(&mut lanes, sum);
+    lanes.iter().sum()
+}
+
+/// The best of twenty attempts of about 5 ms: whatever disturbs can only lower it.
+fn peak_gflops(pool: &ThreadPool, isa: Isa) -> f64 {
+    const ATTEMPT: Duration = Duration::from_millis(5);
+    let probe = MultiplyAdds { rounds: 1_000_000 };
+    let took = best_time(pool, 1, |_| black_box(isa.run(MultiplyAdds { ..probe })));
+    let rounds = (probe.rounds as f64 * ATTEMPT.as_secs_f64() / took.as_secs_f64()).ceil() as u64;
+    let took = best_time(pool, 20, |_| black_box(isa.run(MultiplyAdds { rounds })));
+    MultiplyAdds { rounds }.flops(isa) * pool.current_num_threads() as f64 / took.as_secs_f64() * 1e-9
+}
+
+/// The sum of `data`, read as four streams of two vectors a step.
+struct Read<'a> {
+    data: &'a [f32],
+}
+
+impl SimdOp for Read<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) -> f32 {
+        const STREAMS: usize = 4;
+        let step = 2 * S::LANES;
+        let length = self.data.len() / STREAMS / step * step;
+        let (a, rest) = self.data.split_at(length);
+        let (b, rest) = rest.split_at(length);
+        let (c, d) = rest.split_at(length);
+        let mut sums = [simd.zero(); 2 * STREAMS];
+        for at in (0..length).step_by(step) {
+            for (i, stream) in [a, b, c, d].into_iter().enumerate() {
+                let chunk = &stream[at..at + step];
+                sums[2 * i] = simd.add(sums[2 * i], simd.load(chunk));
+                sums[2 * i + 1] = simd.add(sums[2 * i + 1], simd.load(&chunk[S::LANES..]));
+            }
+        }
+        total(simd, &sums)
+    }
+}
+
+/// Memory to be read: far larger than a last-level cache's share of one machine.
+#[derive(Debug)]
+pub struct Stream(AlignedBuffer);
+
+impl Stream {
+    /// Allocates and touches `bytes`.
+    ///
+    /// # Errors
+    /// [`AllocationError`] if there is not that much memory.
+    pub fn with_bytes(bytes: usize) -> Result<Self, AllocationError> {
+        AlignedBuffer::zeroed(bytes / 4).map(Stream)
+    }
+
+    /// Reads the share of thread `index` of `threads`.
+    fn read(&self, isa: Isa, index: usize, threads: usize) {
+        let share = self.0.len() / threads;
+        black_box(isa.run(Read { data: &self.0[index * share..][..share] }));
+    }
+
+    /// Reads everything once on the current pool, so that whatever was in the caches before no longer is.
+    pub fn sweep(&self, isa: Isa) {
+        rayon::broadcast(|context| self.read(isa, context.index(), context.num_threads()));
+    }
+}
+
+/// The best of ten passes over 256 MiB in huge pages, shared among the threads.
+fn bandwidth_gb_s(pool: &ThreadPool, isa: Isa) -> Result<f64, AllocationError> {
+    const BYTES: usize = 256 << 20;
+    let stream = Stream::with_bytes(BYTES)?;
+    let threads = pool.current_num_threads();
+    let took = best_time(pool, 10, |index| stream.read(isa, index, threads));
+    Ok(BYTES as f64 / took.as_secs_f64() * 1e-9)
+}
+
+/// Runs `work(thread)` on all threads of `pool` at once, `attempts` times; the shortest time from the common start to the
+/// end of the last thread.
+fn best_time<R>(pool: &ThreadPool, attempts: usize, work: impl Fn(usize) -> R + Sync) -> Duration {
+    let barrier = Barrier::new(pool.current_num_threads());
+    let attempt = || {
+        let times = pool.broadcast(|context| {
+            barrier.wait();
+            let start = Instant::now();
+            black_box(work(context.index()));
+            (start, Instant::now())
+        });
+        let start = times.iter().map(|time| time.0).min();
+        let end = times.iter().map(|time| time.1).max();
+        start.zip(end).map_or(Duration::MAX, |(start, end)| end - start)
+    };
+    (0..attempts).map(|_| attempt()).min().unwrap_or(Duration::MAX)
+}
+
+/// Sizes of the data and unified caches that Linux lists in `folder`, by level.
+fn data_caches(folder: &Path) -> Vec<usize> {
+    let entry = |index: usize| {
+        let read = |name: &str| fs::read_to_string(folder.join(format!("index{index}/{name}")));
+        let kib = read("size").ok()?.trim().strip_suffix('K')?.parse::<usize>().ok()?;
+        Some((read("type").ok()?, read("level").ok()?.trim().parse::<usize>().ok()?, kib << 10))
+    };
+    let mut caches: Vec<_> = (0..8).filter_map(entry).filter(|(kind, ..)| kind.trim() != "Instruction").collect();
+    caches.sort_by_key(|(_, level, _)| *level);
+    caches.into_iter().map(|(.., bytes)| bytes).collect()
+}
+
+/// `time` as `2026-01-31T12:00:00Z`, by Hinnant's days-to-civil algorithm.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years that begin in March, so that the leap day is the last; 719 468 days from 0000-03-01 to 1970-01-01.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        let at = |seconds| utc(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(at(1_767_225_599), "2025-12-31T23:59:59Z");
+        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn sums_are_what_they_claim() {
+        for isa in Isa::available() {
+            // Every sum is at its fixed point, 2, after enough rounds.
+            let sum = isa.run(MultiplyAdds { rounds: 64 });
+            assert_eq!(sum, 2.0 * (SUMS * isa.lanes()) as f32, "{isa}");
+            let data: Vec<f32> = (0..4096).map(|i| (i % 7) as f32).collect();
+            assert_eq!(isa.run(Read { data: &data }), data.iter().sum::<f32>(), "{isa}: not everything was read");
+        }
+    }
+
+    #[test]
+    fn pools_flush_denormals_on_every_thread() {
+        let products = pool(3).unwrap().broadcast(|_| black_box(1e-30_f32) * black_box(1e-10_f32));
+        assert_eq!(products, [0.0; 3]);
+        assert!(matches!(pool(0), Err(PoolError::Count(0))));
+        assert!(matches!(pool(MAX_THREADS + 1), Err(PoolError::Count(_))));
+    }
+}

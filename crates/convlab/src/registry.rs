@@ -1,0 +1,240 @@
+//! Every algorithm of the workspace, by name, family or pattern, and the choice of one for a problem.
+
+use conv_core::{Algorithm, Problem, Unsupported};
+
+/// All algorithms, family by family. A crate lists its variants from the plainest to the one to prefer.
+///
+/// This is the only place that names the kernel crates: tests, benches, records and charts follow from it.
+pub fn algorithms() -> Vec<&'static dyn Algorithm> {
+    [conv_direct::ALGORITHMS].concat()
+}
+
+/// The part of an algorithm's name before the slash.
+pub fn family(algorithm: &dyn Algorithm) -> &'static str {
+    let name = algorithm.name();
+    name.split_once('/').map_or(name, |(family, _)| family)
+}
+
+/// The families, each once, in the order of [`algorithms`].
+pub fn families() -> Vec<&'static str> {
+    let mut families: Vec<_> = algorithms().into_iter().map(family).collect();
+    families.dedup();
+    families
+}
+
+/// A name, family or pattern that no algorithm has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no algorithm is called '{name}'; did you mean {nearest}? There are {}", known.join(", "))]
+pub struct UnknownAlgorithm {
+    /// What was asked for.
+    pub name: String,
+    /// The known name that is most like it.
+    pub nearest: &'static str,
+    /// All that are known.
+    pub known: Vec<&'static str>,
+}
+
+impl UnknownAlgorithm {
+    fn new(name: &str, extra: &[&'static str]) -> Self {
+        let known: Vec<_> =
+            algorithms().iter().map(|algorithm| algorithm.name()).chain(extra.iter().copied()).collect();
+        let candidates = known.iter().copied().chain(families());
+        let nearest = candidates.min_by_key(|candidate| edit_distance(name, candidate)).unwrap_or_default();
+        UnknownAlgorithm { name: name.into(), nearest, known }
+    }
+}
+
+/// The algorithms that `pattern` names: one by its full name, all of a family (`winograd`), or a glob (`*/f?x3`).
+///
+/// # Errors
+/// [`UnknownAlgorithm`] if there is none.
+pub fn select(pattern: &str) -> Result<Vec<&'static dyn Algorithm>, UnknownAlgorithm> {
+    let mut selected = algorithms();
+    selected.retain(|algorithm| matches(pattern, algorithm.name()) || pattern == family(*algorithm));
+    if selected.is_empty() { Err(UnknownAlgorithm::new(pattern, &[])) } else { Ok(selected) }
+}
+
+/// How a forward pass picks the algorithm of each convolution.
+#[derive(Clone)]
+pub enum Chooser {
+    /// One algorithm, or the best supporting variant of one family: the last one listed.
+    Named {
+        /// As it was asked for.
+        name: String,
+        /// In the order of [`algorithms`].
+        variants: Vec<&'static dyn Algorithm>,
+    },
+    /// By the problem's shape.
+    Auto,
+}
+
+/// What a [`Chooser`] chose for one problem.
+#[derive(Clone)]
+pub struct Choice {
+    /// The algorithm, which supports the problem.
+    pub algorithm: &'static dyn Algorithm,
+    /// Why it is not what was asked for, if it is not.
+    pub fallback: Option<Unsupported>,
+}
+
+impl Chooser {
+    /// A chooser by an algorithm's name, a family's name, or `auto`.
+    ///
+    /// # Errors
+    /// [`UnknownAlgorithm`] for anything else.
+    pub fn by_name(name: &str) -> Result<Chooser, UnknownAlgorithm> {
+        if name == "auto" {
+            return Ok(Chooser::Auto);
+        }
+        let mut variants = algorithms();
+        variants.retain(|algorithm| name == algorithm.name() || name == family(*algorithm));
+        if variants.is_empty() {
+            return Err(UnknownAlgorithm::new(name, &["auto"]));
+        }
+        Ok(Chooser::Named { name: name.into(), variants })
+    }
+
+    /// As it was asked for: `winograd`, `auto`, …
+    pub fn name(&self) -> &str {
+        match self {
+            Chooser::Named { name, .. } => name,
+            Chooser::Auto => "auto",
+        }
+    }
+
+    /// The algorithm for `problem`. What is asked for but does not support it is replaced by `direct/nhwc`, which
+    /// supports everything, and the reason is in the answer.
+    pub fn choose(&self, problem: &Problem) -> Choice {
+        match self {
+            Chooser::Auto => auto(problem),
+            Chooser::Named { variants, .. } => choose_from(variants, problem),
+        }
+    }
+}
+
+/// `direct/nhwc`, which supports every problem.
+fn direct() -> &'static dyn Algorithm {
+    let named = |algorithm: &&'static dyn Algorithm| algorithm.name() == "direct/nhwc";
+    conv_direct::ALGORITHMS.iter().copied().find(named).expect("conv-direct exports direct/nhwc")
+}
+
+fn choose_from(variants: &[&'static dyn Algorithm], problem: &Problem) -> Choice {
+    let mut fallback = None;
+    for &algorithm in variants.iter().rev() {
+        match algorithm.supports(problem) {
+            Ok(()) => return Choice { algorithm, fallback: None },
+            Err(reason) => fallback = Some(reason),
+        }
+    }
+    Choice { algorithm: direct(), fallback }
+}
+
+/// The choice without measurement: Winograd where its transforms are spread over enough channels, else direct.
+///
+/// Winograd's multiplications shrink by the same factor for every channel count, while its transforms cost per input
+/// and per output channel: below [`AUTO_MIN_CHANNELS`] in a group they eat the gain. FFT and im2col are never chosen:
+/// what they cost in memory has to be asked for.
+fn auto(problem: &Problem) -> Choice {
+    let mut variants = algorithms();
+    let wide = problem.group_in_channels().min(problem.group_out_channels()) >= AUTO_MIN_CHANNELS;
+    variants.retain(|algorithm| family(*algorithm) == "direct" || wide && family(*algorithm) == "winograd");
+    Choice { fallback: None, ..choose_from(&variants, problem) }
+}
+
+/// Channels of a group, in and out, from which on `auto` takes Winograd.
+const AUTO_MIN_CHANNELS: usize = 16;
+
+/// Whether `text` matches `pattern`, in which `*` stands for any characters and `?` for one.
+fn matches(pattern: &str, text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    // Whether the pattern so far matches the first `i` characters. No backtracking: `****…*x` costs what it is long.
+    let mut matched = vec![false; text.len() + 1];
+    matched[0] = true;
+    for symbol in pattern.chars() {
+        if symbol == '*' {
+            let first = matched.iter().position(|&m| m).unwrap_or(matched.len());
+            matched[first..].fill(true);
+        } else {
+            for i in (0..text.len()).rev() {
+                matched[i + 1] = matched[i] && (symbol == '?' || symbol == text[i]);
+            }
+            matched[0] = false;
+        }
+    }
+    matched[text.len()]
+}
+
+/// Levenshtein's distance.
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("direct/*", "direct/nhwc", true),
+            ("*/f?x3", "winograd/f4x3", true),
+            ("*/f?x3", "winograd/f4x5", false),
+            ("*x*x*", "axbxc", true),
+            ("*x*x*", "axbc", false),
+            ("a*", "ba", false),
+            ("?", "", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+        assert!(!matches(&"*a".repeat(5000), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
+    }
+
+    #[test]
+    fn names_are_unique_and_have_a_family() {
+        let mut names: Vec<_> = algorithms().iter().map(|algorithm| algorithm.name()).collect();
+        assert!(names.iter().all(|name| name.split('/').count() == 2), "{names:?}");
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count, "{names:?}");
+        assert_eq!(families().iter().collect::<std::collections::HashSet<_>>().len(), families().len());
+    }
+
+    #[test]
+    fn unknown_names_are_answered_with_the_nearest() {
+        let error = select("direct/nwhc").err().unwrap();
+        assert_eq!(error.nearest, "direct/nhwc");
+        assert_eq!(select("dirct").err().unwrap().nearest, "direct");
+        assert_eq!(Chooser::by_name("atuo").err().unwrap().nearest, "auto");
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn what_a_family_does_not_support_is_computed_directly_and_said() {
+        let strided: Problem = "mb1ic32ih9oc32kh3sh2".parse().unwrap();
+        let dense: Problem = "mb1ic32ih9oc32kh3".parse().unwrap();
+        let winograd = Chooser::by_name("winograd").unwrap();
+        let choice = winograd.choose(&strided);
+        assert_eq!(choice.algorithm.name(), "direct/nhwc");
+        assert!(choice.fallback.is_some());
+        let choice = winograd.choose(&dense);
+        assert_eq!((family(choice.algorithm), choice.fallback), ("winograd", None));
+        assert_eq!(Chooser::Auto.choose(&strided).algorithm.name(), "direct/nhwc");
+        assert_eq!(family(Chooser::Auto.choose(&dense).algorithm), "winograd");
+        let narrow: Problem = "mb1ic3ih9oc32kh3".parse().unwrap();
+        assert_eq!(Chooser::Auto.choose(&narrow).algorithm.name(), "direct/nhwc");
+    }
+}

@@ -1,0 +1,241 @@
+//! What is computed: the problems that arguments name, and the algorithms that compute each of them. The one enumeration
+//! behind `check`, `bench` and `cargo bench`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use alexnet::{Network, NetworkError, networks};
+use conv_core::{Algorithm, DescriptorError, Problem, ProblemError, Unsupported};
+use conv_simd::Isa;
+
+/// Bytes of a file of problems that are read at most.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Why an argument names no problems.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// Nothing that an argument may be.
+    #[error("'{argument}' is no file, no network ({networks}), and no problem descriptor: {source}")]
+    Argument {
+        /// The argument.
+        argument: String,
+        /// Every network.
+        networks: String,
+        /// What is wrong with it as a descriptor.
+        source: Box<DescriptorError>,
+    },
+    /// A network, but no such layer.
+    #[error("{network} has no convolution called '{layer}'; it has {known}")]
+    Layer {
+        /// The network.
+        network: String,
+        /// The layer asked for.
+        layer: String,
+        /// Its convolutions.
+        known: String,
+    },
+    /// A file that cannot be read.
+    #[error("cannot read problems from {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of a file that is no descriptor.
+    #[error("{}:{line}: {source}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Why.
+        source: Box<DescriptorError>,
+    },
+    /// A network that cannot have this batch.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A problem that cannot have this batch.
+    #[error("{name} with a batch of {batch}: {source}")]
+    Batch {
+        /// The problem.
+        name: String,
+        /// The batch asked for.
+        batch: usize,
+        /// Why.
+        source: ProblemError,
+    },
+}
+
+/// What a problem is called in tables and records: its name, or else its descriptor.
+pub fn label(problem: &Problem) -> String {
+    problem.name().map_or_else(|| problem.to_string(), Into::into)
+}
+
+/// The problems that `arguments` name, each once for every batch in `batches`; with none given, networks have one image
+/// and descriptors what they say.
+///
+/// An argument is a network (`paper`: its convolutions), one of its layers (`paper/conv2`), a file of descriptors (one a
+/// line, `#` begins a comment, named `file/name`), or a descriptor.
+///
+/// # Errors
+/// [`SuiteError`] naming the argument, the file and the line.
+pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>, SuiteError> {
+    let mut all = Vec::new();
+    for argument in arguments {
+        let problems = parse(argument)?;
+        if batches.is_empty() {
+            all.extend(problems);
+            continue;
+        }
+        for problem in &problems {
+            for &batch in batches {
+                let error = |source| SuiteError::Batch { name: label(problem), batch, source };
+                all.push(problem.with_batch(batch).map_err(error)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn parse(argument: &str) -> Result<Vec<Problem>, SuiteError> {
+    if let Ok(network) = Network::by_name(argument) {
+        return Ok(network.problems(1)?);
+    }
+    if let Some((network, layer)) = argument.split_once('/')
+        && let Ok(network) = Network::by_name(network)
+    {
+        return network_layer(&network, layer);
+    }
+    let path = Path::new(argument);
+    if path.exists() {
+        return read_file(path);
+    }
+    let problem = argument.parse().map_err(|source: DescriptorError| {
+        let networks = networks().iter().map(|network| network.name.as_str()).collect::<Vec<_>>().join(", ");
+        SuiteError::Argument { argument: argument.into(), networks, source: source.into() }
+    })?;
+    Ok(vec![problem])
+}
+
+fn network_layer(network: &Network, layer: &str) -> Result<Vec<Problem>, SuiteError> {
+    let problems = network.problems(1)?;
+    let layer_of = |problem: &Problem| problem.name().and_then(|name| Some(name.split_once('/')?.1.to_owned()));
+    match problems.iter().find(|problem| layer_of(problem).as_deref() == Some(layer)) {
+        Some(problem) => Ok(vec![problem.clone()]),
+        None => Err(SuiteError::Layer {
+            network: network.name.clone(),
+            layer: layer.into(),
+            known: problems.iter().filter_map(layer_of).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<Problem>, SuiteError> {
+    let mut text = String::new();
+    let error = |source| SuiteError::File { path: path.into(), source };
+    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)).map_err(error)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(error(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes"))));
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut problems = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let descriptor = line.split_once('#').map_or(line, |(before, _)| before).trim();
+        if descriptor.is_empty() {
+            continue;
+        }
+        let error =
+            |source: DescriptorError| SuiteError::Line { path: path.into(), line: i + 1, source: source.into() };
+        let problem: Problem = descriptor.parse().map_err(error)?;
+        problems.push(match problem.name() {
+            Some(name) => {
+                let name = format!("{stem}/{name}");
+                problem.with_name(name)
+            }
+            None => problem,
+        });
+    }
+    Ok(problems)
+}
+
+/// One algorithm on one instruction set.
+#[derive(Clone, Copy)]
+pub struct Candidate {
+    /// The algorithm.
+    pub algorithm: &'static dyn Algorithm,
+    /// Its instruction set.
+    pub isa: Isa,
+}
+
+/// One problem and who computes it.
+pub struct Case {
+    /// The problem.
+    pub problem: Problem,
+    /// Every algorithm that supports it, on every instruction set asked for.
+    pub candidates: Vec<Candidate>,
+    /// The others, and why not.
+    pub unsupported: Vec<(&'static str, Unsupported)>,
+}
+
+/// Pairs every problem with the algorithms that support it.
+pub fn cases(problems: Vec<Problem>, algorithms: &[&'static dyn Algorithm], isas: &[Isa]) -> Vec<Case> {
+    let case = |problem: Problem| {
+        let mut case = Case { problem, candidates: Vec::new(), unsupported: Vec::new() };
+        for &algorithm in algorithms {
+            match algorithm.supports(&case.problem) {
+                Ok(()) => case.candidates.extend(isas.iter().map(|&isa| Candidate { algorithm, isa })),
+                Err(reason) => case.unsupported.push((algorithm.name(), reason)),
+            }
+        }
+        case
+    };
+    problems.into_iter().map(case).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(arguments: &[&str], batches: &[usize]) -> Vec<String> {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let problems = problems(&arguments, batches).unwrap_or_else(|error| panic!("{error}"));
+        problems.iter().map(|problem| format!("{} x{}", label(problem), problem.batch())).collect()
+    }
+
+    fn error(argument: &str) -> String {
+        problems(&[argument.into()], &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn arguments_are_networks_layers_files_and_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("set.txt");
+        std::fs::write(&file, "# comment\n\nmb4ic8ih9oc8kh3n\"a\"  # the first\nic8ih9oc8kh1\n").unwrap();
+        assert_eq!(
+            names(&["paper/conv2", "owt/conv5"], &[1, 16]),
+            ["paper/conv2 x1", "paper/conv2 x16", "owt/conv5 x1", "owt/conv5 x16"]
+        );
+        assert_eq!(names(&["paper"], &[]).len(), 5);
+        let file = file.to_str().unwrap();
+        assert_eq!(
+            names(&[file, "mb1ic4ih5oc4kh5"], &[]),
+            ["set/a x4", "mb2ic8ih9oc8oh9kh1ph0 x2", "mb1ic4ih5oc4oh1kh5ph0 x1"]
+        );
+    }
+
+    #[test]
+    fn errors_name_the_argument_the_file_and_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("set.txt");
+        std::fs::write(&file, "ic8ih9oc8kh3\nic8ih9oc8kx3\n").unwrap();
+        let message = error(file.to_str().unwrap());
+        assert!(message.contains("set.txt:2: ") && message.contains("       ^"), "{message}");
+        assert!(error("papre").contains("no network (paper, owt)"), "{}", error("papre"));
+        assert!(error("paper/conv9").contains("it has conv1, conv2, conv3, conv4, conv5"));
+        assert!(error(folder.path().to_str().unwrap()).contains("cannot read"));
+        let message = problems(&["paper/conv1".into()], &[0]).unwrap_err().to_string();
+        assert!(message.contains("batch of 0"), "{message}");
+    }
+}
