@@ -9,6 +9,7 @@
 
 use conv_core::Algorithm;
 
+mod depthwise;
 mod nhwc;
 
 /// Every algorithm of this crate.

@@ -6,6 +6,8 @@ use conv_core::{
 };
 use conv_simd::SharedSlice;
 
+use crate::depthwise;
+
 mod columns;
 #[allow(unsafe_code)]
 mod kernel;
@@ -39,6 +41,9 @@ impl Algorithm for DirectNhwc {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
+        if depthwise::applies(problem) {
+            return depthwise::plan(problem, filter, epilogue, options);
+        }
         filter.check(problem)?;
         let layout = weights::Layout::new(problem, options.isa);
         let footprint = options.admit(layout.bytes(), 0)?;

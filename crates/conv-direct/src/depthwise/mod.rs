@@ -1,0 +1,85 @@
+//! Depthwise convolution: one input and one output channel a group, so there is nothing to sum over channels.
+//!
+//! The register tile would fill one lane of each vector. Here vectors run along the channels instead: an output vector is
+//! the sum over taps of input vector × weight vector.
+
+use conv_core::{Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, for_each_task};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+
+#[allow(unsafe_code)]
+mod kernel;
+
+/// Tasks wanted of one layer, so that 64 cores have work at batch 1.
+const TASKS: usize = 256;
+
+/// Whether `problem` is depthwise without a channel multiplier.
+pub(crate) fn applies(problem: &Problem) -> bool {
+    problem.groups() > 1 && problem.group_in_channels() == 1 && problem.group_out_channels() == 1
+}
+
+/// Plans a problem for which [`applies`] holds.
+pub(crate) fn plan(
+    problem: &Problem,
+    filter: Filter<'_>,
+    epilogue: Epilogue,
+    options: &PlanOptions,
+) -> Result<Box<dyn Plan>, PlanError> {
+    filter.check(problem)?;
+    let taps = problem.height().kernel * problem.width().kernel;
+    let channels = problem.groups();
+    // Whole vectors: the last tap's last load must stay inside.
+    let stride = channels.next_multiple_of(options.isa.lanes());
+    let footprint = options.admit(4 * stride as u128 * (taps as u128 + 1), 0)?;
+    let mut weights = AlignedBuffer::zeroed(stride * taps)?;
+    for (channel, filter) in filter.weights.chunks_exact(taps).enumerate() {
+        for (tap, &weight) in filter.iter().enumerate() {
+            weights[tap * stride + channel] = weight;
+        }
+    }
+    let mut bias = AlignedBuffer::zeroed(stride)?;
+    if let Some(values) = filter.bias {
+        bias[..channels].copy_from_slice(values);
+    }
+    let rows = problem.batch() * problem.height().output();
+    let rows_per_task = rows.div_ceil(TASKS);
+    let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
+    Ok(Box::new(DepthwisePlan { problem, epilogue, isa, workers, footprint, rows_per_task, stride, weights, bias }))
+}
+
+struct DepthwisePlan {
+    problem: Problem,
+    epilogue: Epilogue,
+    isa: Isa,
+    workers: usize,
+    footprint: Footprint,
+    /// Output rows of all images that one task computes.
+    rows_per_task: usize,
+    /// Floats from one tap's weights to the next's.
+    stride: usize,
+    /// `[kh][kw][stride]`.
+    weights: AlignedBuffer,
+    /// `[stride]`.
+    bias: AlignedBuffer,
+}
+
+impl Plan for DepthwisePlan {
+    fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
+    fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {
+        let rows = self.problem.batch() * self.problem.height().output();
+        let output = SharedSlice::new(output);
+        for_each_task(self.workers, rows.div_ceil(self.rows_per_task), &mut [], |_, index| {
+            probe.enter(Phase::Multiply);
+            let start = index * self.rows_per_task;
+            let end = (start + self.rows_per_task).min(rows);
+            self.isa.run(kernel::Rows { plan: self, input, output: &output, rows: start..end });
+            probe.enter(Phase::Idle);
+        });
+    }
+}
