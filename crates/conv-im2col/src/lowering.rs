@@ -71,35 +71,51 @@ impl SimdOp for WriteRow<'_> {
         let (rows, columns) = (height.valid_taps(oy), width.valid_taps(ox));
         let group_channels = channels / groups;
         // With one group and a dense filter, the taps of a filter row are neighbours in memory.
-        let run = if groups == 1 && width.dilation == 1 { columns.len() } else { 1 };
-        let filter_row = width.kernel * group_channels;
-        let mut filter_rows = self.to.chunks_exact_mut(filter_row);
+        let contiguous = groups == 1 && width.dilation == 1;
+        let (before, after) = (columns.start * group_channels, columns.end * group_channels);
+        let mut filter_rows = self.to.chunks_exact_mut(width.kernel * group_channels);
         for group in self.groups {
             for tap_y in 0..height.kernel {
                 let Some(to) = filter_rows.next() else { return };
                 if !rows.contains(&tap_y) || columns.is_empty() {
-                    to.fill(0.0);
+                    zero(simd, to);
                     continue;
                 }
-                to[..columns.start * group_channels].fill(0.0);
-                to[columns.end * group_channels..].fill(0.0);
+                zero(simd, &mut to[..before]);
+                zero(simd, &mut to[after..]);
                 // Valid taps lie inside the input: neither position is negative.
                 let y = image * height.input + height.position(oy, tap_y) as usize;
-                for tap_x in columns.clone().step_by(run) {
-                    let x = width.position(ox, tap_x) as usize;
-                    let from = (y * width.input + x) * channels + group * group_channels;
-                    let len = run * group_channels;
-                    copy(simd, &self.input[from..][..len], &mut to[tap_x * group_channels..][..len]);
+                let x = width.position(ox, columns.start) as usize;
+                let from = &self.input[(y * width.input + x) * channels + group * group_channels..];
+                if contiguous {
+                    copy(simd, &from[..after - before], &mut to[before..after]);
+                    continue;
+                }
+                for (i, to) in to[before..after].chunks_exact_mut(group_channels).enumerate() {
+                    copy(simd, &from[i * width.dilation * channels..][..group_channels], to);
                 }
             }
         }
     }
 }
 
-/// Copies short runs without the call that `copy_from_slice` makes.
+/// Copies a short run without the call that `copy_from_slice` makes.
 #[inline(always)]
 pub(crate) fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
-    for (from, to) in from.chunks(S::LANES).zip(to.chunks_mut(S::LANES)) {
-        simd.store_partial(to, simd.load_partial(from));
+    let (from, from_tail) = from.split_at(from.len() - from.len() % S::LANES);
+    let (to, to_tail) = to.split_at_mut(from.len());
+    for (from, to) in from.chunks_exact(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
+        simd.store(to, simd.load(from));
+    }
+    if !from_tail.is_empty() {
+        simd.store_partial(to_tail, simd.load_partial(from_tail));
+    }
+}
+
+/// Zeroes a run that is most often empty, without a call.
+#[inline(always)]
+pub(crate) fn zero<S: Simd>(simd: S, to: &mut [f32]) {
+    for to in to.chunks_mut(S::LANES) {
+        simd.store_partial(to, simd.zero());
     }
 }
