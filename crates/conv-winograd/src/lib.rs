@@ -1,1 +1,18 @@
-//! Winograd convolution.
+//! Winograd convolution: fewer multiplications than the direct method, by interpolation.
+#![deny(unsafe_code)]
+
+mod cook_toom;
+mod cover;
+mod error;
+mod fraction;
+mod geometry;
+mod layout;
+mod line;
+mod plan;
+mod schedule;
+mod transform;
+mod variant;
+mod weights;
+
+pub use schedule::{Blocking, Schedule};
+pub use variant::{ALGORITHMS, VARIANTS, Variant};

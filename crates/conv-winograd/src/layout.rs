@@ -1,0 +1,86 @@
+//! Sizes and strides of the transformed tensors: U (weights), V (input) and M (products).
+//!
+//! V and M hold one *block* of tiles, M one *chunk* of output channels; U holds everything.
+//! `V[plane][tile][channel of a phase]`, `U[group][chunk][plane][register block][depth][channel]`,
+//! `M[plane][tile][channel]`.
+
+use conv_simd::TileShape;
+
+use crate::geometry::Geometry;
+use crate::schedule::Blocking;
+
+/// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
+const LINE: usize = 16;
+
+/// Sizes and strides, in floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Tiles of a block.
+    pub tiles: usize,
+    /// Output channels of the register tile.
+    pub block: usize,
+    /// Output channels of a chunk.
+    pub chunk: usize,
+    /// Output channels of a group, rounded up to whole vectors.
+    pub channels: usize,
+    /// V, from tile to tile.
+    pub v_row: usize,
+    /// V, from plane to plane.
+    pub v_plane: usize,
+    /// M, from plane to plane; from tile to tile it is `chunk`.
+    pub m_plane: usize,
+    /// Planes.
+    pub planes: usize,
+    /// Multiply-adds behind one tile's products with one output channel.
+    pub total_depth: usize,
+}
+
+impl Layout {
+    pub fn new(geometry: &Geometry, shape: TileShape, blocking: Blocking) -> Self {
+        let channels = geometry.problem.group_out_channels().next_multiple_of(shape.lanes);
+        let chunk = (blocking.chunk_blocks * shape.channels()).min(channels);
+        // Segments are stored in whole vectors: the last one may reach past the depth.
+        let last = geometry.segments.last().map_or(0, |s| s.start + s.len.next_multiple_of(shape.lanes));
+        let v_row = odd_lines(last);
+        Layout {
+            tiles: blocking.tiles,
+            block: shape.channels(),
+            chunk,
+            channels,
+            v_row,
+            v_plane: odd_lines(blocking.tiles * v_row),
+            m_plane: odd_lines(blocking.tiles * chunk),
+            planes: geometry.planes.len(),
+            total_depth: geometry.total_depth(),
+        }
+    }
+
+    /// Floats of a block's V.
+    pub fn v_len(&self) -> usize {
+        self.planes * self.v_plane
+    }
+
+    /// Floats of a chunk's M.
+    pub fn m_len(&self) -> usize {
+        self.planes * self.m_plane
+    }
+
+    /// Chunks of a group's output channels.
+    pub fn chunks(&self) -> usize {
+        self.channels.div_ceil(self.chunk)
+    }
+
+    /// Output channels of chunk number `chunk`, padding included.
+    pub fn chunk_width(&self, chunk: usize) -> usize {
+        self.chunk.min(self.channels - chunk * self.chunk)
+    }
+
+    /// Where the weights of a chunk start: `total_depth` × its width floats.
+    pub fn chunk_weights(&self, group: usize, chunk: usize) -> usize {
+        (group * self.channels + chunk * self.chunk) * self.total_depth
+    }
+}
+
+fn odd_lines(floats: usize) -> usize {
+    (floats.div_ceil(LINE) | 1) * LINE
+}

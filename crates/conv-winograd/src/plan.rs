@@ -1,0 +1,76 @@
+//! A convolution ready to run: its geometry, transformed weights and schedule.
+
+use conv_core::{Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem};
+use conv_simd::{AlignedBuffer, Isa};
+
+use crate::geometry::Geometry;
+use crate::layout::Layout;
+use crate::schedule::{Blocking, Schedule};
+use crate::{schedule, weights};
+
+/// See [`Plan`].
+pub(crate) struct WinogradPlan {
+    pub geometry: Geometry,
+    pub layout: Layout,
+    pub schedule: Schedule,
+    /// U, and after it the bias: see [`weights::pack`].
+    pub weights: AlignedBuffer,
+    pub isa: Isa,
+    pub workers: usize,
+    pub relu: bool,
+    footprint: Footprint,
+}
+
+impl WinogradPlan {
+    pub fn new(
+        geometry: Geometry,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+        blocking: Blocking,
+    ) -> Result<Self, PlanError> {
+        let layout = Layout::new(&geometry, options.isa.tile_shape(), blocking);
+        let groups = geometry.problem.groups();
+        let blocks = groups * geometry.tiles().div_ceil(layout.tiles);
+        let workers = options.workers.max(1);
+        let per = |count: usize, floats: usize| 4 * count as u128 * floats as u128;
+        let scratch = match blocking.schedule {
+            Schedule::Fused => per(workers.min(blocks), layout.v_len() + layout.m_len()),
+            Schedule::Staged => {
+                per(blocks, layout.v_len()) + per(workers.min(blocks * layout.chunks()), layout.m_len())
+            }
+        };
+        let prepared = per(groups * layout.channels, layout.total_depth + 1);
+        let footprint = options.admit(prepared, scratch)?;
+        let weights = weights::pack(&geometry, &layout, filter)?;
+        Ok(WinogradPlan {
+            geometry,
+            layout,
+            schedule: blocking.schedule,
+            weights,
+            isa: options.isa,
+            workers,
+            relu: epilogue.relu,
+            footprint,
+        })
+    }
+
+    /// Blocks of tiles, for each group.
+    pub fn blocks(&self) -> usize {
+        self.geometry.tiles().div_ceil(self.layout.tiles)
+    }
+}
+
+impl Plan for WinogradPlan {
+    fn problem(&self) -> &Problem {
+        &self.geometry.problem
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
+    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        schedule::run(self, input, output, scratch, probe);
+    }
+}

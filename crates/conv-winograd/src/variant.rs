@@ -1,0 +1,149 @@
+//! The variants, as data: name, points, tile sizes, filters.
+
+use conv_core::{Algorithm, Axis, Epilogue, Filter, Plan, PlanError, PlanOptions, Problem, Unsupported};
+
+use crate::cover::{Cover, Sizes};
+use crate::error::error_growth;
+use crate::fraction::Fraction;
+use crate::geometry::{AxisPlan, Geometry};
+use crate::line::Points;
+use crate::plan::WinogradPlan;
+use crate::schedule::Blocking;
+
+/// Points 0, ±1, ∞.
+const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], extra: None };
+/// Points 0, ±5/8, ±3/2, ∞; with −1 tiles are one output larger.
+const SIX: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(3, 2)], extra: Some(Fraction::new(-1, 1)) };
+/// Points 0, ±1/2, ±1, ±2, ∞.
+const EIGHT: Points = Points { pairs: &[Fraction::new(1, 2), Fraction::new(1, 1), Fraction::new(2, 1)], extra: None };
+
+/// The filters of a variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filters {
+    /// Stride 1, any dilation, this many taps along each axis or 1 along one of them.
+    Taps(usize, &'static str),
+    /// Strided.
+    Strided,
+}
+
+/// A Winograd algorithm: which points, which tiles, which filters.
+#[derive(Debug)]
+pub struct Variant {
+    name: &'static str,
+    points: Points,
+    sizes: Sizes,
+    filters: Filters,
+}
+
+const fn dense(name: &'static str, points: Points, sizes: Sizes, taps: usize, supported: &'static str) -> Variant {
+    Variant { name, points, sizes, filters: Filters::Taps(taps, supported) }
+}
+
+/// Named by the points along an axis: the filter decides how many outputs a tile has.
+const fn strided(name: &'static str, points: Points, sizes: Sizes) -> Variant {
+    Variant { name, points, sizes, filters: Filters::Strided }
+}
+
+const THREE: &str = "3x3, 3x1 and 1x3";
+const FIVE: &str = "5x5, 5x1 and 1x5";
+
+static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Base, 3, THREE);
+static F4X3: Variant = dense("winograd/f4x3", SIX, Sizes::Base, 3, THREE);
+static F5X3: Variant = dense("winograd/f5x3", SIX, Sizes::Extended, 3, THREE);
+static MIX4X3: Variant = dense("winograd/mix4x3", SIX, Sizes::Mixed, 3, THREE);
+static F6X3: Variant = dense("winograd/f6x3", EIGHT, Sizes::Base, 3, THREE);
+static F2X5: Variant = dense("winograd/f2x5", SIX, Sizes::Base, 5, FIVE);
+static F3X5: Variant = dense("winograd/f3x5", SIX, Sizes::Extended, 5, FIVE);
+static F4X5: Variant = dense("winograd/f4x5", EIGHT, Sizes::Base, 5, FIVE);
+static POLY_6: Variant = strided("winograd/poly-6", SIX, Sizes::Base);
+static POLY_7: Variant = strided("winograd/poly-7", SIX, Sizes::Extended);
+
+/// Every algorithm of this crate.
+pub static ALGORITHMS: &[&dyn Algorithm] =
+    &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_6, &POLY_7];
+
+/// The variants themselves, whose [`Variant::plan_with`] takes the blocking as a parameter.
+pub static VARIANTS: &[&Variant] = &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_6, &POLY_7];
+
+impl Variant {
+    /// [`Algorithm::plan`] with the schedule and the sizes of blocks given.
+    ///
+    /// # Errors
+    /// As [`Algorithm::plan`].
+    pub fn plan_with(
+        &self,
+        problem: &Problem,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+        blocking: Option<Blocking>,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        let geometry = self.geometry(problem)?;
+        filter.check(problem)?;
+        let blocking = blocking.unwrap_or_else(|| Blocking::default_of(&geometry, options));
+        Ok(Box::new(WinogradPlan::new(geometry, filter, epilogue, options, blocking)?))
+    }
+
+    fn geometry(&self, problem: &Problem) -> Result<Geometry, Unsupported> {
+        self.supports(problem)?;
+        let axis = |axis: &Axis| {
+            let taps = axis.kernel.div_ceil(axis.stride);
+            // An axis of one tap gains nothing from points: F(2, 1) at 0 and ∞ is the identity.
+            let (points, sizes) =
+                if taps == 1 { (Points { pairs: &[], extra: None }, Sizes::Base) } else { (self.points, self.sizes) };
+            AxisPlan::new(axis, points, Cover::new(axis, sizes, points.base() + 1 - taps, points.base()))
+        };
+        Ok(Geometry::new(problem, [axis(problem.height()), axis(problem.width())]))
+    }
+}
+
+impl Algorithm for Variant {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn supports(&self, problem: &Problem) -> Result<(), Unsupported> {
+        let axes = [problem.height(), problem.width()];
+        let kernel = |supported| Unsupported::Kernel {
+            algorithm: self.name,
+            supported,
+            kernel_h: axes[0].kernel,
+            kernel_w: axes[1].kernel,
+        };
+        match self.filters {
+            Filters::Taps(taps, supported) => {
+                if axes.iter().any(|axis| axis.stride > 1) {
+                    let [stride_h, stride_w] = axes.map(|axis| axis.stride);
+                    return Err(Unsupported::Stride { algorithm: self.name, stride_h, stride_w });
+                }
+                let fits = axes.iter().all(|axis| axis.kernel == taps || axis.kernel == 1);
+                if fits && axes.iter().any(|axis| axis.kernel == taps) { Ok(()) } else { Err(kernel(supported)) }
+            }
+            Filters::Strided => {
+                if axes.iter().any(|axis| axis.dilation > 1) {
+                    let [dilation_h, dilation_w] = axes.map(|axis| axis.dilation);
+                    return Err(Unsupported::Dilation { algorithm: self.name, dilation_h, dilation_w });
+                }
+                // Two outputs a tile at least, and more than one tap along some axis.
+                let taps = axes.map(|axis| axis.kernel.div_ceil(axis.stride));
+                let strided = axes.iter().any(|axis| axis.stride > 1);
+                let fits = taps.iter().all(|&taps| taps < self.points.base()) && taps != [1, 1];
+                if strided && fits { Ok(()) } else { Err(kernel("strided (2 to 5 strides long)")) }
+            }
+        }
+    }
+
+    fn plan(
+        &self,
+        problem: &Problem,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        self.plan_with(problem, filter, epilogue, options, None)
+    }
+
+    fn error_growth(&self, problem: &Problem) -> f64 {
+        self.geometry(problem).map_or(f64::INFINITY, |geometry| error_growth(&geometry))
+    }
+}
