@@ -1,0 +1,37 @@
+//! `convlab plot`: charts from records.
+
+use std::path::PathBuf;
+
+use crate::cli::{CliError, Exit, print};
+use crate::{plot, record};
+
+/// Draw charts from records alone: throughput and memory of each layer, time of whole forward passes.
+///
+/// Each chart is written as SVG and PNG, one for each batch, number of threads and instruction set in the records:
+/// throughput-b1-t1.svg, memory-b1-t1.svg, forward-b1-t1.svg, … Nothing is measured.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  convlab plot results/local                          the records.jsonl of that folder, charts beside it
+  convlab plot results/local/records.jsonl --out /tmp/charts")]
+pub struct Args {
+    /// File of records, or the folder of a `records.jsonl`.
+    records: PathBuf,
+    /// Folder for the charts [default: the records' folder].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Draws the charts and prints their paths.
+///
+/// # Errors
+/// [`CliError`] if the records cannot be read or the charts cannot be written.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let records = if args.records.is_dir() { args.records.join(record::FILE_NAME) } else { args.records.clone() };
+    let beside = || records.parent().unwrap_or(&records).to_owned();
+    let out = args.out.clone().unwrap_or_else(beside);
+    for file in plot::charts(&records, &out).map_err(CliError::input)? {
+        print(file.display())?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,240 @@
+//! What the three charts show: from groups of records to panels, bars and words.
+
+use conv_core::Problem;
+use plotters::style::RGBColor;
+
+use super::bars::{Bar, BarChart, Panel};
+use super::frame::{Entry, Frame, LABEL, PALETTE, Sample, family, family_colour, shorten};
+use super::scale::{Scale, format_bytes, format_value};
+use super::select::Group;
+use super::stack::{Pass, StackChart};
+use crate::record::{Clock, Record};
+
+/// Colours of fully connected layers, which come after the palette's convolutions.
+const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x80, 0x80, 0x80), RGBColor(0xa6, 0xa6, 0xa6)];
+/// Colour of everything else.
+const REST: RGBColor = RGBColor(0xd9, 0xd9, 0xd9);
+
+const THROUGHPUT_CAPTION: &str = "Effective GFLOP/s: the operations of direct convolution, padding included, over the median time, whatever an \
+    algorithm really executes. FFT and Winograd execute fewer multiplications, and direct kernels skip the taps \
+    in the padding: so they may pass the peak. Bold: the fastest of the layer.";
+
+const MEMORY_CAPTION: &str = "Bars: scratch that a run borrows (all threads together) and weights as the algorithm keeps them; input, \
+    output and the weights as given are not in it. The scale is logarithmic from 1 KiB on; zero is drawn at its \
+    start. Bold: the least of the layer.";
+
+const FORWARD_CAPTION: &str = "Median time of a whole pass, cut by layer. A layer that an algorithm does not support is computed by \
+    direct/nhwc. Bold: the fastest of the network.";
+
+/// Effective GFLOP/s of each layer by each algorithm, with the multiply-add peak.
+pub(super) fn throughput(group: &Group<'_>) -> BarChart {
+    let value = |record: &Record| record.gflops_effective.unwrap_or(0.0);
+    let largest = group.records.iter().map(|record| value(record)).chain(group.peak).fold(0.0, f64::max);
+    let panels = panels(group, |records| {
+        let best = records.iter().flatten().map(|record| value(record)).fold(0.0, f64::max);
+        let bar = |record: &Record| Bar {
+            value: value(record),
+            label: format_value(value(record)),
+            marker: None,
+            emphasised: value(record) >= best,
+        };
+        let bars = records.iter().map(|record| record.map(bar)).collect();
+        (bars, group.peak.map(|peak| (peak, format!("peak {}", format_value(peak)))))
+    });
+    let mut legend = families(group);
+    legend.extend(group.peak.map(|peak| {
+        let threads = threads(group.threads);
+        (Sample::Dashes, format!("measured FMA peak of {threads}: {} GFLOP/s", format_value(peak)))
+    }));
+    legend.extend(missing(&panels));
+    BarChart {
+        frame: Frame {
+            title: "Throughput by layer and algorithm".into(),
+            subtitle: subtitle(group),
+            legend,
+            caption: THROUGHPUT_CAPTION.into(),
+        },
+        rows: rows(group),
+        groups: panels,
+        scale: Scale::linear(largest),
+        axis: "effective GFLOP/s".into(),
+    }
+}
+
+/// Scratch and prepared weights of each layer by each algorithm.
+pub(super) fn memory(group: &Group<'_>) -> BarChart {
+    let scratch = |record: &Record| record.scratch_bytes.unwrap_or(0) as f64;
+    let total = |record: &Record| scratch(record) + record.prepared_bytes.unwrap_or(0) as f64;
+    let weights = |record: &Record| record.weight_bytes.unwrap_or(0) as f64;
+    let largest = group.records.iter().map(|record| total(record).max(weights(record))).fold(0.0, f64::max);
+    let panels = panels(group, |records| {
+        let least = records.iter().flatten().map(|record| total(record)).fold(f64::INFINITY, f64::min);
+        let bar = |record: &Record| Bar {
+            value: total(record),
+            label: format_bytes(total(record)),
+            marker: Some(scratch(record)),
+            emphasised: total(record) <= least,
+        };
+        let bars = records.iter().map(|record| record.map(bar)).collect();
+        let given = records.iter().flatten().map(|record| weights(record)).fold(0.0, f64::max);
+        (bars, (given > 0.0).then(|| (given, format!("weights {}", format_bytes(given)))))
+    });
+    let mut legend = families(group);
+    legend.push((Sample::Diamond, "scratch alone".into()));
+    legend.push((Sample::Dashes, "the weights as given".into()));
+    legend.extend(missing(&panels));
+    BarChart {
+        frame: Frame {
+            title: "Memory overhead by layer and algorithm".into(),
+            subtitle: subtitle(group),
+            legend,
+            caption: MEMORY_CAPTION.into(),
+        },
+        rows: rows(group),
+        groups: panels,
+        scale: Scale::bytes(largest),
+        axis: "scratch + prepared, bytes (K = 1024)".into(),
+    }
+}
+
+/// Time of whole forward passes by algorithm, cut by layer.
+pub(super) fn forward(group: &Group<'_>) -> StackChart {
+    let layers = StackLayers::of(&group.records);
+    let pass = |record: &Record| {
+        let mut segments: Vec<_> = layers.names.iter().enumerate().map(|(i, _)| (i, 0.0)).collect();
+        for layer in &record.layers {
+            segments[layers.index(&layer.name)].1 += layer.median_ns / 1e6;
+        }
+        let total_ms = record.median_ns.unwrap_or(0.0) / 1e6;
+        // What lies between the layers belongs to the pass too.
+        segments[layers.rest()].1 += (total_ms - segments.iter().map(|(_, ms)| ms).sum::<f64>()).max(0.0);
+        segments.retain(|(_, ms)| *ms > 0.0);
+        Pass { algorithm: row_name(record.algorithm.as_deref().unwrap_or_default()), total_ms, segments }
+    };
+    let algorithms = group.algorithms();
+    let passes = |network| algorithms.iter().filter_map(|algorithm| group.find(network, algorithm)).map(pass).collect();
+    let blocks = group.names().into_iter().map(|network| (network.to_owned(), passes(network))).collect();
+    StackChart {
+        frame: Frame {
+            title: "Time of a forward pass by algorithm".into(),
+            subtitle: subtitle(group),
+            legend: layers.legend(),
+            caption: FORWARD_CAPTION.into(),
+        },
+        colours: layers.colours,
+        blocks,
+    }
+}
+
+/// The layers that have a colour of their own; everything else is one segment.
+struct StackLayers {
+    names: Vec<String>,
+    colours: Vec<RGBColor>,
+}
+
+impl StackLayers {
+    fn of(records: &[&Record]) -> StackLayers {
+        let mut names: Vec<String> = Vec::new();
+        let mut colours = Vec::new();
+        let mut counts = [0; 2];
+        for layer in records.iter().flat_map(|record| &record.layers) {
+            let (kind, palette) = match (&layer.algorithm, layer.name.starts_with("fc")) {
+                (_, true) => (1, &CONNECTED[..]),
+                (Some(_), false) => (0, &PALETTE[..]),
+                (None, false) => continue,
+            };
+            if !names.contains(&layer.name) {
+                names.push(layer.name.clone());
+                colours.push(palette[counts[kind] % palette.len()]);
+                counts[kind] += 1;
+            }
+        }
+        names.push("everything else".into());
+        colours.push(REST);
+        StackLayers { names, colours }
+    }
+
+    fn rest(&self) -> usize {
+        self.names.len() - 1
+    }
+
+    fn index(&self, name: &str) -> usize {
+        self.names.iter().position(|known| known == name).unwrap_or(self.rest())
+    }
+
+    fn legend(&self) -> Vec<Entry> {
+        self.colours.iter().zip(&self.names).map(|(colour, name)| (Sample::Swatch(*colour), row_name(name))).collect()
+    }
+}
+
+/// A panel for each layer; `bars` makes bars and reference of the records in the order of the rows.
+fn panels(
+    group: &Group<'_>,
+    bars: impl Fn(&[Option<&Record>]) -> (Vec<Option<Bar>>, Option<(f64, String)>),
+) -> Vec<Vec<Panel>> {
+    let algorithms = group.algorithms();
+    let mut groups: Vec<(&str, Vec<Panel>)> = Vec::new();
+    for name in group.names() {
+        let records: Vec<_> = algorithms.iter().map(|algorithm| group.find(name, algorithm)).collect();
+        let problem = records.iter().flatten().find_map(|record| record.problem.as_deref());
+        let (bars, reference) = bars(&records);
+        let panel = Panel { name: name.into(), detail: problem.map_or_else(String::new, shape), reference, bars };
+        let network = name.split_once('/').map_or("", |(network, _)| network);
+        match groups.iter_mut().find(|(known, _)| *known == network) {
+            Some((_, panels)) => panels.push(panel),
+            None => groups.push((network, vec![panel])),
+        }
+    }
+    groups.into_iter().map(|(_, panels)| panels).collect()
+}
+
+/// `96×27×27 → 256×27×27, 5×5, g2` of a descriptor; the descriptor itself if it cannot be read.
+fn shape(descriptor: &str) -> String {
+    let Ok(problem) = descriptor.parse::<Problem>() else { return descriptor.into() };
+    let (h, w, [oh, ow]) = (problem.height(), problem.width(), problem.output_size());
+    let mut text = format!("{}×{}×{} → {}×{oh}×{ow}", problem.in_channels(), h.input, w.input, problem.out_channels());
+    text += &format!(", {}×{}", h.kernel, w.kernel);
+    for (letter, value) in [("s", h.stride.max(w.stride)), ("d", h.dilation.max(w.dilation)), ("g", problem.groups())] {
+        if value > 1 {
+            text += &format!(" {letter}{value}");
+        }
+    }
+    text
+}
+
+fn rows(group: &Group<'_>) -> Vec<(String, RGBColor)> {
+    group.algorithms().into_iter().map(|name| (row_name(name), family_colour(name))).collect()
+}
+
+/// An algorithm's name, as long as there is room for it beside the bars.
+fn row_name(algorithm: &str) -> String {
+    shorten(algorithm, LABEL, 200.0)
+}
+
+fn families(group: &Group<'_>) -> Vec<Entry> {
+    let mut names: Vec<_> = group.algorithms().into_iter().map(family).collect();
+    names.dedup();
+    names.into_iter().map(|name| (Sample::Swatch(family_colour(name)), row_name(name))).collect()
+}
+
+fn missing(panels: &[Vec<Panel>]) -> Option<Entry> {
+    let any = panels.iter().flatten().flat_map(|panel| &panel.bars).any(Option::is_none);
+    any.then(|| (Sample::Dash, "not supported or not measured".into()))
+}
+
+fn threads(threads: usize) -> String {
+    format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
+}
+
+fn subtitle(group: &Group<'_>) -> String {
+    let record = group.records[0];
+    let isa = match group.isa {
+        "avx512" => "AVX-512",
+        "avx2" => "AVX2",
+        other => other,
+    };
+    let caches = if group.cold { "cold caches" } else { "warm caches" };
+    let clock = if record.clock == Some(Clock::Criterion) { ", timed by criterion" } else { "" };
+    let (batch, threads) = (group.batch, threads(group.threads));
+    format!("batch {batch}, {threads}, {isa}, {caches}{clock}  ·  {}  ·  {}", record.cpu, record.commit)
+}

@@ -1,0 +1,116 @@
+//! Axes: where a value lies between 0 and 1, and which values are marked.
+
+/// The first marked size above zero; everything smaller lies between zero and here.
+const SMALLEST_BYTES: f64 = 1024.0;
+/// Share of a byte axis between zero, which no logarithm has, and the first marked size.
+const ZERO_SHARE: f64 = 0.18;
+
+/// An axis from zero.
+#[derive(Debug, Clone)]
+pub(super) struct Scale {
+    /// Marked values with their labels.
+    pub ticks: Vec<(f64, String)>,
+    /// The value at the end.
+    max: f64,
+    logarithmic: bool,
+}
+
+impl Scale {
+    /// A linear axis that ends at `max`, with about four round values marked.
+    pub fn linear(max: f64) -> Scale {
+        let max = if max > 0.0 { max } else { 1.0 };
+        let rough = max / 4.0;
+        let magnitude = 10_f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * magnitude).into_iter().find(|&step| step >= rough);
+        let step = step.unwrap_or(rough);
+        let decimals = (-step.log10().floor()).max(0.0) as usize;
+        let tick = |i: u32| (f64::from(i) * step, format!("{:.decimals$}", f64::from(i) * step));
+        let ticks = (0..).map(tick).take_while(|(value, _)| *value <= max * 1.000_001).collect();
+        Scale { ticks, max, logarithmic: false }
+    }
+
+    /// A logarithmic axis of bytes up to `max`, with zero at its start.
+    pub fn bytes(max: f64) -> Scale {
+        let max = max.max(SMALLEST_BYTES * 32.0);
+        let octaves = (max / SMALLEST_BYTES).log2();
+        // Whole powers of 1024 among the marks, and at most five marks.
+        let step = [5.0, 10.0, 20.0].into_iter().find(|step| octaves / step <= 4.0).unwrap_or(20.0);
+        let marks = (0..=(octaves / step) as i32).map(|i| SMALLEST_BYTES * (f64::from(i) * step).exp2());
+        // `32K`: the axis says what the letters mean, and there is room for every mark.
+        let label = |bytes| format_bytes(bytes).replace("iB", "").replace(' ', "");
+        let ticks = std::iter::once(0.0).chain(marks).map(|bytes| (bytes, label(bytes))).collect();
+        Scale { ticks, max, logarithmic: true }
+    }
+
+    /// Where `value` lies: 0 at the start of the axis, 1 at its end.
+    pub fn at(&self, value: f64) -> f64 {
+        if !self.logarithmic {
+            return value / self.max;
+        }
+        if value < SMALLEST_BYTES {
+            return value / SMALLEST_BYTES * ZERO_SHARE;
+        }
+        ZERO_SHARE + (1.0 - ZERO_SHARE) * (value / SMALLEST_BYTES).log2() / (self.max / SMALLEST_BYTES).log2()
+    }
+}
+
+/// `0`, `640 B`, `4.2 MiB`: three digits where there is a fraction.
+pub(super) fn format_bytes(bytes: f64) -> String {
+    if bytes == 0.0 {
+        return "0".into();
+    }
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let rounded = |unit: usize| bytes / 1024_f64.powi(unit as i32);
+    // 1023.7 KiB reads as 1 MiB.
+    let unit = (0..units.len() - 1).find(|&unit| rounded(unit) < 999.5).unwrap_or(units.len() - 1);
+    let value = format_value(rounded(unit));
+    let value = if value.contains('.') { value.trim_end_matches('0').trim_end_matches('.') } else { &value };
+    format!("{value} {}", units[unit])
+}
+
+/// Three digits or all of the integer part: `0.52`, `4.10`, `16.0`, `1204`.
+pub(super) fn format_value(value: f64) -> String {
+    let decimals = match value {
+        0.0 => 0,
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        for (max, expected) in [
+            (116.0, vec!["0", "50", "100"]),
+            (460.0, vec!["0", "200", "400"]),
+            (0.31, vec!["0.0", "0.1", "0.2", "0.3"]),
+        ] {
+            let scale = Scale::linear(max);
+            assert_eq!(scale.ticks.iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>(), expected);
+            assert!(scale.ticks.iter().all(|&(value, _)| scale.at(value) <= 1.000_01));
+        }
+    }
+
+    #[test]
+    fn byte_axis_has_zero_and_grows() {
+        let scale = Scale::bytes(100.0 * 1024.0 * 1024.0);
+        let labels: Vec<_> = scale.ticks.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(labels, ["0", "1K", "32K", "1M", "32M"]);
+        let positions: Vec<_> = [0.0, 4.0, 1023.0, 1024.0, 4096.0, 1e6, 104_857_600.0].map(|v| scale.at(v)).into();
+        assert!(positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
+        assert_eq!((positions[0], positions[6]), (0.0, 1.0));
+    }
+
+    #[test]
+    fn values_have_three_digits() {
+        let text = [0.0, 0.5, 0.524, 4.1, 9.996, 99.6, 99.96, 1204.0].map(format_value);
+        assert_eq!(text, ["0", "0.50", "0.52", "4.10", "10.0", "99.6", "100", "1204"]);
+        let text = [0.0, 12.0, 1023.9 * 1024.0, 4_614_144.0].map(format_bytes);
+        assert_eq!(text, ["0", "12 B", "1 MiB", "4.4 MiB"]);
+    }
+}

@@ -1,0 +1,266 @@
+//! Charts of invented records, as crowded as they get: fifteen algorithms, ten layers, two networks.
+
+use std::path::Path;
+
+use super::picture::{Anchor, Item, Picture};
+use super::*;
+use crate::record::{Cache, Clock, Kind, LayerTime, Model, Record};
+
+const ALGORITHMS: [&str; 15] = [
+    "direct/nhwc",
+    "im2col/blocked",
+    "im2col/faer",
+    "im2col/implicit",
+    "im2col/indirect",
+    "im2col/kn2row",
+    "im2col/mec",
+    "im2col/nchw-faer",
+    "fft/rustfft",
+    "fft/t16",
+    "fft/t32-gauss",
+    "winograd/f2x3",
+    "winograd/f4x3",
+    "winograd/poly-f4x3",
+    "winograd/f5x3-fused",
+];
+
+/// Scratch and prepared bytes from nothing to 300 MB, throughputs on both sides of the peak, gaps where nothing is supported.
+fn invented() -> Vec<Record> {
+    let mut records = Vec::new();
+    for (network, batch) in [("paper", 1), ("owt", 1), ("paper", 16)] {
+        for layer in 1..=5 {
+            for (i, algorithm) in ALGORITHMS.iter().enumerate() {
+                if (i * 7 + layer) % 6 == 0 {
+                    continue;
+                }
+                let speed = 20.0 + ((i * 37 + layer * 53) % 100) as f64 * if i > 8 { 4.4 } else { 1.2 };
+                records.push(Record {
+                    name: format!("{network}/conv{layer}"),
+                    problem: Some(format!("g2mb{batch}ic96ih27oc256oh27kh5ph2")),
+                    algorithm: Some((*algorithm).into()),
+                    scratch_bytes: Some([0, 40 << 10, 4_400_000, 0, 700][(i + layer) % 5]),
+                    prepared_bytes: Some([0, 1_228_800, 1_300_000, 50_000_000, 310_000_000][i % 5]),
+                    weight_bytes: Some(1_228_800),
+                    gflops_effective: Some(speed),
+                    median_ns: Some(4.479e8 / speed),
+                    ..blank(Kind::Conv, batch)
+                });
+            }
+        }
+        for (i, algorithm) in ["direct", "im2col", "fft", "winograd", "auto"].into_iter().enumerate() {
+            records.push(pass(network, algorithm, batch, i));
+        }
+    }
+    records
+}
+
+fn pass(network: &str, algorithm: &str, batch: usize, i: usize) -> Record {
+    let names = ["conv1", "lrn1", "pool1", "conv2", "lrn2", "pool2", "conv3", "conv4", "conv5", "pool5"];
+    let conv = names.iter().enumerate().map(|(j, name)| LayerTime {
+        name: (*name).into(),
+        algorithm: name.starts_with("conv").then(|| algorithm.into()),
+        median_ns: if name.starts_with("conv") { 3e6 / (1.0 + ((i + j) % 4) as f64) } else { 1e5 } * batch as f64,
+        scratch_bytes: 0,
+    });
+    let connected = [("fc6", 5e6), ("fc7", 2.2e6), ("fc8", 5e5), ("softmax", 1e4)];
+    let connected = connected.map(|(name, median_ns)| LayerTime { name: name.into(), median_ns, ..Default::default() });
+    let layers: Vec<_> = conv.chain(connected).collect();
+    Record {
+        name: network.into(),
+        algorithm: Some(algorithm.into()),
+        median_ns: Some(layers.iter().map(|layer| layer.median_ns).sum::<f64>() * 1.01),
+        layers,
+        ..blank(Kind::Forward, batch)
+    }
+}
+
+fn blank(kind: Kind, batch: usize) -> Record {
+    Record {
+        kind,
+        isa: "avx512".into(),
+        batch: Some(batch),
+        threads: 1,
+        model: Some(Model::Run),
+        cache: Some(Cache::Warm),
+        clock: Some(Clock::Convlab),
+        peak_gflops: Some(116.2),
+        cpu: "AMD EPYC 9R14 96-Core Processor".into(),
+        commit: "0123abc-dirty".into(),
+        ..Record::default()
+    }
+}
+
+fn pictures(records: &[Record]) -> Vec<(String, Picture)> {
+    draw(records, Path::new("records.jsonl")).unwrap()
+}
+
+/// Left, top, right, bottom of each text, with the text.
+fn boxes(picture: &Picture) -> Vec<([f64; 4], String)> {
+    let text_box = |item: &'_ Item| -> Option<([f64; 4], String)> {
+        let Item::Text { at: (x, y), text, font, anchor, .. } = item else { return None };
+        let width = font.width(text);
+        let left = match anchor {
+            Anchor::Start => *x,
+            Anchor::Middle => x - width / 2.0,
+            Anchor::End => x - width,
+        };
+        // From the height of capitals down to a little below the baseline.
+        Some(([left, y - 0.73 * font.size, left + width, y + 0.1 * font.size], text.clone()))
+    };
+    picture.items.iter().filter_map(text_box).collect()
+}
+
+fn assert_tidy(name: &str, picture: &Picture) {
+    let boxes = boxes(picture);
+    for (i, (a, text)) in boxes.iter().enumerate() {
+        let inside = a[0] >= 0.0 && a[1] >= 0.0 && a[2] <= picture.width && a[3] <= picture.height;
+        assert!(inside, "{name}: '{text}' is clipped: {a:?} of {} x {}", picture.width, picture.height);
+        for (b, other) in &boxes[..i] {
+            let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+            assert!(apart, "{name}: '{text}' covers '{other}'");
+        }
+    }
+    for item in &picture.items {
+        let points = match item {
+            Item::Shape { points, .. } => points.clone(),
+            Item::Line { from, to, .. } => vec![*from, *to],
+            Item::Text { .. } => continue,
+        };
+        let inside = |(x, y): (f64, f64)| (0.0..=picture.width).contains(&x) && (0.0..=picture.height).contains(&y);
+        assert!(points.iter().all(|&point| inside(point)), "{name}: {item:?} is clipped");
+    }
+}
+
+#[test]
+fn crowded_charts_are_tidy() {
+    let pictures = pictures(&invented());
+    let names: Vec<_> = pictures.iter().map(|(name, _)| name.as_str()).collect();
+    let expected =
+        ["throughput-b1-t1", "memory-b1-t1", "throughput-b16-t1", "memory-b16-t1", "forward-b1-t1", "forward-b16-t1"];
+    assert_eq!(names, expected);
+    for (name, picture) in &pictures {
+        assert_tidy(name, picture);
+    }
+}
+
+#[test]
+fn small_and_strange_charts_are_tidy() {
+    let one = Record {
+        name: "mb1ic3ih8oc4oh8kh1".into(),
+        algorithm: Some("direct/nhwc".into()),
+        median_ns: Some(1.0),
+        gflops_effective: Some(0.0),
+        ..blank(Kind::Conv, 1)
+    };
+    let long = Record {
+        name: "n".repeat(10_000),
+        problem: Some("no descriptor ".repeat(1000)),
+        algorithm: Some("unheard/of ".repeat(1000)),
+        scratch_bytes: Some(1 << 40),
+        cpu: one.cpu.clone(),
+        ..one.clone()
+    };
+    let pass = Record { kind: Kind::Forward, layers: Vec::new(), ..one.clone() };
+    for records in [vec![one.clone()], vec![one, long], vec![pass]] {
+        for (name, picture) in pictures(&records) {
+            assert_tidy(&name, &picture);
+        }
+    }
+}
+
+#[test]
+fn every_setting_has_its_charts() {
+    let record = |isa: &str, threads, cache, clock| Record {
+        name: "paper/conv2".into(),
+        algorithm: Some("direct/nhwc".into()),
+        median_ns: Some(4e6),
+        gflops_effective: Some(if clock == Clock::Criterion { 77.0 } else { 111.0 }),
+        isa: isa.into(),
+        threads,
+        cache: Some(cache),
+        clock: Some(clock),
+        ..blank(Kind::Conv, 1)
+    };
+    let records = [
+        record("avx2", 1, Cache::Warm, Clock::Convlab),
+        record("avx512", 1, Cache::Warm, Clock::Convlab),
+        record("avx512", 1, Cache::Warm, Clock::Criterion),
+        record("avx512", 2, Cache::Cold, Clock::Criterion),
+        Record { model: Some(Model::Prepare), ..record("avx512", 4, Cache::Warm, Clock::Convlab) },
+    ];
+    let pictures = pictures(&records);
+    let names: Vec<_> = pictures.iter().map(|(name, _)| name.as_str()).collect();
+    let expected =
+        ["throughput-b1-t1", "memory-b1-t1", "throughput-b1-t1-avx2", "memory-b1-t1-avx2", "throughput-b1-t2-cold"];
+    assert_eq!(names, expected);
+    let shows = |chart: usize, value: &str| boxes(&pictures[chart].1).iter().any(|(_, text)| *text == value);
+    assert!(shows(0, "111") && !shows(0, "77.0"), "convlab's clock goes first");
+    assert!(shows(4, "77.0"), "criterion's stands in");
+}
+
+#[test]
+fn zero_is_drawn_as_zero() {
+    let record = |algorithm: &str, scratch| Record {
+        name: "paper/conv2".into(),
+        algorithm: Some(algorithm.into()),
+        median_ns: Some(4e6),
+        scratch_bytes: Some(scratch),
+        prepared_bytes: Some(0),
+        ..blank(Kind::Conv, 1)
+    };
+    let records = [record("direct/nhwc", 0), record("im2col/faer", 7_000_000)];
+    let groups = select::groups(&records, Kind::Conv);
+    let chart = content::memory(&groups[0]);
+    let bar = |row: usize| chart.groups[0][0].bars[row].clone().unwrap();
+    assert_eq!((chart.scale.at(bar(0).value), bar(0).label.as_str()), (0.0, "0"));
+    assert_eq!((chart.scale.at(bar(1).value), bar(1).label.as_str()), (1.0, "6.68 MiB"));
+}
+
+#[test]
+fn svg_and_png_are_written_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = folder.path().join("records.jsonl");
+    let lines = invented().iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect::<String>();
+    fs::write(&records, lines).unwrap();
+    let out = folder.path().join("new/folder");
+    let files = charts(&records, &out).unwrap();
+    assert_eq!((files.len(), fs::read_dir(&out).unwrap().count()), (12, 12), "nothing else is left in the folder");
+    for file in files {
+        let bytes = fs::read(&file).unwrap();
+        if file.extension().unwrap() == "svg" {
+            let svg = String::from_utf8(bytes).unwrap();
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("sans-serif"));
+        } else {
+            let picture = image::load_from_memory(&bytes).unwrap().into_rgb8();
+            assert!(picture.pixels().any(|pixel| pixel.0 != [255; 3]));
+        }
+    }
+}
+
+#[test]
+fn bad_records_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("records.jsonl");
+    let message = |text: &[u8]| {
+        fs::write(&path, text).unwrap();
+        let message = charts(&path, folder.path()).unwrap_err().to_string();
+        assert!(message.contains("records.jsonl"), "{message}");
+        message
+    };
+    assert!(message(b"").contains("no measurements"));
+    assert!(message(b"\n{\"kind\":").contains("records.jsonl:2:"));
+    assert!(message(b"\xff\xfe").contains("UTF-8"));
+    let line = |record: Record| (serde_json::to_string(&record).unwrap() + "\n").into_bytes();
+    let good = pass("paper", "direct", 1, 0);
+    let negative = line(Record { median_ns: Some(-1.0), ..good.clone() });
+    assert!(message(&negative).contains("'paper' by direct has a median_ns of -1"));
+    let other = line(Record { cpu: "another".into(), ..good.clone() });
+    assert!(message(&[line(good.clone()), other].concat()).contains("'another'"));
+    let many = (0..40_000).flat_map(|i| line(Record { name: format!("network {i}"), ..good.clone() }));
+    fs::write(&path, many.collect::<Vec<_>>()).unwrap();
+    assert!(matches!(charts(&path, folder.path()), Err(PlotError::TooLarge { .. })));
+    let missing = charts(&folder.path().join("none.jsonl"), folder.path()).unwrap_err().to_string();
+    assert!(missing.contains("none.jsonl"));
+    fs::write(&path, line(good)).unwrap();
+    assert!(matches!(charts(&path, &path), Err(PlotError::Write { .. })));
+}
