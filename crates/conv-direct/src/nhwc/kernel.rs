@@ -6,18 +6,17 @@ use conv_simd::{Init, SharedSlice, TileArgs};
 
 use super::DirectPlan;
 
-/// Computes `rows` of the output of one image and one block of output channels.
-pub(super) fn run_rows(
+/// Computes `tiles` (counted row by row) of one image and one block of output channels.
+pub(super) fn run_tiles(
     plan: &DirectPlan,
     input: &[f32],
     output: &SharedSlice<'_, f32>,
     image: usize,
     block: usize,
-    rows: Range<usize>,
+    tiles: Range<usize>,
 ) {
     let (geometry, layout) = (&plan.geometry, &plan.weights.layout);
     let block = &layout.blocks()[block];
-    let isa = plan.isa;
     let group_in_channels = plan.problem.group_in_channels();
     let (height, width) = (&geometry.height, &geometry.width);
     let input_row = width.input * geometry.in_channels;
@@ -27,31 +26,30 @@ pub(super) fn run_rows(
     let output = output.as_ptr().wrapping_add(image * height.output() * output_row + block.first);
     let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
     let bias = plan.weights.bias.as_ptr().wrapping_add(block.bias);
-    for row in rows {
+    for tile in tiles {
+        let (row, column) = (tile / plan.columns.len(), &plan.columns[tile % plan.columns.len()]);
         let taps = height.valid_taps(row);
         // Not negative for the first valid tap; without one, nothing is read.
         let first_input_row = height.position(row, taps.start).max(0) as usize;
-        for column in &plan.columns {
-            let args = TileArgs {
-                x: input.wrapping_add(first_input_row * input_row),
-                x_pixel: width.stride * geometry.in_channels,
-                w: weights.wrapping_add(taps.start * filter_row),
-                rows: taps.len(),
-                x_row: height.dilation * input_row,
-                w_row: filter_row,
-                runs: &column.runs,
-                y: output.wrapping_add(row * output_row + column.first * geometry.out_channels),
-                y_pixel: geometry.out_channels,
-                channels: block.channels,
-                init: Init::Bias(bias),
-                relu: plan.epilogue.relu,
-            };
-            // SAFETY: `Plan::run` checked both lengths against the problem. Reads: the taps of `taps` lie inside the
-            // image, and the runs, made by `columns::cut` for this width, name only pixels inside a row. Weights and
-            // bias are whole blocks. Writes: `pixels` outputs of one row, `channels` each, which belong to this task
-            // alone: tasks differ in image, row or block.
-            unsafe { isa.tile(column.pixels, block.vectors).run(&args) };
-        }
+        let args = TileArgs {
+            x: input.wrapping_add(first_input_row * input_row),
+            x_pixel: width.stride * geometry.in_channels,
+            w: weights.wrapping_add(taps.start * filter_row),
+            rows: taps.len(),
+            x_row: height.dilation * input_row,
+            w_row: filter_row,
+            runs: &column.runs,
+            y: output.wrapping_add(row * output_row + column.first * geometry.out_channels),
+            y_pixel: geometry.out_channels,
+            channels: block.channels,
+            init: Init::Bias(bias),
+            relu: plan.epilogue.relu,
+        };
+        // SAFETY: `Plan::run` checked both lengths against the problem. Reads: the taps of `taps` lie inside the image,
+        // and the runs, made by `columns::cut` for this width, name only pixels inside a row. Weights and bias are whole
+        // blocks. Writes: `pixels` outputs of one row, `channels` each, which belong to this task alone: tasks differ in
+        // image, tile or block.
+        unsafe { plan.isa.tile(column.pixels, block.vectors).run(&args) };
     }
 }
 

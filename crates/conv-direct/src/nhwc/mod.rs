@@ -11,16 +11,12 @@ use crate::depthwise;
 mod columns;
 #[allow(unsafe_code)]
 mod kernel;
+mod schedule;
 mod weights;
 
 use columns::Column;
+use schedule::Schedule;
 use weights::PackedWeights;
-
-/// Input rows of one panel should stay in about half of a 1 MiB L2 while all blocks of output channels pass over them.
-const PANEL_BYTES: usize = 512 << 10;
-
-/// Tasks wanted of one layer, so that 64 cores have work at batch 1.
-const TASKS: usize = 256;
 
 /// The algorithm; see the [module](self).
 pub(crate) struct DirectNhwc;
@@ -49,7 +45,7 @@ impl Algorithm for DirectNhwc {
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem);
         let columns = columns::cut(problem, &geometry, options.isa.tile_shape());
-        let schedule = Schedule::new(&geometry, layout.blocks().len());
+        let schedule = Schedule::new(&geometry, columns.len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
         let (problem, workers) = (problem.clone(), options.workers);
         Ok(Box::new(DirectPlan {
@@ -102,58 +98,6 @@ impl Geometry {
     }
 }
 
-/// How the output is cut into tasks: images × panels of rows × blocks of output channels × pieces of a panel.
-///
-/// Within a panel, whose input stays in L2, all blocks pass; a piece is what one worker takes at a time.
-#[derive(Debug, Clone)]
-struct Schedule {
-    images: usize,
-    blocks: usize,
-    rows: usize,
-    rows_per_panel: usize,
-    rows_per_piece: usize,
-}
-
-impl Schedule {
-    fn new(geometry: &Geometry, blocks: usize) -> Self {
-        let rows = geometry.height.output();
-        let row_bytes = 4 * geometry.width.input * geometry.in_channels * geometry.height.stride;
-        let rows_per_panel = (PANEL_BYTES / row_bytes).clamp(1, rows);
-        let rows_per_panel = rows.div_ceil(rows.div_ceil(rows_per_panel));
-        let panels = geometry.images * rows.div_ceil(rows_per_panel);
-        let pieces = TASKS.div_ceil(panels * blocks).min(rows_per_panel);
-        Schedule {
-            images: geometry.images,
-            blocks,
-            rows,
-            rows_per_panel,
-            rows_per_piece: rows_per_panel.div_ceil(pieces),
-        }
-    }
-
-    fn panels(&self) -> usize {
-        self.rows.div_ceil(self.rows_per_panel)
-    }
-
-    fn pieces(&self) -> usize {
-        self.rows_per_panel.div_ceil(self.rows_per_piece)
-    }
-
-    fn tasks(&self) -> usize {
-        self.images * self.panels() * self.blocks * self.pieces()
-    }
-
-    /// Image, block and rows of task `index`; the last panel's last pieces may be empty.
-    fn task(&self, index: usize) -> (usize, usize, std::ops::Range<usize>) {
-        let (index, piece) = (index / self.pieces(), index % self.pieces());
-        let (index, block) = (index / self.blocks, index % self.blocks);
-        let (image, panel) = (index / self.panels(), index % self.panels());
-        let end = (panel * self.rows_per_panel + self.rows_per_panel).min(self.rows);
-        let start = (panel * self.rows_per_panel + piece * self.rows_per_piece).min(end);
-        (image, block, start..(start + self.rows_per_piece).min(end))
-    }
-}
-
 struct DirectPlan {
     isa: conv_simd::Isa,
     problem: Problem,
@@ -179,8 +123,8 @@ impl Plan for DirectPlan {
         let output = SharedSlice::new(output);
         for_each_task(self.workers, self.schedule.tasks(), &mut [], |_, index| {
             probe.enter(Phase::Multiply);
-            let (image, block, rows) = self.schedule.task(index);
-            kernel::run_rows(self, input, &output, image, block, rows);
+            let (image, block, tiles) = self.schedule.task(index);
+            kernel::run_tiles(self, input, &output, image, block, tiles);
             probe.enter(Phase::Idle);
         });
     }
