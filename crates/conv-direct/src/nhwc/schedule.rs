@@ -113,9 +113,9 @@ mod tests {
             let total: usize = costs.iter().sum();
             for workers in 1..=64 {
                 let ratio = (makespan(&costs, workers) * workers) as f64 / total as f64;
-                // The last round is not full. That is at its worst with the 104 tiles of conv5 (13 rows, 8 blocks of
-                // channels) on 45 workers: three rounds where 2.2 would do.
-                assert!(ratio < 1.4, "{descriptor}: {} tasks on {workers} workers take {ratio:.2}", costs.len());
+                // The last round is not full. That is at its worst for the 112 tiles of the 1×1 layer (14 times 8 blocks of
+                // channels) on 55 workers: three rounds where 2.04 would do.
+                assert!(ratio < 1.5, "{descriptor}: {} tasks on {workers} workers take {ratio:.2}", costs.len());
             }
         }
     }
