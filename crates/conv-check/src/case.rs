@@ -1,0 +1,139 @@
+//! One problem with its data and its exact result, against which any number of algorithms are held.
+
+use conv_core::{Algorithm, Epilogue, Filter, PlanOptions, Problem, Scratch};
+use conv_simd::AlignedBuffer;
+
+use crate::data::{Data, Kind};
+use crate::error::{ErrorStats, Failure, Flaw};
+use crate::oracle::{operator_norm, oracle};
+
+/// A problem, its data, and the oracle's result.
+#[derive(Debug)]
+pub struct Case {
+    problem: Problem,
+    data: Data,
+    with_bias: bool,
+    epilogue: Epilogue,
+    expected: Vec<f64>,
+    norm: f64,
+    exact: bool,
+}
+
+/// A correct result and how exact it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Distances from the oracle.
+    pub errors: ErrorStats,
+    /// The bound on `max_abs` that the algorithm's `error_growth` gives here.
+    pub bound: f64,
+}
+
+impl Case {
+    /// Generates the data and computes the exact result.
+    pub fn new(problem: &Problem, kind: Kind, seed: u64, epilogue: Epilogue) -> Self {
+        Case::build(problem, kind, seed, true, epilogue)
+    }
+
+    /// [`Case::new`] without a bias.
+    pub fn without_bias(problem: &Problem, kind: Kind, seed: u64, epilogue: Epilogue) -> Self {
+        Case::build(problem, kind, seed, false, epilogue)
+    }
+
+    fn build(problem: &Problem, kind: Kind, seed: u64, with_bias: bool, epilogue: Epilogue) -> Self {
+        let data = Data::new(problem, kind, seed);
+        let filter = Filter { bias: with_bias.then_some(&data.bias[..]), ..data.filter() };
+        let expected = oracle(problem, &data.input, filter, epilogue);
+        let norm = operator_norm(problem, &data.input, filter);
+        let exact = kind == Kind::Integers;
+        Case { problem: problem.clone(), data, with_bias, epilogue, expected, norm, exact }
+    }
+
+    /// What is computed.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// `[n][ih][iw][ic]`.
+    pub fn input(&self) -> &[f32] {
+        &self.data.input
+    }
+
+    /// The filter, with its bias if the case has one.
+    pub fn filter(&self) -> Filter<'_> {
+        Filter { bias: self.with_bias.then_some(&self.data.bias[..]), ..self.data.filter() }
+    }
+
+    /// The epilogue.
+    pub fn epilogue(&self) -> Epilogue {
+        self.epilogue
+    }
+
+    /// The oracle's result, `[n][oh][ow][oc]`.
+    pub fn expected(&self) -> &[f64] {
+        &self.expected
+    }
+
+    /// Plans and runs `algorithm` once, in a fresh output full of NaN and scratch full of NaN.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no plan or no run.
+    pub fn compute(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Vec<f32>, Failure> {
+        self.try_compute(algorithm, options).map_err(|flaw| self.failure(algorithm, options, flaw))
+    }
+
+    fn try_compute(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Vec<f32>, Flaw> {
+        let plan = algorithm.plan(&self.problem, self.filter(), self.epilogue, options)?;
+        let mut scratch = Scratch::default();
+        scratch.reserve(plan.footprint().scratch_bytes).map_err(conv_core::PlanError::from)?;
+        scratch.fill(f32::NAN);
+        let mut output = AlignedBuffer::zeroed(self.problem.output_len()).map_err(conv_core::PlanError::from)?;
+        output.fill(f32::NAN);
+        plan.run(self.input(), &mut output, &mut scratch)?;
+        Ok(output.to_vec())
+    }
+
+    /// Holds `output` against the oracle.
+    ///
+    /// # Errors
+    /// [`Flaw::Inexact`] if an element is beyond the algorithm's bound (or, for integers and an algorithm that only sums
+    /// products, is not exact), [`Flaw::Zeros`] if it is zero where it should not be.
+    pub fn judge(&self, algorithm: &dyn Algorithm, output: &[f32]) -> Result<Outcome, Flaw> {
+        let sums_products = ["direct/", "im2col/"].iter().any(|family| algorithm.name().starts_with(family));
+        let bound = if self.exact && sums_products {
+            0.0
+        } else {
+            algorithm.error_growth(&self.problem) * f64::from(f32::EPSILON) / 2.0 * self.norm
+        };
+        let errors = ErrorStats::new(output, &self.expected);
+        if errors.max_abs > bound {
+            return Err(Flaw::Inexact {
+                index: errors.worst,
+                got: output[errors.worst],
+                expected: self.expected[errors.worst],
+                error: errors.max_abs,
+                bound,
+            });
+        }
+        // The bound is on the largest output; one that is all zero could hide below it.
+        let zeros = output.iter().filter(|&&y| y == 0.0).count();
+        let expected = self.expected.iter().filter(|&&y| y == 0.0).count();
+        if zeros > expected + output.len() / 8 {
+            return Err(Flaw::Zeros { zeros, expected, len: output.len() });
+        }
+        Ok(Outcome { errors, bound })
+    }
+
+    /// Computes once and judges the result.
+    ///
+    /// # Errors
+    /// [`Failure`] with the line that shows it again.
+    pub fn check(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Outcome, Failure> {
+        let output = self.compute(algorithm, options)?;
+        self.judge(algorithm, &output).map_err(|flaw| self.failure(algorithm, options, flaw))
+    }
+
+    pub(crate) fn failure(&self, algorithm: &dyn Algorithm, options: &PlanOptions, flaw: Flaw) -> Failure {
+        let (problem, algorithm, isa) = (self.problem.to_string(), algorithm.name(), options.isa.name());
+        Failure { flaw: Box::new(flaw), problem, algorithm, isa }
+    }
+}
