@@ -1,0 +1,209 @@
+//! `fft/rustfft`: overlap-save with rustfft's transforms, written to be understood. The yardstick of its family.
+//!
+//! The input is cut into overlapping tiles; each tile of each channel is transformed once, each filter was transformed
+//! when the plan was made, and the result of one output channel is the inverse transform of
+//! `Σ_c X_c · conj(W_c)` (conjugated, because a network's convolution is a correlation). Of an `N`-point tile the first
+//! `N − extent + 1` results do not wrap around and are kept. Strides are computed at stride 1 and thinned out; dilated
+//! filters are filled up with zeros.
+
+use conv_core::{
+    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+    for_each_task,
+};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+
+#[allow(unsafe_code)]
+mod kernel;
+mod tiling;
+mod transform;
+
+use tiling::Tiling;
+use transform::Transform;
+
+/// The algorithm; see the [module](self).
+pub(crate) struct Plain;
+
+impl Algorithm for Plain {
+    fn name(&self) -> &'static str {
+        "fft/rustfft"
+    }
+
+    fn supports(&self, _: &Problem) -> Result<(), Unsupported> {
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        problem: &Problem,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        filter.check(problem)?;
+        let tiling = Tiling::new(problem);
+        let transform = Transform::new(tiling.size(), options.isa);
+        let layout = Layout::new(problem, &tiling, &transform, options.workers);
+        let footprint = options.admit(layout.prepared_bytes, layout.scratch_bytes)?;
+        let mut spectra = AlignedBuffer::zeroed(footprint.prepared_bytes / 4 - problem.out_channels())?;
+        transform_weights(&tiling, filter.weights, options.workers, &mut spectra);
+        let mut bias = AlignedBuffer::zeroed(problem.out_channels())?;
+        if let Some(values) = filter.bias {
+            bias.copy_from_slice(values);
+        }
+        let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
+        Ok(Box::new(PlainPlan { problem, epilogue, isa, workers, footprint, tiling, layout, transform, spectra, bias }))
+    }
+
+    /// With `T` points in a tile and u the unit roundoff, a transform errs by at most `7u·log₂T` in the 2-norm (Higham,
+    /// *Accuracy and Stability of Numerical Algorithms*, 2nd ed., theorem 24.2, with `η ≤ 7u`), the rounded weights by u
+    /// and the sum over `c` channels of complex products by `√2·(c + 3)·u`, all relative to a spectrum whose 2-norm is
+    /// at most `T·max|x|·Σ|w|`; the inverse divides by `√T` and errs like the forward transform. The 2-norm bounds every
+    /// element, whence the factor `√T`, which measured errors stay far below.
+    fn error_growth(&self, problem: &Problem) -> f64 {
+        let points = Tiling::new(problem).points() as f64;
+        // Two more steps each for packing two real rows into one complex one.
+        let transforms = 2.0 * 7.0 * (points.log2() + 2.0);
+        let products = 1.5 * (problem.group_in_channels() as f64 + 3.0);
+        points.sqrt() * (transforms + products + 2.0)
+    }
+}
+
+/// Sizes in memory, in complex numbers unless they say bytes.
+struct Layout {
+    /// One spectrum, by conjugate symmetry half of the tile's points and a column.
+    spectrum: usize,
+    /// The spectra of all tiles and channels, shared by the workers.
+    shared: usize,
+    prepared_bytes: u128,
+    scratch_bytes: u128,
+}
+
+impl Layout {
+    fn new(problem: &Problem, tiling: &Tiling, transform: &Transform<f32>, workers: usize) -> Self {
+        let spectrum = tiling.spectrum();
+        let spectra = problem.weight_len() as u128 / tiling.taps() as u128 * spectrum as u128;
+        let shared = (problem.batch() * tiling.tiles()) as u128 * problem.in_channels() as u128 * spectrum as u128;
+        // A spectrum, a real tile, and what its transform asks for.
+        let worker = spectrum + tiling.points() / 2 + transform.scratch_len();
+        Layout {
+            spectrum,
+            shared: usize::try_from(shared).unwrap_or(usize::MAX),
+            prepared_bytes: 8 * spectra + 4 * problem.out_channels() as u128,
+            scratch_bytes: 8 * (shared + worker as u128 * workers as u128),
+        }
+    }
+}
+
+/// Spectra `[oc][ic/groups][spectrum]`, conjugated and divided by the tile's points, transformed in f64.
+fn transform_weights(tiling: &Tiling, weights: &[f32], workers: usize, spectra: &mut [f32]) {
+    let transform = Transform::<f64>::new(tiling.size(), Isa::best());
+    let (taps, spectrum, points) = (tiling.taps(), tiling.spectrum(), tiling.points());
+    let filters = weights.len() / taps;
+    let output = SharedSlice::new(spectra);
+    for_each_task(workers, filters, &mut [], |_, index| {
+        let mut tile = vec![0.0; points];
+        for (tap, &weight) in weights[index * taps..][..taps].iter().enumerate() {
+            tile[tiling.tap_position(tap)] = f64::from(weight) / points as f64;
+        }
+        let mut result = vec![Default::default(); spectrum];
+        transform.forward(&tile, &mut result, &mut transform.scratch());
+        let output = kernel::complex_part(&output, index * spectrum, spectrum);
+        for (to, from) in output.iter_mut().zip(&result) {
+            (to.re, to.im) = (from.re as f32, -from.im as f32);
+        }
+    });
+}
+
+struct PlainPlan {
+    problem: Problem,
+    epilogue: Epilogue,
+    isa: Isa,
+    workers: usize,
+    footprint: Footprint,
+    tiling: Tiling,
+    layout: Layout,
+    transform: Transform<f32>,
+    /// `[oc][ic/groups][spectrum]`, complex.
+    spectra: AlignedBuffer,
+    /// `[oc]`.
+    bias: AlignedBuffer,
+}
+
+impl Plan for PlainPlan {
+    fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
+    /// Complex multiply-adds (eight operations each) and transforms of `5·N·log₂N`, halved for real data.
+    fn executed_flops(&self) -> u128 {
+        let (problem, layout) = (&self.problem, &self.layout);
+        let tiles = (problem.batch() * self.tiling.tiles()) as u128;
+        let pairs = (problem.out_channels() * problem.group_in_channels()) as u128;
+        let points = self.tiling.points() as u128;
+        let transform = 5 * points * u128::from(points.ilog2()) / 2;
+        tiles
+            * (8 * pairs * layout.spectrum as u128
+                + transform * (problem.in_channels() + problem.out_channels()) as u128)
+    }
+
+    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        let (problem, tiling) = (&self.problem, &self.tiling);
+        let (shared, workers) = scratch.split_at_mut(2 * self.layout.shared);
+        let tiles = problem.batch() * tiling.tiles();
+
+        let transformed = SharedSlice::new(shared);
+        for_each_task(self.workers, tiles * problem.in_channels(), workers, |scratch, index| {
+            probe.enter(Phase::TransformInput);
+            let (tile, channel) = (index / problem.in_channels(), index % problem.in_channels());
+            self.transform_input(input, tile, channel, kernel::as_complex(scratch), &transformed);
+            probe.enter(Phase::Idle);
+        });
+
+        let output = SharedSlice::new(output);
+        for_each_task(self.workers, problem.out_channels(), workers, |scratch, channel| {
+            for tile in 0..tiles {
+                let scratch = kernel::as_complex(scratch);
+                let (sums, rest) = scratch.split_at_mut(self.layout.spectrum);
+                probe.enter(Phase::Multiply);
+                kernel::multiply(self, &transformed, tile, channel, sums);
+                probe.enter(Phase::TransformOutput);
+                let (result, rest) = rest.split_at_mut(tiling.points() / 2);
+                let result = kernel::as_real(result);
+                self.transform.inverse(sums, result, rest);
+                kernel::store(self, &output, tile, channel, result);
+            }
+            probe.enter(Phase::Idle);
+        });
+    }
+}
+
+impl PlainPlan {
+    /// Cuts out one tile of one channel, zeros where it leaves the image, and transforms it.
+    fn transform_input(
+        &self,
+        input: &[f32],
+        tile: usize,
+        channel: usize,
+        scratch: &mut [transform::Complex],
+        transformed: &SharedSlice<'_, f32>,
+    ) {
+        let (problem, tiling) = (&self.problem, &self.tiling);
+        let (real, rest) = scratch.split_at_mut(tiling.points() / 2);
+        let real = kernel::as_real(real);
+        real.fill(0.0);
+        let area = tiling.input_area(tile % tiling.tiles());
+        let image = tile / tiling.tiles() * problem.height().input;
+        for y in area.rows.clone() {
+            let row = (image + area.top(y)) * problem.width().input;
+            for x in area.columns.clone() {
+                real[y * tiling.size()[1] + x] = input[(row + area.left(x)) * problem.in_channels() + channel];
+            }
+        }
+        let at = (tile * problem.in_channels() + channel) * self.layout.spectrum;
+        self.transform.forward(real, kernel::complex_part(transformed, at, self.layout.spectrum), rest);
+    }
+}
