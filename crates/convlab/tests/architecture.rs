@@ -1,0 +1,89 @@
+//! Holds the arrows between crates and the rooms of `unsafe`, as ARCHITECTURE.md draws them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The workspace crates that each workspace crate is built with, dev-dependencies apart.
+fn arrows(kind: Option<&str>) -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(workspace())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let names: BTreeSet<&str> = packages.iter().map(|p| p["name"].as_str().unwrap()).collect();
+    let arrows = packages.iter().map(|package| {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let of_kind = dependencies.filter(|d| d["kind"].as_str() == kind).map(|d| d["name"].as_str().unwrap());
+        let inner = of_kind.filter(|name| names.contains(name)).map(String::from).collect();
+        (package["name"].as_str().unwrap().to_string(), inner)
+    });
+    arrows.collect()
+}
+
+const KERNEL_CRATES: [&str; 4] = ["conv-direct", "conv-im2col", "conv-fft", "conv-winograd"];
+
+#[test]
+fn arrows_point_one_way() {
+    let arrows = arrows(None);
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect::<BTreeSet<_>>();
+    let base = set(&["conv-core", "conv-simd"]);
+    assert_eq!(arrows["conv-simd"], set(&[]));
+    assert_eq!(arrows["conv-core"], set(&["conv-simd"]));
+    for name in KERNEL_CRATES.iter().chain(&["conv-check", "alexnet"]) {
+        assert_eq!(arrows[*name], base, "{name}");
+    }
+    let everything: BTreeSet<String> = arrows.keys().filter(|name| *name != "convlab").cloned().collect();
+    assert_eq!(arrows["convlab"], everything);
+}
+
+#[test]
+fn tests_only_reach_for_the_checks() {
+    for (name, inner) in arrows(Some("dev")) {
+        let extra: Vec<_> = inner.iter().filter(|dependency| *dependency != "conv-check").collect();
+        assert!(extra.is_empty(), "{name} is tested with {extra:?}");
+    }
+}
+
+/// Every Rust file of the workspace.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn unsafe_stays_in_its_rooms() {
+    let mut files = Vec::new();
+    for folder in ["crates", "benches"] {
+        sources(&workspace().join(folder), &mut files);
+    }
+    assert!(files.len() > 30, "only {} files found", files.len());
+    for path in files {
+        let file = path.file_name().unwrap();
+        let allowed = file == "kernel.rs"
+            || path.starts_with(workspace().join("crates/conv-simd"))
+            || path == workspace().join("crates/convlab/src/memory.rs")
+            || path == workspace().join("crates/convlab/tests/architecture.rs");
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap();
+            let uses = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "unsafe");
+            assert!(allowed || !uses, "{}:{}: unsafe outside its rooms", path.display(), number + 1);
+        }
+    }
+}
