@@ -1,7 +1,7 @@
 //! Small multiples of horizontal bars: a panel for each layer, a row for each algorithm.
 //!
-//! Grouped bars were tried in thought only up to the legend: fifteen algorithms need fifteen colours, which nobody can
-//! tell apart. Here each row carries its name and the colour says the family.
+//! Bars grouped in one plot would need a colour for each algorithm, and nobody tells fifteen colours apart. Here each row
+//! carries its name, and the colour says the family.
 
 use plotters::style::RGBColor;
 

@@ -15,15 +15,18 @@ const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x80, 0x8
 /// Colour of everything else.
 const REST: RGBColor = RGBColor(0xd9, 0xd9, 0xd9);
 
-const THROUGHPUT_CAPTION: &str = "Effective GFLOP/s: the operations of direct convolution, padding included, over the median time, whatever an \
+const THROUGHPUT_CAPTION: &str = "\
+    Effective GFLOP/s: the operations of direct convolution, padding included, over the median time, whatever an \
     algorithm really executes. FFT and Winograd execute fewer multiplications, and direct kernels skip the taps \
     in the padding: so they may pass the peak. Bold: the fastest of the layer.";
 
-const MEMORY_CAPTION: &str = "Bars: scratch that a run borrows (all threads together) and weights as the algorithm keeps them; input, \
+const MEMORY_CAPTION: &str = "\
+    Bars: scratch that a run borrows (all threads together) and weights as the algorithm keeps them; input, \
     output and the weights as given are not in it. The scale is logarithmic from 1 KiB on; zero is drawn at its \
     start. Bold: the least of the layer.";
 
-const FORWARD_CAPTION: &str = "Median time of a whole pass, cut by layer. A layer that an algorithm does not support is computed by \
+const FORWARD_CAPTION: &str = "\
+    Median time of a whole pass, cut by layer. A layer that an algorithm does not support is computed by \
     direct/nhwc. Bold: the fastest of the network.";
 
 /// Effective GFLOP/s of each layer by each algorithm, with the multiply-add peak.

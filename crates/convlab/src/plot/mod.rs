@@ -23,6 +23,7 @@ use image::{ExtendedColorType, ImageFormat};
 
 use crate::record::{self, RecordError};
 use picture::Picture;
+pub(crate) use scale::format_bytes;
 
 /// Why no charts were drawn.
 #[derive(Debug, thiserror::Error)]

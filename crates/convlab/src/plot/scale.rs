@@ -55,7 +55,7 @@ impl Scale {
 }
 
 /// `0`, `640 B`, `4.2 MiB`: three digits where there is a fraction.
-pub(super) fn format_bytes(bytes: f64) -> String {
+pub(crate) fn format_bytes(bytes: f64) -> String {
     if bytes == 0.0 {
         return "0".into();
     }
@@ -69,7 +69,7 @@ pub(super) fn format_bytes(bytes: f64) -> String {
 }
 
 /// Three digits or all of the integer part: `0.52`, `4.10`, `16.0`, `1204`.
-pub(super) fn format_value(value: f64) -> String {
+pub(crate) fn format_value(value: f64) -> String {
     let decimals = match value {
         0.0 => 0,
         value if value < 9.995 => 2,

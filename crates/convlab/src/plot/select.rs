@@ -29,11 +29,11 @@ pub(super) struct Group<'a> {
 /// Checks that `records` are of one processor and their values can be drawn.
 pub(super) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
     let measured = || records.iter().filter(|record| record.kind != Kind::Machine);
-    if let Some(first) = measured().next() {
-        if let Some(second) = measured().find(|record| record.cpu != first.cpu) {
-            let (first, second) = (first.cpu.clone(), second.cpu.clone());
-            return Err(PlotError::Processors { path: path.into(), first, second });
-        }
+    if let Some(first) = measured().next()
+        && let Some(second) = measured().find(|record| record.cpu != first.cpu)
+    {
+        let (first, second) = (first.cpu.clone(), second.cpu.clone());
+        return Err(PlotError::Processors { path: path.into(), first, second });
     }
     for record in records {
         let bytes = |bytes: Option<usize>| bytes.map(|bytes| bytes as f64);

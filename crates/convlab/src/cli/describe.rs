@@ -1,0 +1,28 @@
+//! `convlab describe`: a walk through a network.
+
+use alexnet::Network;
+
+use crate::cli::{CliError, Exit, print};
+use crate::describe::describe;
+
+/// Walk through a network: shapes, parameters, operations and bytes of each layer, im2col's matrices, the two halves.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  convlab describe paper         the AlexNet of 2012, split over two GPUs
+  convlab describe owt           the single-tower AlexNet that torchvision has
+  convlab list networks          what there is to describe")]
+pub struct Args {
+    /// The network: paper or owt.
+    network: String,
+}
+
+/// Prints the description.
+///
+/// # Errors
+/// [`CliError`] if there is no such network.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let network = Network::by_name(&args.network).map_err(CliError::input)?;
+    print(describe(&network).map_err(CliError::input)?)?;
+    Ok(Exit::Done)
+}
