@@ -2,8 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+mod forward;
+mod layers;
+mod memory;
 mod network;
 mod presets;
+mod weights;
 
+pub use forward::{Chooser, ForwardError, ForwardPass, LayerObserver};
+pub use memory::{LayerMemory, MemoryPlan};
 pub use network::{Conv, Layer, LayerKind, Linear, Lrn, MaxPool, Network, NetworkError, Shape, ShapedLayer};
 pub use presets::{networks, owt, paper};
+pub use weights::{LayerWeights, Weights, WeightsError};

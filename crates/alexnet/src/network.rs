@@ -48,6 +48,17 @@ pub enum LayerKind {
     Softmax,
 }
 
+impl LayerKind {
+    /// Whether negative results become zero.
+    pub fn relu(&self) -> bool {
+        match self {
+            LayerKind::Conv(conv) => conv.relu,
+            LayerKind::Linear(linear) => linear.relu,
+            _ => false,
+        }
+    }
+}
+
 /// A convolution with a square filter and bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv {

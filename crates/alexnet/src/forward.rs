@@ -1,0 +1,285 @@
+//! The forward pass: plans made once, memory planned ahead, runs that allocate nothing.
+
+use conv_core::{Algorithm, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Problem, RunError, Scratch};
+use conv_simd::{AlignedBuffer, AllocationError};
+use rayon::prelude::*;
+
+use crate::layers;
+use crate::memory::{LayerMemory, MemoryPlan};
+use crate::network::{LayerKind, Lrn, MaxPool, Network, NetworkError, Shape, ShapedLayer};
+use crate::weights::Weights;
+
+/// Says which algorithm computes a convolution or fully connected layer; see [`ShapedLayer::problem`].
+pub type Chooser<'a> = dyn (Fn(&Problem) -> &'static dyn Algorithm) + 'a;
+
+/// Told where a run is, so that a harness can time layers; nothing here has a clock. `()` listens to nothing.
+///
+/// `layer` is an index into [`MemoryPlan::layers`].
+pub trait LayerObserver {
+    /// `layer` begins.
+    fn begin(&mut self, layer: usize);
+    /// `layer` is done; `output` is what it computed, `[batch][height][width][channels]`.
+    fn end(&mut self, layer: usize, output: &[f32]);
+}
+
+impl LayerObserver for () {
+    fn begin(&mut self, _: usize) {}
+    fn end(&mut self, _: usize, _: &[f32]) {}
+}
+
+/// Why a forward pass could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForwardError {
+    /// The layers do not fit together.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A layer without weights.
+    #[error("there are no weights for {layer}")]
+    MissingWeights {
+        /// `network/layer`.
+        layer: String,
+    },
+    /// An algorithm that could not be prepared.
+    #[error("{layer} by {algorithm}: {source}")]
+    Plan {
+        /// `network/layer`.
+        layer: String,
+        /// The algorithm chosen for it.
+        algorithm: &'static str,
+        /// Why.
+        source: PlanError,
+    },
+    /// More memory than allowed.
+    #[error(
+        "up to {layer} the forward pass needs {needed} bytes for activations, prepared weights and scratch; the limit is \
+         {limit}: raise it, take a smaller batch or an algorithm that needs less"
+    )]
+    Memory {
+        /// `network/layer`.
+        layer: String,
+        /// Bytes needed so far.
+        needed: u128,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Memory that the system would not give.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+}
+
+/// A network ready to run on a fixed number of images: prepared weights, two activation buffers, one scratch.
+pub struct ForwardPass {
+    options: PlanOptions,
+    batch: usize,
+    input: Shape,
+    steps: Vec<Step>,
+    activations: [AlignedBuffer; 2],
+    scratch: Scratch,
+    memory: MemoryPlan,
+}
+
+impl ForwardPass {
+    /// Prepares `network` with `weights` for `batch` images, each convolution and fully connected layer by the algorithm
+    /// that `choose` names for it.
+    ///
+    /// `options.memory_limit` is for everything in the [`MemoryPlan`] together, `options.workers` for every layer. While
+    /// the first fully connected layer is prepared, its weights exist once more, in the flatten order of NHWC.
+    ///
+    /// # Errors
+    /// [`ForwardError`] if the layers do not fit together, weights are missing or of the wrong size, an algorithm does not
+    /// compute what it was chosen for, or memory does not suffice.
+    pub fn new(
+        network: &Network,
+        weights: &Weights,
+        batch: usize,
+        choose: &Chooser<'_>,
+        options: &PlanOptions,
+    ) -> Result<Self, ForwardError> {
+        let shaped = network.infer(batch)?;
+        let floats = buffer_floats(&shaped, batch);
+        let activation_bytes = 4 * (floats[0] + floats[1]);
+        let memory = MemoryPlan { layers: Vec::new(), prepared_bytes: 0, scratch_bytes: 0, activation_bytes };
+        let mut planner = Planner { network, weights, options, memory };
+        let mut steps = Vec::new();
+        for shaped in &shaped {
+            let mut algorithm = None;
+            let operation = match (&shaped.problem, shaped.layer.kind) {
+                (Some(problem), _) => {
+                    let chosen = choose(problem);
+                    algorithm = Some(chosen.name());
+                    Operation::Plan(planner.plan(shaped, problem, chosen)?)
+                }
+                (None, LayerKind::Lrn(lrn)) => Operation::Lrn(lrn),
+                (None, LayerKind::MaxPool(pool)) => Operation::MaxPool(pool),
+                (None, LayerKind::Softmax) => Operation::Softmax,
+                // Dropout: the identity.
+                (None, _) => continue,
+            };
+            let step = Step { operation, input: shaped.input, output_len: batch * shaped.output.floats() };
+            planner.admit(&shaped.layer.name, algorithm, &step)?;
+            steps.push(step);
+        }
+        let memory = planner.memory;
+        let activations = [AlignedBuffer::zeroed(floats[0])?, AlignedBuffer::zeroed(floats[1])?];
+        let scratch = Scratch::with_bytes(memory.scratch_bytes)?;
+        Ok(ForwardPass { options: *options, batch, input: network.input, steps, activations, scratch, memory })
+    }
+
+    /// Images of a run.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Floats of a run's input, `[batch][height][width][channels]`.
+    pub fn input_len(&self) -> usize {
+        self.batch * self.input.floats()
+    }
+
+    /// What it keeps in memory, layer by layer.
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.memory
+    }
+
+    /// Computes the network's output, for a classifier `[batch][classes]`, from `input`,
+    /// `[batch][height][width][channels]`.
+    ///
+    /// Runs on the current rayon pool, and allocates nothing if it is called from inside it
+    /// ([`rayon::ThreadPool::install`]).
+    ///
+    /// # Errors
+    /// [`RunError::Length`] if `input` has not [`ForwardPass::input_len`] floats.
+    pub fn run(&mut self, input: &[f32], observer: &mut dyn LayerObserver) -> Result<&[f32], RunError> {
+        if input.len() != self.input_len() {
+            return Err(RunError::Length { buffer: "input", got: input.len(), expected: self.input_len() });
+        }
+        let [write, read] = &mut self.activations;
+        let (mut write, mut read) = (write, read);
+        let mut len = 0;
+        for (index, step) in self.steps.iter().enumerate() {
+            let source = if index == 0 { input } else { &read[..len] };
+            len = step.output_len;
+            let output = &mut write[..len];
+            observer.begin(index);
+            step.run(source, output, &mut self.scratch, &self.options)?;
+            observer.end(index, output);
+            std::mem::swap(&mut write, &mut read);
+        }
+        Ok(&read[..len])
+    }
+}
+
+/// Floats of the two activation buffers: the layers that are executed write to one and the other in turn.
+fn buffer_floats(layers: &[ShapedLayer<'_>], batch: usize) -> [usize; 2] {
+    let mut floats = [0; 2];
+    let executed = layers.iter().filter(|shaped| shaped.layer.kind != LayerKind::Dropout);
+    for (index, shaped) in executed.enumerate() {
+        let buffer = &mut floats[index % 2];
+        *buffer = (*buffer).max(batch * shaped.output.floats());
+    }
+    floats
+}
+
+/// What the preparation of one layer needs to know of the others.
+struct Planner<'a> {
+    network: &'a Network,
+    weights: &'a Weights,
+    options: &'a PlanOptions,
+    memory: MemoryPlan,
+}
+
+impl Planner<'_> {
+    /// Prepares a layer that has weights.
+    fn plan(
+        &self,
+        shaped: &ShapedLayer<'_>,
+        problem: &Problem,
+        algorithm: &'static dyn Algorithm,
+    ) -> Result<Box<dyn Plan>, ForwardError> {
+        let name = &shaped.layer.name;
+        let layer = || self.network.qualified(name);
+        let given = self.weights.get(name).ok_or_else(|| ForwardError::MissingWeights { layer: layer() })?;
+        let reordered = match shaped.layer.kind {
+            LayerKind::Linear(_) => channels_last(&given.weights, shaped.input)?,
+            _ => None,
+        };
+        let weights = reordered.as_deref().unwrap_or(&given.weights);
+        let kept = self.memory.activation_bytes + self.memory.prepared_bytes;
+        let left = self.options.memory_limit(self.options.memory_limit.saturating_sub(kept));
+        let filter = Filter { weights, bias: Some(&given.bias) };
+        let epilogue = Epilogue { relu: shaped.layer.kind.relu() };
+        algorithm.plan(problem, filter, epilogue, &left).map_err(|source| match source {
+            PlanError::Memory { needed, .. } => self.too_much(name, needed.saturating_add(kept as u128)),
+            source => ForwardError::Plan { layer: layer(), algorithm: algorithm.name(), source },
+        })
+    }
+
+    /// Enters a prepared layer into the memory plan.
+    fn admit(&mut self, name: &str, algorithm: Option<&'static str>, step: &Step) -> Result<(), ForwardError> {
+        let Footprint { prepared_bytes, scratch_bytes } = match &step.operation {
+            Operation::Plan(plan) => plan.footprint(),
+            _ => Footprint::default(),
+        };
+        let activation_bytes = 4 * step.output_len;
+        self.memory.push(LayerMemory { name: name.into(), algorithm, prepared_bytes, scratch_bytes, activation_bytes });
+        let needed = self.memory.total_bytes();
+        if needed > self.options.memory_limit { Err(self.too_much(name, needed as u128)) } else { Ok(()) }
+    }
+
+    fn too_much(&self, layer: &str, needed: u128) -> ForwardError {
+        ForwardError::Memory { layer: self.network.qualified(layer), needed, limit: self.options.memory_limit }
+    }
+}
+
+/// Weights `[out][c·h·w]`, the map flattened channels first, as `[out][h·w·c]`, the order in which NHWC has it; `None` if
+/// that is the same.
+fn channels_last(weights: &[f32], map: Shape) -> Result<Option<AlignedBuffer>, AllocationError> {
+    let pixels = map.height * map.width;
+    if pixels == 1 || map.channels == 1 {
+        return Ok(None);
+    }
+    let mut reordered = AlignedBuffer::zeroed(weights.len())?;
+    let rows = reordered.par_chunks_exact_mut(map.floats()).zip(weights.par_chunks_exact(map.floats()));
+    rows.for_each(|(to, from)| {
+        for (p, pixel) in to.chunks_exact_mut(map.channels).enumerate() {
+            for (to, from) in pixel.iter_mut().zip(from[p..].iter().step_by(pixels)) {
+                *to = *from;
+            }
+        }
+    });
+    Ok(Some(reordered))
+}
+
+/// One executed layer.
+struct Step {
+    operation: Operation,
+    /// What it reads, one image.
+    input: Shape,
+    /// Floats it writes, all images.
+    output_len: usize,
+}
+
+enum Operation {
+    Plan(Box<dyn Plan>),
+    Lrn(Lrn),
+    MaxPool(MaxPool),
+    Softmax,
+}
+
+impl Step {
+    fn run(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut Scratch,
+        options: &PlanOptions,
+    ) -> Result<(), RunError> {
+        let PlanOptions { isa, workers, .. } = *options;
+        match &self.operation {
+            Operation::Plan(plan) => plan.run(input, output, scratch)?,
+            Operation::Lrn(lrn) => layers::normalise(isa, workers, lrn, self.input.channels, input, output),
+            Operation::MaxPool(pool) => layers::max_pool(isa, workers, pool, self.input, input, output),
+            Operation::Softmax => layers::softmax(workers, self.input.channels, input, output),
+        }
+        Ok(())
+    }
+}

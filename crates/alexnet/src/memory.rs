@@ -1,0 +1,42 @@
+//! What a forward pass keeps in memory.
+
+/// Memory of one layer that a pass executes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerMemory {
+    /// The layer's name.
+    pub name: String,
+    /// Who computes it; only convolutions and fully connected layers have a choice.
+    pub algorithm: Option<&'static str>,
+    /// Bytes of prepared weights.
+    pub prepared_bytes: usize,
+    /// Bytes of the common scratch that it uses.
+    pub scratch_bytes: usize,
+    /// Bytes of its output, all images together.
+    pub activation_bytes: usize,
+}
+
+/// Everything that a pass keeps in memory, known before the first run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// The layers that are executed, in order: dropout is not among them.
+    pub layers: Vec<LayerMemory>,
+    /// Bytes of prepared weights, all layers together.
+    pub prepared_bytes: usize,
+    /// Bytes of the one scratch that all layers share: the largest need.
+    pub scratch_bytes: usize,
+    /// Bytes of the two buffers between which activations go back and forth.
+    pub activation_bytes: usize,
+}
+
+impl MemoryPlan {
+    /// Bytes of all of it.
+    pub fn total_bytes(&self) -> usize {
+        self.prepared_bytes + self.scratch_bytes + self.activation_bytes
+    }
+
+    pub(crate) fn push(&mut self, layer: LayerMemory) {
+        self.prepared_bytes += layer.prepared_bytes;
+        self.scratch_bytes = self.scratch_bytes.max(layer.scratch_bytes);
+        self.layers.push(layer);
+    }
+}

@@ -1,0 +1,92 @@
+//! Seeded weights for networks that nobody trained, and for those whose weights one has not.
+
+use conv_simd::AlignedBuffer;
+use rayon::prelude::*;
+
+use super::{LayerWeights, Weights, WeightsError};
+use crate::network::Network;
+
+/// Largest magnitude of a synthetic bias.
+const BIAS_BOUND: f32 = 0.05;
+
+/// Values that one task makes.
+const CHUNK: usize = 1 << 16;
+
+impl Weights {
+    /// Random weights, the same for the same `network` and `seed` on every machine and with any number of threads.
+    ///
+    /// Uniform in ±√(6 / fan-in), whose variance 2 / fan-in keeps the mean square of activations from one ReLU to the
+    /// next (K. He et al., "Delving Deep into Rectifiers", ICCV 2015); biases uniform in ±0.05. A 1e-3 here and there of
+    /// normalisation and pooling moves the scale by small factors, which a test holds within limits.
+    ///
+    /// # Errors
+    /// [`WeightsError`] if the layers do not fit together or there is not enough memory.
+    pub fn synthetic(network: &Network, seed: u64) -> Result<Weights, WeightsError> {
+        let mut streams = SplitMix64 { state: seed };
+        let mut layers = Vec::new();
+        for shaped in network.infer(1)? {
+            let Some(problem) = &shaped.problem else { continue };
+            let mut uniform = |len, bound| -> Result<AlignedBuffer, WeightsError> {
+                let mut values = AlignedBuffer::zeroed(len)?;
+                streams.split().fill(&mut values, bound);
+                Ok(values)
+            };
+            let bound = (6.0 / problem.reduction() as f32).sqrt();
+            layers.push(LayerWeights {
+                name: shaped.layer.name.clone(),
+                weights: uniform(problem.weight_len(), bound)?,
+                bias: uniform(problem.out_channels(), BIAS_BOUND)?,
+            });
+        }
+        Ok(Weights { layers })
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014): output `i` is a hash of
+/// `state + i·γ`, so any part of the stream can be made on its own, by any thread.
+struct SplitMix64 {
+    state: u64,
+}
+
+impl SplitMix64 {
+    const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    /// Output `index`, counted from 0.
+    fn at(&self, index: u64) -> u64 {
+        let z = self.state.wrapping_add(index.wrapping_add(1).wrapping_mul(Self::GAMMA));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A generator of its own, seeded by the next output.
+    fn split(&mut self) -> SplitMix64 {
+        let split = SplitMix64 { state: self.at(0) };
+        self.state = self.state.wrapping_add(Self::GAMMA);
+        split
+    }
+
+    /// Uniform values in `[-bound, bound)`, 24 random bits each.
+    fn fill(&self, values: &mut [f32], bound: f32) {
+        values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
+            for (i, value) in values.iter_mut().enumerate() {
+                let bits = self.at((chunk * CHUNK + i) as u64) >> 40;
+                *value = (bits as f32 * (2.0 / (1_u64 << 24) as f32) - 1.0) * bound;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_stream() {
+        // First outputs of the reference implementation for seed 1234567.
+        let generator = SplitMix64 { state: 1_234_567 };
+        assert_eq!(generator.at(0), 6_457_827_717_110_365_317);
+        assert_eq!(generator.at(1), 3_203_168_211_198_807_973);
+        assert_eq!(generator.at(4), 16_408_922_859_458_223_821);
+    }
+}
