@@ -80,7 +80,7 @@ impl Isa {
         self.tile_shape().lanes
     }
 
-    /// The largest register tile of this instruction set.
+    /// The usual register tile of this instruction set.
     pub fn tile_shape(self) -> TileShape {
         match self.0 {
             Level::Portable => arch::portable::TILE_SHAPE,
@@ -91,10 +91,24 @@ impl Isa {
         }
     }
 
+    /// The most pixels of a tile of `vectors`: with fewer vectors, more pixels fit into the registers.
+    ///
+    /// # Panics
+    /// If `vectors` is zero or above that of [`Isa::tile_shape`].
+    pub fn tile_pixels(self, vectors: usize) -> usize {
+        match self.0 {
+            Level::Portable => arch::portable::tile_pixels(vectors),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => arch::avx2::tile_pixels(vectors),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => arch::avx512::tile_pixels(vectors),
+        }
+    }
+
     /// The register tile of `pixels` × `vectors`.
     ///
     /// # Panics
-    /// If either is zero or above [`Isa::tile_shape`].
+    /// If `vectors` is zero or above that of [`Isa::tile_shape`], or `pixels` above [`Isa::tile_pixels`].
     pub fn tile(self, pixels: usize, vectors: usize) -> Tile {
         let table = match self.0 {
             Level::Portable => arch::portable::tile(pixels, vectors),

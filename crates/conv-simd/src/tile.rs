@@ -9,7 +9,7 @@ pub const MAX_CLIP: usize = 3;
 /// tile; 8 and 32 rows measured no better than 16.
 const PREFETCH_ROWS: usize = 16;
 
-/// The largest tile of an instruction set.
+/// The usual tile of an instruction set: the most vectors, and the most pixels that fit beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TileShape {
     /// Pixels (rows of the product).
@@ -206,7 +206,10 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
         for (v, weight) in weights.iter_mut().enumerate() {
             // SAFETY: a row of weights is NV whole vectors.
             *weight = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
-            simd.prefetch(w.wrapping_add((PREFETCH_ROWS * NV + v) * S::LANES));
+            // Once a cache line.
+            if v.is_multiple_of(16 / S::LANES) {
+                simd.prefetch(w.wrapping_add((PREFETCH_ROWS * NV + v) * S::LANES));
+            }
         }
         for p in FIRST..PX - LAST {
             // SAFETY: pixels that take part are readable for `len` floats.

@@ -1,7 +1,7 @@
 //! Cutting an output row into tiles whose padding the register tile can skip.
 
 use conv_core::Problem;
-use conv_simd::{MAX_CLIP, Run, TileShape};
+use conv_simd::{MAX_CLIP, Run};
 
 use super::Geometry;
 
@@ -17,14 +17,14 @@ pub(super) struct Column {
     pub runs: Vec<Run>,
 }
 
-/// Cuts the output row into tiles as equal as can be, narrower where the padding asks for it.
-pub(super) fn cut(problem: &Problem, geometry: &Geometry, shape: TileShape) -> Vec<Column> {
+/// Cuts the output row into tiles of at most `limit` pixels, as equal as can be, narrower where the padding asks for it.
+pub(super) fn cut(problem: &Problem, geometry: &Geometry, limit: usize) -> Vec<Column> {
     let width = geometry.width.output();
     let mut columns = Vec::new();
     let mut first = 0;
     while first < width {
         let rest = width - first;
-        let mut pixels = rest.div_ceil(rest.div_ceil(shape.pixels));
+        let mut pixels = rest.div_ceil(rest.div_ceil(limit));
         let runs = loop {
             match runs(problem, geometry, first, pixels) {
                 Some(runs) => break runs,

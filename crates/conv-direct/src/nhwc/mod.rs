@@ -44,7 +44,7 @@ impl Algorithm for DirectNhwc {
         let layout = weights::Layout::new(problem, options.isa);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem);
-        let columns = columns::cut(problem, &geometry, options.isa.tile_shape());
+        let columns = columns::cut(problem, &geometry, options.isa.tile_pixels(layout.vectors()));
         let schedule = Schedule::new(&geometry, columns.len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
         let (problem, workers) = (problem.clone(), options.workers);

@@ -35,23 +35,34 @@ impl Layout {
     pub(super) fn new(problem: &Problem, isa: Isa) -> Self {
         let shape = isa.tile_shape();
         let channels = problem.group_out_channels();
+        let vectors = channels.div_ceil(shape.lanes);
+        // As equal as can be: 16 vectors by threes are 3, 3, 3, 3, 2, 2, because a lone vector would starve the tile.
+        let blocks = vectors.div_ceil(shape.vectors);
         let mut layout = Layout { blocks: Vec::new(), lanes: shape.lanes, weight_floats: 0, bias_floats: 0 };
         for group in 0..problem.groups() {
-            for first in (0..channels).step_by(shape.channels()) {
-                let block = Block {
+            let mut first = 0;
+            for index in 0..blocks {
+                let vectors = vectors / blocks + usize::from(index < vectors % blocks);
+                let width = vectors * shape.lanes;
+                layout.blocks.push(Block {
                     group,
                     first: group * channels + first,
-                    channels: shape.channels().min(channels - first),
-                    vectors: (channels - first).div_ceil(shape.lanes).min(shape.vectors),
+                    channels: width.min(channels - first),
+                    vectors,
                     weights: layout.weight_floats,
                     bias: layout.bias_floats,
-                };
-                layout.weight_floats += problem.reduction() * layout.width(&block);
-                layout.bias_floats += layout.width(&block);
-                layout.blocks.push(block);
+                });
+                layout.weight_floats += problem.reduction() * width;
+                layout.bias_floats += width;
+                first += width;
             }
         }
         layout
+    }
+
+    /// Vectors of the widest block, the first.
+    pub(super) fn vectors(&self) -> usize {
+        self.blocks[0].vectors
     }
 
     /// Floats in one row of the block's weights.

@@ -24,6 +24,10 @@ const TILES: [&[TileFn]; 2] = [
     tile_row!(tile_entry, 2; 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
 ];
 
+pub(crate) fn tile_pixels(vectors: usize) -> usize {
+    TILES[vectors - 1].len()
+}
+
 pub(crate) fn tile(pixels: usize, vectors: usize) -> TileFn {
     TILES[vectors - 1][pixels - 1]
 }

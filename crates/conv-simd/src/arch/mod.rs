@@ -1,4 +1,5 @@
-//! One file an instruction set, each with the same items: the token, `TILE_SHAPE`, `tile` and `run`.
+//! One file an instruction set, each with the same items: the token, `TILE_SHAPE`, `tile_pixels`, `tile` and
+//! `run`.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
