@@ -46,7 +46,7 @@ pub(super) fn throughput(group: &Group<'_>) -> BarChart {
     });
     let mut legend = families(group);
     legend.extend(group.peak.map(|peak| {
-        let threads = threads(group.threads);
+        let threads = threads(group.setting.threads);
         (Sample::Dashes, format!("measured FMA peak of {threads}: {} GFLOP/s", format_value(peak)))
     }));
     legend.extend(missing(&panels));
@@ -230,14 +230,14 @@ fn threads(threads: usize) -> String {
 }
 
 fn subtitle(group: &Group<'_>) -> String {
-    let record = group.records[0];
-    let isa = match group.isa {
+    let (setting, record) = (&group.setting, group.records[0]);
+    let isa = match setting.isa {
         "avx512" => "AVX-512",
         "avx2" => "AVX2",
         other => other,
     };
-    let caches = if group.cold { "cold caches" } else { "warm caches" };
+    let caches = if setting.cold { "cold caches" } else { "warm caches" };
     let clock = if record.clock == Some(Clock::Criterion) { ", timed by criterion" } else { "" };
-    let (batch, threads) = (group.batch, threads(group.threads));
+    let (batch, threads) = (setting.batch, threads(setting.threads));
     format!("batch {batch}, {threads}, {isa}, {caches}{clock}  ·  {}  ·  {}", record.cpu, record.commit)
 }

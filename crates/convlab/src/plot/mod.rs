@@ -1,8 +1,9 @@
 //! Charts from records: throughput and memory of each layer, time of whole forward passes. Nothing is measured here.
 //!
-//! One chart of each kind for each combination of batch, threads, instruction set and cache state that the records have:
-//! `throughput-b1-t1.svg`, `memory-b16-t2.png`. Instruction sets below the best one of the file add their name
-//! (`throughput-b1-t1-avx2.svg`), measurements with cold caches `-cold`.
+//! One chart of each kind for each combination of batch, threads, instruction set, cache state and processor that the
+//! records have: `throughput-b1-t1.svg`, `memory-b16-t2.png`. Instruction sets below the best one of the file add their
+//! name (`throughput-b1-t1-avx2.svg`), measurements with cold caches `-cold`, and processors other than the last record's
+//! theirs.
 
 mod bars;
 mod content;
@@ -51,16 +52,6 @@ pub enum PlotError {
         /// The value.
         value: f64,
     },
-    /// Records of different processors, whose bars would be compared.
-    #[error("{}: records of '{first}' and of '{second}'; charts compare within one processor: split the file", path.display())]
-    Processors {
-        /// The file of records.
-        path: PathBuf,
-        /// One processor.
-        first: String,
-        /// Another.
-        second: String,
-    },
     /// More layers and algorithms than fit a picture.
     #[error("a chart would be {width} x {height} pixels; plot fewer layers or algorithms at once")]
     TooLarge {
@@ -106,7 +97,7 @@ fn draw(records: &[record::Record], path: &Path) -> Result<Vec<(String, Picture)
     for group in select::groups(records, record::Kind::Conv) {
         pictures.push((format!("throughput-{}", group.suffix), content::throughput(&group).picture()?));
         // Memory is the same whatever the caches hold.
-        if !group.cold {
+        if !group.setting.cold {
             pictures.push((format!("memory-{}", group.suffix), content::memory(&group).picture()?));
         }
     }

@@ -9,15 +9,24 @@ use super::PlotError;
 use super::frame::family_rank;
 use crate::record::{Cache, Clock, Kind, Model, Record};
 
-/// Runs of one batch, threads, instruction set and cache state: the bars that are compared.
-#[derive(Debug, Clone)]
-pub(super) struct Group<'a> {
-    /// The end of the charts' file names, `b1-t2-avx2-cold`.
-    pub suffix: String,
+/// What runs must have in common to be compared in one chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Setting<'a> {
+    pub cpu: &'a str,
     pub batch: usize,
     pub threads: usize,
+    /// Strongest first; a name from elsewhere comes last.
+    isa_rank: usize,
     pub isa: &'a str,
     pub cold: bool,
+}
+
+/// The runs of one setting.
+#[derive(Debug, Clone)]
+pub(super) struct Group<'a> {
+    pub setting: Setting<'a>,
+    /// The end of the charts' file names, `b1-t2-avx2-cold`.
+    pub suffix: String,
     /// At least one, each with an algorithm and a median.
     pub records: Vec<&'a Record>,
     /// The last record of each name and algorithm.
@@ -26,15 +35,36 @@ pub(super) struct Group<'a> {
     pub peak: Option<f64>,
 }
 
-/// Checks that `records` are of one processor and their values can be drawn.
-pub(super) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
-    let measured = || records.iter().filter(|record| record.kind != Kind::Machine);
-    if let Some(first) = measured().next()
-        && let Some(second) = measured().find(|record| record.cpu != first.cpu)
-    {
-        let (first, second) = (first.cpu.clone(), second.cpu.clone());
-        return Err(PlotError::Processors { path: path.into(), first, second });
+impl<'a> Setting<'a> {
+    fn of(record: &'a Record) -> Setting<'a> {
+        Setting {
+            cpu: &record.cpu,
+            batch: record.batch.unwrap_or(1),
+            threads: record.threads,
+            isa_rank: Isa::NAMES.iter().position(|name| *name == record.isa).unwrap_or(Isa::NAMES.len()),
+            isa: &record.isa,
+            cold: record.cache == Some(Cache::Cold),
+        }
     }
+
+    /// `b1-t2`, and whatever differs from the best instruction set of the newest processor with warm caches.
+    fn suffix(&self, best: Option<(usize, &str)>, newest_cpu: &str) -> String {
+        let mut suffix = format!("b{}-t{}", self.batch, self.threads);
+        if best != Some((self.isa_rank, self.isa)) {
+            suffix += &format!("-{}", file_name_part(self.isa));
+        }
+        if self.cold {
+            suffix += "-cold";
+        }
+        if self.cpu != newest_cpu {
+            suffix += &format!("-{}", file_name_part(self.cpu));
+        }
+        suffix
+    }
+}
+
+/// Checks that the values of `records` can be drawn.
+pub(super) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
     for record in records {
         let bytes = |bytes: Option<usize>| bytes.map(|bytes| bytes as f64);
         let values = [
@@ -55,8 +85,8 @@ pub(super) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
     Ok(())
 }
 
-/// The groups of one kind, ordered by batch, threads, instruction set (best first) and cache.
-pub(super) fn groups(records: &[Record], kind: Kind) -> Vec<Group<'_>> {
+/// The groups of one kind, ordered by processor, batch, threads, instruction set (best first) and cache.
+pub(super) fn groups<'a>(records: &'a [Record], kind: Kind) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<_, Vec<&Record>> = BTreeMap::new();
     let drawable = |record: &&Record| {
         record.kind == kind
@@ -65,50 +95,37 @@ pub(super) fn groups(records: &[Record], kind: Kind) -> Vec<Group<'_>> {
             && record.median_ns.is_some()
     };
     for record in records.iter().filter(drawable) {
-        let cold = record.cache == Some(Cache::Cold);
-        let key = (record.batch.unwrap_or(1), record.threads, isa_rank(&record.isa), record.isa.as_str(), cold);
-        groups.entry(key).or_default().push(record);
+        groups.entry(Setting::of(record)).or_default().push(record);
     }
-    let best = groups.keys().map(|key| (key.2, key.3)).min();
-    groups
-        .into_iter()
-        .map(|((batch, threads, rank, isa, cold), mut members)| {
-            // Convlab's interleaved clock is the better one to compare by; criterion's stands in.
-            if members.iter().any(|record| record.clock != Some(Clock::Criterion)) {
-                members.retain(|record| record.clock != Some(Clock::Criterion));
-            }
-            let mut suffix = format!("b{batch}-t{threads}");
-            if best != Some((rank, isa)) {
-                suffix += &format!("-{}", file_name_part(isa));
-            }
-            if cold {
-                suffix += "-cold";
-            }
-            let peak = peak(records, &members, threads, isa);
-            let by_name =
-                members.iter().filter_map(|r| Some(((r.name.as_str(), r.algorithm.as_deref()?), *r))).collect();
-            Group { suffix, batch, threads, isa, cold, records: members, by_name, peak }
-        })
-        .collect()
+    let settings: Vec<Setting<'_>> = groups.keys().copied().collect();
+    let newest_cpu = records.last().map_or("", |record| &record.cpu);
+    let group = |(setting, mut members): (Setting<'a>, Vec<&'a Record>)| {
+        // Convlab's interleaved clock is the better one to compare by; criterion's stands in.
+        if members.iter().any(|record| record.clock != Some(Clock::Criterion)) {
+            members.retain(|record| record.clock != Some(Clock::Criterion));
+        }
+        let isas = settings.iter().filter(|other| other.cpu == setting.cpu).map(|other| (other.isa_rank, other.isa));
+        let suffix = setting.suffix(isas.min(), newest_cpu);
+        let by_name = members.iter().filter_map(|r| Some(((r.name.as_str(), r.algorithm.as_deref()?), *r))).collect();
+        let peak = peak(records, &members, &setting);
+        Group { setting, suffix, records: members, by_name, peak }
+    };
+    groups.into_iter().map(group).collect()
 }
 
 /// The peak that the records carry themselves, or else the machine's.
-fn peak(records: &[Record], members: &[&Record], threads: usize, isa: &str) -> Option<f64> {
+fn peak(records: &[Record], members: &[&Record], setting: &Setting<'_>) -> Option<f64> {
     let of_machine = || {
-        let mut machine = records.iter().filter(|record| record.kind == Kind::Machine);
-        machine.find(|record| record.threads == threads && record.isa == isa)?.peak_gflops
+        let same = |r: &&Record| r.cpu == setting.cpu && r.threads == setting.threads && r.isa == setting.isa;
+        records.iter().rev().filter(|record| record.kind == Kind::Machine).find(same)?.peak_gflops
     };
     members.iter().rev().find_map(|record| record.peak_gflops).or_else(of_machine).filter(|&peak| peak > 0.0)
 }
 
-/// Strongest first; a name from elsewhere comes last.
-fn isa_rank(isa: &str) -> usize {
-    Isa::NAMES.iter().position(|name| *name == isa).unwrap_or(Isa::NAMES.len())
-}
-
-/// Letters and digits of `text`: records come from outside, and this goes into a file name.
+/// `AMD EPYC 9R14` as `amd-epyc-9r14`: records come from outside, and this goes into a file name.
 fn file_name_part(text: &str) -> String {
-    text.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase().chars().take(48).collect()
 }
 
 impl<'a> Group<'a> {
