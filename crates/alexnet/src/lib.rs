@@ -3,13 +3,16 @@
 #![forbid(unsafe_code)]
 
 mod forward;
+mod image;
 mod layers;
 mod memory;
 mod network;
+pub mod npy;
 mod presets;
 mod weights;
 
 pub use forward::{Chooser, ForwardError, ForwardPass, LayerObserver};
+pub use image::{ImageError, read_image};
 pub use memory::{LayerMemory, MemoryPlan};
 pub use network::{Conv, Layer, LayerKind, Linear, Lrn, MaxPool, Network, NetworkError, Shape, ShapedLayer};
 pub use presets::{networks, owt, paper};

@@ -1,0 +1,132 @@
+//! Photographs as a network's input.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use ::image::imageops::FilterType;
+use ::image::metadata::Orientation;
+use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use crate::network::Shape;
+
+/// Length to which a photograph's shorter side is scaled, unless the network's input is larger.
+const SHORTER_SIDE: usize = 256;
+
+/// Largest width or height of a file, and of the photograph after scaling.
+const MAX_SIDE: u32 = 16_384;
+
+/// Largest memory for decoding: a photograph of 178 megapixels, three bytes each.
+const MAX_DECODED_BYTES: u64 = 512 << 20;
+
+/// Mean of ImageNet's red, green and blue over all its pixels, of white = 1, as torchvision states them.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+
+/// Their standard deviations.
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Why a picture could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A file that cannot be opened or read.
+    #[error("cannot read the picture {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else than a picture, or a format that is not accepted.
+    #[error("{path} is no JPEG or PNG picture (judged by its first bytes); convert it to one of these")]
+    Format {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture that does not decode, or would take too much memory.
+    #[error("cannot decode the picture {path} (sides up to {MAX_SIDE} pixels and {} MiB are accepted): {source}", MAX_DECODED_BYTES >> 20)]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ::image::ImageError,
+    },
+    /// A picture much longer than wide.
+    #[error(
+        "{path} has {width}x{height} pixels; with its shorter side at {target} the longer one would pass {MAX_SIDE}: crop it first"
+    )]
+    Elongated {
+        /// The file.
+        path: PathBuf,
+        /// Pixels of a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// What the shorter side is scaled to.
+        target: usize,
+    },
+    /// A network that takes no colour pictures.
+    #[error("the network's input has {channels} channels; a picture has 3")]
+    Channels {
+        /// Channels of the input.
+        channels: usize,
+    },
+}
+
+/// Reads a JPEG or PNG file as the input of one image, `[height][width][3]`.
+///
+/// As torchvision prepares images for its ImageNet models: the shorter side is scaled to 256 (bilinear, over all pixels
+/// that an output pixel covers), the centre is cut out, and each channel is shifted and scaled to ImageNet's mean 0 and
+/// standard deviation 1. The orientation that a camera noted is applied, transparency is dropped.
+///
+/// # Errors
+/// [`ImageError`] if the file cannot be read or is no picture, its size is out of bounds, or `input` has not 3 channels.
+pub fn read_image(path: &Path, input: Shape) -> Result<Vec<f32>, ImageError> {
+    if input.channels != MEAN.len() {
+        return Err(ImageError::Channels { channels: input.channels });
+    }
+    let cut = centre(path, &decode(path)?, input)?;
+    let pixels = cut.pixels().flat_map(|pixel| pixel.0.into_iter().zip(MEAN.into_iter().zip(STD)));
+    Ok(pixels.map(|(value, (mean, std))| (f32::from(value) / 255.0 - mean) / std).collect())
+}
+
+fn decode(path: &Path) -> Result<RgbImage, ImageError> {
+    let unreadable = |source| ImageError::Read { path: path.into(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    // Without the path: a text file does not become a picture by its name.
+    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
+    if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
+        return Err(ImageError::Format { path: path.into() });
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    reader.limits(limits);
+    let damaged = |source| ImageError::Decode { path: path.into(), source };
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    // Notes that cannot be read turn nothing.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// Scales the shorter side and cuts out the centre.
+fn centre(path: &Path, image: &RgbImage, input: Shape) -> Result<RgbImage, ImageError> {
+    let (width, height) = image.dimensions();
+    let target = SHORTER_SIDE.max(input.height).max(input.width);
+    let shorter = u64::from(width.min(height));
+    // As torchvision: the longer side is rounded down.
+    let scaled = |side: u32| {
+        let side = (u64::from(side).checked_mul(target as u64)?).checked_div(shorter)?;
+        u32::try_from(side).ok().filter(|&side| side <= MAX_SIDE)
+    };
+    let (Some(scaled_width), Some(scaled_height)) = (scaled(width), scaled(height)) else {
+        return Err(ImageError::Elongated { path: path.into(), width, height, target });
+    };
+    let scaled = ::image::imageops::resize(image, scaled_width, scaled_height, FilterType::Triangle);
+    // Not above the scaled sides, so they fit.
+    let (cut_width, cut_height) = (input.width as u32, input.height as u32);
+    let (x, y) = ((scaled_width - cut_width).div_ceil(2), (scaled_height - cut_height).div_ceil(2));
+    Ok(::image::imageops::crop_imm(&scaled, x, y, cut_width, cut_height).to_image())
+}
