@@ -5,9 +5,14 @@
 
 #![deny(unsafe_code)]
 
+pub mod bench;
+pub mod check;
 pub mod cli;
+pub mod describe;
 pub mod machine;
+pub mod measure;
 pub mod memory;
+pub mod plot;
 pub mod record;
 pub mod registry;
 pub mod suite;

@@ -1,5 +1,9 @@
 //! The command-line program `convlab`; see `convlab help`.
 
+/// Counts what every command allocates: records tell declared and counted scratch apart.
+#[global_allocator]
+static ALLOCATOR: convlab::memory::CountingAllocator = convlab::memory::CountingAllocator;
+
 fn main() -> std::process::ExitCode {
     convlab::cli::main()
 }

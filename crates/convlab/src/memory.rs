@@ -5,6 +5,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use conv_check::{Failure, Flaw};
+use conv_core::PlanError;
+
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
@@ -123,4 +126,9 @@ pub fn admit(what: &str, needed: u128) -> Result<(), TooLittleMemory> {
         return Err(TooLittleMemory { what: what.into(), needed, available });
     }
     Ok(())
+}
+
+/// Whether `failure` is no mistake of the algorithm: its plan would need more memory than there is.
+pub fn refused(failure: &Failure) -> bool {
+    matches!(*failure.flaw, Flaw::Plan(PlanError::Memory { .. } | PlanError::Allocation(_)))
 }

@@ -135,6 +135,9 @@ pub struct Record {
     /// Weights as the algorithm keeps them, bytes, as the plan declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared_bytes: Option<usize>,
+    /// Bytes that a plan keeps allocated, as the counting allocator saw it: prepared weights, tables and the plan itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_counted_bytes: Option<usize>,
     /// Weights as given, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_bytes: Option<usize>,

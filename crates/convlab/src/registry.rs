@@ -6,7 +6,7 @@ use conv_core::{Algorithm, Problem, Unsupported};
 ///
 /// This is the only place that names the kernel crates: tests, benches, records and charts follow from it.
 pub fn algorithms() -> Vec<&'static dyn Algorithm> {
-    [conv_direct::ALGORITHMS].concat()
+    [conv_direct::ALGORITHMS, conv_im2col::ALGORITHMS, conv_fft::ALGORITHMS, conv_winograd::ALGORITHMS].concat()
 }
 
 /// The part of an algorithm's name before the slash.

@@ -7,7 +7,12 @@ use std::process::ExitCode;
 use clap::Parser;
 use conv_core::{PlanError, Unsupported};
 
+mod bench;
+mod check;
+mod describe;
 mod list;
+mod plot;
+mod selection;
 mod table;
 
 pub use table::table;
@@ -23,6 +28,10 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     List(list::Args),
+    Describe(describe::Args),
+    Check(check::Args),
+    Bench(bench::Args),
+    Plot(plot::Args),
 }
 
 /// How a command ended that did what it was asked.
@@ -80,6 +89,10 @@ pub fn print(text: impl Display) -> Result<(), CliError> {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::List(args) => list::run(&args),
+        Command::Describe(args) => describe::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Plot(args) => plot::run(&args),
     };
     match result {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,

@@ -1,0 +1,93 @@
+//! Every algorithm against the oracle and against each other.
+
+use conv_check::{Case as Verification, ErrorStats, Failure, Kind};
+use conv_core::{Epilogue, PlanOptions};
+use rayon::ThreadPool;
+
+use crate::memory::{self, TooLittleMemory};
+use crate::suite::{Candidate, Case, label};
+
+/// Seed of the data that is checked on.
+const SEED: u64 = 1;
+
+/// How exact one candidate is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exactness {
+    /// Distances from the oracle.
+    pub errors: ErrorStats,
+    /// Largest distance over what the algorithm's error bound allows; above 1 it is wrong.
+    pub bound_fraction: f64,
+}
+
+/// How exact everyone is on one problem.
+pub struct Report {
+    /// Each candidate, in the case's order, with its figures or what is wrong with it.
+    pub results: Vec<(Candidate, Result<Exactness, Failure>)>,
+    /// Largest difference of any output between any two candidates, over the largest exact output.
+    pub spread: f64,
+}
+
+/// Computes `case` by every candidate on `pool` and holds the results against the oracle and each other. `done` is called
+/// after each candidate.
+///
+/// # Errors
+/// [`TooLittleMemory`] if the problem's data does not fit.
+pub fn check(case: &Case, pool: &ThreadPool, done: impl Fn() + Sync) -> Result<Report, TooLittleMemory> {
+    pool.install(|| check_inside(case, &done))
+}
+
+fn check_inside(case: &Case, done: &dyn Fn()) -> Result<Report, TooLittleMemory> {
+    // Data, two outputs and the range of all; exact output and weights in f64.
+    memory::admit(&format!("checking {}", label(&case.problem)), 5 * case.problem.bytes())?;
+    let verification = Verification::new(&case.problem, Kind::ReluLike, SEED, Epilogue::default());
+    let mut range = Range::default();
+    let result = |&candidate: &Candidate| {
+        let Candidate { algorithm, isa } = candidate;
+        let options = PlanOptions::new(rayon::current_num_threads())
+            .isa(isa)
+            .memory_limit(memory::available_bytes().min(isize::MAX as usize));
+        let result = verification.compute(algorithm, &options).and_then(|output| {
+            range.include(&output);
+            let failed = |flaw| Failure {
+                flaw: Box::new(flaw),
+                problem: case.problem.to_string(),
+                algorithm: algorithm.name(),
+                isa: isa.name(),
+            };
+            let outcome = verification.judge(algorithm, &output).map_err(failed)?;
+            let bound_fraction = outcome.errors.max_abs / outcome.bound;
+            Ok(Exactness { errors: outcome.errors, bound_fraction })
+        });
+        done();
+        (candidate, result)
+    };
+    let results = case.candidates.iter().map(result).collect();
+    Ok(Report { results, spread: range.widest() / largest(verification.expected()) })
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()))
+}
+
+/// The smallest and largest value that any candidate gives each output.
+#[derive(Default)]
+struct Range {
+    lowest: Vec<f32>,
+    highest: Vec<f32>,
+}
+
+impl Range {
+    fn include(&mut self, output: &[f32]) {
+        if self.lowest.is_empty() {
+            (self.lowest, self.highest) = (output.to_vec(), output.to_vec());
+        }
+        for ((low, high), &value) in self.lowest.iter_mut().zip(&mut self.highest).zip(output) {
+            (*low, *high) = (low.min(value), high.max(value));
+        }
+    }
+
+    fn widest(&self) -> f64 {
+        let widths = self.lowest.iter().zip(&self.highest).map(|(&low, &high)| f64::from(high) - f64::from(low));
+        widths.fold(0.0, f64::max)
+    }
+}

@@ -1,0 +1,163 @@
+//! `convlab bench`: how fast is every algorithm, what does it cost in memory?
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use conv_simd::Isa;
+
+use crate::bench::{LOCAL_RESULTS, keep};
+use crate::cli::check::progress;
+use crate::cli::selection::{Selection, isas, refusals};
+use crate::cli::{CliError, Exit, print, table};
+use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
+use crate::measure::{Bench, Effort};
+use crate::memory::refused;
+use crate::plot::format_bytes;
+use crate::record::{Cache, Kind, Model, Record, prepare_folder};
+use crate::suite::{Case, label};
+
+/// Measure algorithms: verify, time interleaved, record, draw charts.
+///
+/// It starts with the machine itself: the multiply-add peak of its cores and the read bandwidth of its memory. Every
+/// result is verified against an exact one before it is timed. "cold" is the time after 234 MB of other memory were read;
+/// "prepare" the time to transform or pack the weights, once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  convlab bench                                       AlexNet's layers, all algorithms, all threads
+  convlab bench paper/conv3 --algorithm direct,winograd --threads 1,2
+  convlab bench owt --batch 1,16 --out results/owt
+  convlab bench mb1ic64ih56oc64kh3ph1 --quick")]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    /// Instruction sets, separated by commas: avx512, avx2, portable [default: the best of this machine].
+    #[arg(long, value_name = "ISA", value_delimiter = ',')]
+    isa: Vec<String>,
+    /// Numbers of threads, separated by commas [default: all of this machine].
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS as u64))]
+    threads: Vec<u64>,
+    /// Folder for records.jsonl and charts.
+    #[arg(long, value_name = "DIR", default_value = LOCAL_RESULTS)]
+    out: PathBuf,
+    /// Few samples, warm caches only: a first look.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Measures, prints tables, writes records and charts.
+///
+/// # Errors
+/// [`CliError`] for arguments that name nothing, problems that nobody computes or that do not fit into memory, or a
+/// folder that cannot be written.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let isas = isas(&args.isa, vec![Isa::best()])?;
+    let cases = args.selection.cases(&isas)?;
+    prepare_folder(&args.out).map_err(CliError::input)?;
+    let mut threads: Vec<usize> = args.threads.iter().map(|&count| count as usize).collect();
+    if threads.is_empty() {
+        threads.push(hardware_threads());
+    }
+    let effort = if args.quick { Effort::QUICK } else { Effort::FULL };
+    let machine = Machine::detect();
+    let mut records = Vec::new();
+    let mut failed = false;
+    for threads in threads {
+        let bench =
+            Bench::new(&machine, pool(threads).map_err(CliError::input)?, &isas, effort).map_err(CliError::input)?;
+        records.extend(bench.machine_records());
+        for record in bench.machine_records() {
+            print(describe_machine(&record))?;
+        }
+        failed |= measure(&bench, &cases, &mut records)?;
+    }
+    if !failed && records.iter().all(|record| record.kind == Kind::Machine) {
+        return Err(CliError::input("nothing was measured: every plan needs more memory than is available"));
+    }
+    for file in keep(&args.out, &records).map_err(CliError::input)? {
+        print(file.display())?;
+    }
+    Ok(if failed { Exit::CheckFailed } else { Exit::Done })
+}
+
+/// Measures every case on one pool. Returns whether any result was wrong.
+fn measure(bench: &Bench, cases: &[Case], records: &mut Vec<Record>) -> Result<bool, CliError> {
+    let bar = progress(cases.len() as u64);
+    let mut failed = false;
+    for case in cases {
+        bar.set_message(label(&case.problem));
+        let measured = bench.measure(case).map_err(CliError::input)?;
+        bar.inc(1);
+        let mut text = format!("\n{}  {}\n", label(&case.problem), case.problem);
+        text += &describe(&measured.records);
+        for failure in &measured.failures {
+            text += &format!("\n  {}: {failure}", failure.algorithm);
+        }
+        if let Some(line) = refusals(case) {
+            text += &format!("\n  {line}");
+        }
+        bar.suspend(|| print(text))?;
+        failed |= measured.failures.iter().any(|failure| !refused(failure));
+        records.extend(measured.records);
+    }
+    bar.finish_and_clear();
+    Ok(failed)
+}
+
+fn describe_machine(record: &Record) -> String {
+    format!(
+        "{}, {} on {} threads: peak {:.1} GFLOP/s, read bandwidth {:.1} GB/s",
+        record.cpu,
+        record.isa,
+        record.threads,
+        record.peak_gflops.unwrap_or(f64::NAN),
+        record.bandwidth_gb_s.unwrap_or(f64::NAN),
+    )
+}
+
+/// A table with a line for each algorithm, fastest first.
+fn describe(records: &[Record]) -> String {
+    let with = |model, cache| records.iter().filter(move |r| r.model == Some(model) && r.cache == cache);
+    let mut warm: Vec<&Record> = with(Model::Run, Some(Cache::Warm)).collect();
+    warm.sort_by(|a, b| a.median_ns.unwrap_or(f64::NAN).total_cmp(&b.median_ns.unwrap_or(f64::NAN)));
+    let time = |record: Option<&Record>| record.and_then(|record| record.median_ns).map_or(String::new(), milliseconds);
+    let rows: Vec<Vec<String>> = warm
+        .into_iter()
+        .map(|record| {
+            let same = |other: &&Record| other.algorithm == record.algorithm && other.isa == record.isa;
+            let number = |value: Option<f64>, digits| value.map_or(String::new(), |value| format!("{value:.digits$}"));
+            let bytes = |value: Option<usize>| value.map_or(String::new(), |value| format_bytes(value as f64));
+            vec![
+                format!("  {}", record.algorithm.as_deref().unwrap_or_default()),
+                record.isa.clone(),
+                time(Some(record)),
+                number(record.mad_ns.map(|mad| mad * 1e-6), 3),
+                number(record.gflops_effective, 1),
+                number(record.peak_fraction.map(|fraction| 100.0 * fraction), 0),
+                time(with(Model::Run, Some(Cache::Cold)).find(same)),
+                time(with(Model::Prepare, None).find(same)),
+                bytes(record.scratch_bytes),
+                bytes(record.prepared_bytes),
+                record.max_rel_error.map_or(String::new(), |error| format!("{error:.1e}")),
+            ]
+        })
+        .collect();
+    let header = [
+        "  algorithm",
+        "isa",
+        "ms",
+        "±",
+        "GFLOP/s",
+        "% peak",
+        "cold ms",
+        "prepare ms",
+        "scratch",
+        "weights",
+        "max error",
+    ];
+    table(&header, &rows)
+}
+
+fn milliseconds(nanoseconds: f64) -> String {
+    format!("{:.3}", Duration::from_nanos(nanoseconds as u64).as_secs_f64() * 1e3)
+}

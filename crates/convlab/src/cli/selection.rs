@@ -1,0 +1,79 @@
+//! The arguments that say what is computed: problems, algorithms, instruction sets, batch.
+
+use conv_core::Algorithm;
+use conv_simd::Isa;
+
+use crate::cli::CliError;
+use crate::registry::{algorithms, select};
+use crate::suite::{self, Case};
+
+/// What to compute.
+#[derive(Debug, clap::Args)]
+pub struct Selection {
+    /// Networks (paper), their layers (paper/conv2), files of descriptors, or descriptors (mb1ic96ih27oc256kh5ph2)
+    /// [default: paper owt].
+    #[arg(value_name = "PROBLEM|FILE|NETWORK|NETWORK/LAYER")]
+    problems: Vec<String>,
+    /// Names, families or patterns (winograd/f4x3, winograd, '*/f?x3'), separated by commas [default: all].
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    algorithm: Vec<String>,
+    /// Images, separated by commas [default: 1, and what descriptors say].
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    batch: Vec<usize>,
+}
+
+impl Selection {
+    /// Every problem with the algorithms that compute it.
+    ///
+    /// # Errors
+    /// [`CliError::Input`] for arguments that name nothing, [`CliError::Unsupported`] if no algorithm of the selection
+    /// computes any of the problems.
+    pub fn cases(&self, isas: &[Isa]) -> Result<Vec<Case>, CliError> {
+        let defaults = || alexnet::networks().into_iter().map(|network| network.name).collect();
+        let arguments = if self.problems.is_empty() { defaults() } else { self.problems.clone() };
+        let problems = suite::problems(&arguments, &self.batch).map_err(CliError::input)?;
+        if problems.is_empty() {
+            return Err(CliError::input(format_args!("{} holds no problem", arguments.join(", "))));
+        }
+        let cases = suite::cases(problems, &self.algorithms()?, isas);
+        if cases.iter().all(|case| case.candidates.is_empty())
+            && let Some((_, reason)) = cases.iter().flat_map(|case| &case.unsupported).next()
+        {
+            return Err(reason.clone().into());
+        }
+        Ok(cases)
+    }
+
+    /// The selected algorithms, each once, in the registry's order.
+    fn algorithms(&self) -> Result<Vec<&'static dyn Algorithm>, CliError> {
+        let mut all = algorithms();
+        if !self.algorithm.is_empty() {
+            let mut names = Vec::new();
+            for pattern in &self.algorithm {
+                names.extend(select(pattern).map_err(CliError::input)?.iter().map(|algorithm| algorithm.name()));
+            }
+            all.retain(|algorithm| names.contains(&algorithm.name()));
+        }
+        Ok(all)
+    }
+}
+
+/// The instruction sets called `names`, or `otherwise` if there are none.
+///
+/// # Errors
+/// [`CliError::Input`] if there is no such name or this machine lacks it.
+pub fn isas(names: &[String], otherwise: Vec<Isa>) -> Result<Vec<Isa>, CliError> {
+    if names.is_empty() {
+        return Ok(otherwise);
+    }
+    let mut isas =
+        names.iter().map(|name| Isa::by_name(name)).collect::<Result<Vec<_>, _>>().map_err(CliError::input)?;
+    isas.dedup();
+    Ok(isas)
+}
+
+/// A line that says which algorithms do not compute a problem, if there are such.
+pub fn refusals(case: &Case) -> Option<String> {
+    let names: Vec<&str> = case.unsupported.iter().map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| format!("not computed by {}", names.join(", ")))
+}

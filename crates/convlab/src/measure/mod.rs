@@ -1,0 +1,229 @@
+//! Measurement: candidates verified first, then timed interleaved within one run.
+//!
+//! A shared host drifts by more than algorithms differ. So the candidates of a problem take turns: in each round every
+//! one gives one sample, in an order that is shuffled anew, and what is compared is their medians. A sample lasts at least
+//! [`MIN_SAMPLE`]; the run before it is not timed, so that "warm" means this algorithm's own data in the caches.
+
+mod phases;
+mod samples;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use conv_check::Failure;
+use conv_core::{PlanError, RunError};
+use conv_simd::{AllocationError, Isa};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64Mcg;
+use rayon::ThreadPool;
+
+use crate::machine::{Limits, Machine, Stream};
+use crate::memory::TooLittleMemory;
+use crate::record::{Cache, Clock, Model, Record};
+use crate::suite::Case;
+
+pub use phases::PhaseClock;
+pub use samples::{Samples, sample};
+pub use subject::{Subject, Workload};
+
+/// Shortest sample of a warm run: clocks and interrupts weigh less than a thousandth of it.
+pub const MIN_SAMPLE: Duration = Duration::from_millis(1);
+
+/// Bytes of other memory that are read between two cold runs: the fully connected weights of AlexNet in f32, which pass
+/// through the caches between two visits of a convolution.
+pub const COLD_BYTES: usize = 4 * (9216 * 4096 + 4096 * 4096 + 4096 * 1000);
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Samples that are taken at most.
+    pub samples: usize,
+    /// Samples that are taken however long they last.
+    pub min_samples: usize,
+    /// Time a candidate and a kind of measurement (warm, cold, prepare), after which no round begins.
+    pub budget: Duration,
+    /// Whether cold caches are measured too.
+    pub cold: bool,
+}
+
+impl Effort {
+    /// For figures that are kept.
+    pub const FULL: Effort = Effort { samples: 41, min_samples: 5, budget: Duration::from_millis(300), cold: true };
+    /// For a first look.
+    pub const QUICK: Effort = Effort { samples: 11, min_samples: 3, budget: Duration::from_millis(40), cold: false };
+}
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// Not enough memory.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
+    /// Memory that the system would not give.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+    /// A plan that could be made once and no longer.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A run that was refused.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// One pool of threads with its limits, and how long to measure on it.
+pub struct Bench {
+    machine: Machine,
+    pool: ThreadPool,
+    limits: Vec<(Isa, Limits)>,
+    effort: Effort,
+}
+
+/// What came of one problem.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// Records of every candidate that computes correctly: `run` warm and cold, `prepare`.
+    pub records: Vec<Record>,
+    /// The others, which were not timed.
+    pub failures: Vec<Failure>,
+}
+
+/// A subject and its samples.
+struct Entry {
+    subject: Subject,
+    runs: u32,
+    warm: Samples,
+    cold: Samples,
+    prepare: Samples,
+}
+
+impl Bench {
+    /// A bench on `pool`, whose peak and bandwidth are measured here and now for each of `isas`.
+    ///
+    /// # Errors
+    /// [`MeasureError::Allocation`] if there is no memory to read for the bandwidth.
+    pub fn new(machine: &Machine, pool: ThreadPool, isas: &[Isa], effort: Effort) -> Result<Self, MeasureError> {
+        let limits = isas.iter().map(|&isa| Ok((isa, Limits::measure(&pool, isa)?)));
+        let limits = limits.collect::<Result<_, AllocationError>>()?;
+        Ok(Bench { machine: machine.clone(), pool, limits, effort })
+    }
+
+    /// Its pool.
+    pub fn pool(&self) -> &ThreadPool {
+        &self.pool
+    }
+
+    /// A record of kind `machine` for each instruction set.
+    pub fn machine_records(&self) -> Vec<Record> {
+        let threads = self.pool.current_num_threads();
+        self.limits.iter().map(|(isa, limits)| limits.record(&self.machine, *isa, threads)).collect()
+    }
+
+    /// A record of everything about `subject` but times.
+    pub fn record(&self, subject: &Subject) -> Record {
+        let isa = subject.candidate().isa;
+        let limits = self.limits.iter().find(|(measured, _)| *measured == isa).map(|(_, limits)| limits);
+        Record {
+            threads: self.pool.current_num_threads(),
+            peak_gflops: limits.map(|limits| limits.peak_gflops),
+            bandwidth_gb_s: limits.map(|limits| limits.bandwidth_gb_s),
+            ..subject.record(self.machine.record())
+        }
+    }
+
+    /// Verifies and times every candidate of `case`.
+    ///
+    /// # Errors
+    /// [`MeasureError`] if the problem's data does not fit into memory.
+    pub fn measure(&self, case: &Case) -> Result<Measured, MeasureError> {
+        // All of it inside the pool: a run that is started from outside pays for waking it up, and allocates.
+        self.pool.install(|| self.measure_inside(case))
+    }
+
+    fn measure_inside(&self, case: &Case) -> Result<Measured, MeasureError> {
+        let mut workload = Workload::new(&case.problem)?;
+        let mut measured = Measured::default();
+        let mut entries = Vec::new();
+        for &candidate in &case.candidates {
+            match Subject::new(candidate, &mut workload) {
+                Ok(subject) => entries.push(Entry {
+                    subject,
+                    runs: 1,
+                    warm: Samples::default(),
+                    cold: Samples::default(),
+                    prepare: Samples::default(),
+                }),
+                Err(failure) => measured.failures.push(failure),
+            }
+        }
+        self.rounds(&mut entries, |entry| {
+            entry.subject.run(&mut workload)?;
+            entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(&mut workload))?);
+            Ok(())
+        })?;
+        if self.effort.cold {
+            let others = Stream::with_bytes(COLD_BYTES)?;
+            self.rounds(&mut entries, |entry| {
+                others.sweep(entry.subject.candidate().isa);
+                entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
+                Ok(())
+            })?;
+        }
+        self.rounds(&mut entries, |entry| {
+            let candidate = entry.subject.candidate();
+            let mut plan = None;
+            let time = sample(Duration::ZERO, &mut 1, || workload.plan(candidate).map(|made| plan = Some(made)))?;
+            entry.prepare.push(time);
+            Ok(())
+        })?;
+        for entry in &mut entries {
+            measured.records.extend(self.records(entry, &mut workload)?);
+        }
+        Ok(measured)
+    }
+
+    /// Lets every entry give one sample a round.
+    fn rounds(
+        &self,
+        entries: &mut [Entry],
+        mut give_sample: impl FnMut(&mut Entry) -> Result<(), MeasureError>,
+    ) -> Result<(), MeasureError> {
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let end = Instant::now() + self.effort.budget * entries.len() as u32;
+        for round in 0..self.effort.samples {
+            if round >= self.effort.min_samples && Instant::now() >= end {
+                break;
+            }
+            order.shuffle(&mut rng);
+            for &index in &order {
+                give_sample(&mut entries[index])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&self, entry: &mut Entry, workload: &mut Workload) -> Result<Vec<Record>, MeasureError> {
+        let phases = self.phases(entry, workload)?;
+        let subject = &entry.subject;
+        let base = Record { clock: Some(Clock::Convlab), ..self.record(subject) };
+        let run = |cache| Record { model: Some(Model::Run), cache: Some(cache), ..base.clone() };
+        let mut records = vec![Record { phases, ..subject.timed(run(Cache::Warm), &entry.warm) }];
+        if entry.cold.count() > 0 {
+            records.push(subject.timed(run(Cache::Cold), &entry.cold));
+        }
+        records.push(entry.prepare.record(Record { model: Some(Model::Prepare), ..base }));
+        Ok(records)
+    }
+
+    /// Time by phase, from runs of their own: telling phases costs a little.
+    fn phases(&self, entry: &mut Entry, workload: &mut Workload) -> Result<BTreeMap<String, f64>, MeasureError> {
+        let clock = PhaseClock::default();
+        let runs = self.effort.min_samples.max(1);
+        for _ in 0..runs {
+            entry.subject.run_probed(workload, &clock)?;
+        }
+        Ok(clock.phases(runs, self.pool.current_num_threads()))
+    }
+}
