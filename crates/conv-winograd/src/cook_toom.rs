@@ -16,11 +16,13 @@ use crate::fraction::Fraction;
 /// The three matrices of F(m, r), rows first.
 #[derive(Debug, Clone)]
 pub(crate) struct CookToom {
-    /// `Aᵀ`, m × n: `p_k^i`, and 1 for the last output at ∞.
+    /// `Aᵀ`, m × n (for tests: [`crate::line`] computes it by pairs): `p_k^i`, and 1 for the last output at ∞.
+    #[cfg(test)]
     pub output: Vec<Vec<Fraction>>,
     /// `G`, n × r: `p_k^a / N'(p_k)`, and 1 for the last tap at ∞.
     pub filter: Vec<Vec<Fraction>>,
-    /// `Bᵀ`, n × n: the coefficients of `N(x) / (x − p_k)`, and those of `N(x)` at ∞.
+    /// `Bᵀ`, n × n (for tests as well): the coefficients of `N(x) / (x − p_k)`, and those of `N(x)` at ∞.
+    #[cfg(test)]
     pub input: Vec<Vec<Fraction>>,
 }
 
@@ -28,7 +30,6 @@ impl CookToom {
     /// F(m, taps) at the finite `points`, all different, and at ∞: m = points + 2 − taps.
     pub fn new(points: &[Fraction], taps: usize) -> Self {
         let n = points.len() + 1;
-        let m = n + 1 - taps;
         // At ∞ only the highest power counts.
         let powers = |count: usize, k: usize| -> Vec<Fraction> {
             (0..count)
@@ -39,8 +40,6 @@ impl CookToom {
                 })
                 .collect()
         };
-        let evaluated: Vec<Vec<Fraction>> = (0..n).map(|k| powers(m, k)).collect();
-        let output = (0..m).map(|i| evaluated.iter().map(|column| column[i]).collect()).collect();
         // N(x) / (x − p_k): the product over the other points; at its own point its value is N'(p_k).
         let input: Vec<Vec<Fraction>> = (0..n).map(|k| vanishing_at(points, k, n)).collect();
         let filter = (0..n)
@@ -49,7 +48,13 @@ impl CookToom {
                 powers(taps, k).into_iter().map(|power| power * scale).collect()
             })
             .collect();
-        CookToom { output, filter, input }
+        CookToom {
+            filter,
+            #[cfg(test)]
+            output: (0..n + 1 - taps).map(|i| (0..n).map(|k| powers(n + 1 - taps, k)[i]).collect()).collect(),
+            #[cfg(test)]
+            input,
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 
 use crate::fraction::Fraction;
 use crate::geometry::{AxisPlan, Geometry};
-use crate::line::{Arithmetic, Coefficients, MAX_POINTS, input_line, output_line, with_points};
+use crate::line::{Arithmetic, Coefficients, input_line, output_line, with_points, with_sizes};
 use crate::weights::filter_matrix;
 
 /// Bounds of a value's magnitude and of its error in units of u.
@@ -84,12 +84,10 @@ fn input_rows(grid: &Grid, constants: &Coefficients<Bound>) -> Grid {
 /// The output transform of each row.
 fn output_rows(grid: &Grid, constants: &Coefficients<Bound>, outputs: usize) -> Grid {
     let row = |row: &Vec<Bound>| {
-        let mut transformed = Vec::with_capacity(MAX_POINTS);
-        with_points!(row.len(), N => {
+        with_sizes!(row.len(), outputs, N, M => {
             let values: [Bound; N] = std::array::from_fn(|j| row[j]);
-            output_line(Bounds, constants, values, [outputs; 2], |_, value| transformed.push(value));
-        });
-        transformed
+            output_line::<_, N, M>(Bounds, constants, values).to_vec()
+        })
     };
     grid.iter().map(row).collect()
 }

@@ -2,7 +2,7 @@
 
 use conv_core::{Axis, Problem};
 
-use crate::cover::Cover;
+use crate::cover::{AxisTile, Cover};
 use crate::fraction::Fraction;
 use crate::line::{Coefficients, Points};
 
@@ -161,21 +161,87 @@ impl Geometry {
         self.tiles_per_image() * self.problem.batch()
     }
 
-    /// `[image, vertical index, horizontal index]` of a tile.
-    pub fn place(&self, tile: usize) -> [usize; 3] {
-        let (image, index) = (tile / self.tiles_per_image(), tile % self.tiles_per_image());
-        let width = self.axes[1].cover.len();
-        [image, index / width, index % width]
-    }
-
     /// How many of the tiles before `tile` take part in a plane with these extra points: the tile's row there.
     pub fn rank(&self, tile: usize, extra: [bool; 2]) -> usize {
         let [vertical, horizontal] = [&self.axes[0].cover, &self.axes[1].cover];
-        let [image, y, x] = self.place(tile);
+        let (image, index) = (tile / self.tiles_per_image(), tile % self.tiles_per_image());
+        let (y, x) = (index / horizontal.len(), index % horizontal.len());
         let row = horizontal.before(horizontal.len(), extra[1]);
         let rows = image * vertical.before(vertical.len(), extra[0]) + vertical.before(y, extra[0]);
         let takes_part = vertical.before(y + 1, extra[0]) > vertical.before(y, extra[0]);
         rows * row + if takes_part { horizontal.before(x, extra[1]) } else { 0 }
+    }
+
+    /// The tiles from `start` on, numbered image by image, row by row, as they lie in a block that begins with tile
+    /// `block`. Endless: to be taken as many of as there are.
+    pub fn tiles_from(&self, block: usize, start: usize) -> Tiles<'_> {
+        let (image, index) = (start / self.tiles_per_image(), start % self.tiles_per_image());
+        let width = self.axes[1].cover.len();
+        let place = [index / width, index % width];
+        let ranks = |vertical| {
+            [false, true].map(|horizontal| {
+                let extra = [vertical, horizontal];
+                self.rank(start, extra) - self.rank(block, extra)
+            })
+        };
+        Tiles {
+            geometry: self,
+            place,
+            next: Tile {
+                image,
+                axes: [self.axes[0].cover.tile(place[0]), self.axes[1].cover.tile(place[1])],
+                rows: [ranks(false), ranks(true)],
+            },
+        }
+    }
+}
+
+/// A tile's place in the batch and in its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tile {
+    pub image: usize,
+    /// Vertical and horizontal.
+    pub axes: [AxisTile; 2],
+    /// Its row in the planes: `[vertical point is the extra one][horizontal point is]`.
+    pub rows: [[usize; 2]; 2],
+}
+
+impl Tile {
+    /// Whether it has the extra points.
+    pub fn extended(&self) -> [bool; 2] {
+        self.axes.map(|axis| axis.extended)
+    }
+}
+
+/// See [`Geometry::tiles_from`].
+pub(crate) struct Tiles<'a> {
+    geometry: &'a Geometry,
+    /// Vertical and horizontal number of the next tile.
+    place: [usize; 2],
+    next: Tile,
+}
+
+impl Iterator for Tiles<'_> {
+    type Item = Tile;
+
+    fn next(&mut self) -> Option<Tile> {
+        let tile = self.next;
+        let [vertical, horizontal] = [&self.geometry.axes[0].cover, &self.geometry.axes[1].cover];
+        for (row, down) in self.next.rows.iter_mut().zip([true, tile.axes[0].extended]) {
+            row[0] += usize::from(down);
+            row[1] += usize::from(down && tile.axes[1].extended);
+        }
+        self.place[1] += 1;
+        if self.place[1] == horizontal.len() {
+            self.place = [self.place[0] + 1, 0];
+            if self.place[0] == vertical.len() {
+                self.place[0] = 0;
+                self.next.image += 1;
+            }
+            self.next.axes[0] = vertical.tile(self.place[0]);
+        }
+        self.next.axes[1] = horizontal.tile(self.place[1]);
+        Some(tile)
     }
 }
 
@@ -200,13 +266,15 @@ mod tests {
     fn ranks_count_the_tiles_that_take_part() {
         let geometry = geometry("mb3ic4ih13iw17oc4kh3kw3ph1pw1dh1dw0", Sizes::Mixed);
         let mut counts = [[0; 2]; 2];
-        for tile in 0..geometry.tiles() {
-            let [_, y, x] = geometry.place(tile);
-            let has = [geometry.axes[0].cover.tile(y).extended, geometry.axes[1].cover.tile(x).extended];
+        for (number, tile) in geometry.tiles_from(0, 0).take(geometry.tiles()).enumerate() {
+            assert_eq!(geometry.tiles_from(0, number).next(), Some(tile));
             for vertical in [false, true] {
                 for horizontal in [false, true] {
                     let count = &mut counts[usize::from(vertical)][usize::from(horizontal)];
-                    assert_eq!(geometry.rank(tile, [vertical, horizontal]), *count, "tile {tile}");
+                    let extra = [vertical, horizontal];
+                    assert_eq!(geometry.rank(number, extra), *count, "tile {number}");
+                    assert_eq!(tile.rows[usize::from(vertical)][usize::from(horizontal)], *count);
+                    let has = tile.extended();
                     *count += usize::from((has[0] || !vertical) && (has[1] || !horizontal));
                 }
             }

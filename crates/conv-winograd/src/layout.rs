@@ -38,18 +38,19 @@ pub(crate) struct Layout {
 impl Layout {
     pub fn new(geometry: &Geometry, shape: TileShape, blocking: Blocking) -> Self {
         let channels = geometry.problem.group_out_channels().next_multiple_of(shape.lanes);
-        let chunk = (blocking.chunk_blocks * shape.channels()).min(channels);
+        let tiles = blocking.tiles.clamp(1, geometry.tiles());
+        let chunk = blocking.chunk_blocks.max(1).saturating_mul(shape.channels()).min(channels);
         // Segments are stored in whole vectors: the last one may reach past the depth.
         let last = geometry.segments.last().map_or(0, |s| s.start + s.len.next_multiple_of(shape.lanes));
         let v_row = odd_lines(last);
         Layout {
-            tiles: blocking.tiles,
+            tiles,
             block: shape.channels(),
             chunk,
             channels,
             v_row,
-            v_plane: odd_lines(blocking.tiles * v_row),
-            m_plane: odd_lines(blocking.tiles * chunk),
+            v_plane: odd_lines(tiles * v_row),
+            m_plane: odd_lines(tiles * chunk),
             planes: geometry.planes.len(),
             total_depth: geometry.total_depth(),
         }

@@ -12,8 +12,10 @@ use crate::schedule::Blocking;
 
 /// Points 0, ±1, ∞.
 const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], extra: None };
-/// Points 0, ±5/8, ±3/2, ∞; with −1 tiles are one output larger.
-const SIX: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(3, 2)], extra: Some(Fraction::new(-1, 1)) };
+/// Points 0, ±5/8, ±3/2, ∞.
+const SIX: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(3, 2)], extra: None };
+/// Points 0, ±5/8, ±9/8, ∞ and 3.
+const SEVEN: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(9, 8)], extra: Some(Fraction::new(3, 1)) };
 /// Points 0, ±1/2, ±1, ±2, ∞.
 const EIGHT: Points = Points { pairs: &[Fraction::new(1, 2), Fraction::new(1, 1), Fraction::new(2, 1)], extra: None };
 
@@ -49,14 +51,14 @@ const FIVE: &str = "5x5, 5x1 and 1x5";
 
 static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Base, 3, THREE);
 static F4X3: Variant = dense("winograd/f4x3", SIX, Sizes::Base, 3, THREE);
-static F5X3: Variant = dense("winograd/f5x3", SIX, Sizes::Extended, 3, THREE);
-static MIX4X3: Variant = dense("winograd/mix4x3", SIX, Sizes::Mixed, 3, THREE);
+static F5X3: Variant = dense("winograd/f5x3", SEVEN, Sizes::Extended, 3, THREE);
+static MIX4X3: Variant = dense("winograd/mix4x3", SEVEN, Sizes::Mixed, 3, THREE);
 static F6X3: Variant = dense("winograd/f6x3", EIGHT, Sizes::Base, 3, THREE);
 static F2X5: Variant = dense("winograd/f2x5", SIX, Sizes::Base, 5, FIVE);
-static F3X5: Variant = dense("winograd/f3x5", SIX, Sizes::Extended, 5, FIVE);
+static F3X5: Variant = dense("winograd/f3x5", SEVEN, Sizes::Extended, 5, FIVE);
 static F4X5: Variant = dense("winograd/f4x5", EIGHT, Sizes::Base, 5, FIVE);
 static POLY_6: Variant = strided("winograd/poly-6", SIX, Sizes::Base);
-static POLY_7: Variant = strided("winograd/poly-7", SIX, Sizes::Extended);
+static POLY_7: Variant = strided("winograd/poly-7", SEVEN, Sizes::Extended);
 
 /// Every algorithm of this crate.
 pub static ALGORITHMS: &[&dyn Algorithm] =

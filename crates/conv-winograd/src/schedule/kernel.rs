@@ -4,7 +4,7 @@ use conv_core::{Phase, Plan, Probe, for_each_task};
 use conv_simd::{Init, Run, SharedSlice, TileArgs};
 
 use super::Schedule;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Tile};
 use crate::plan::WinogradPlan;
 use crate::transform::{PlaneSteps, TransformInput, TransformOutput};
 
@@ -56,9 +56,9 @@ impl Job<'_> {
             let v = SharedSlice::new(v);
             let block = self.block(task);
             self.probe.enter(Phase::TransformInput);
-            for tile in block.start..block.end {
+            for tile in self.tiles(block) {
                 // SAFETY: V is this task's own.
-                unsafe { self.transform_input(&v, block, tile) };
+                unsafe { self.transform_input(&v, block.group, &tile) };
             }
             for chunk in 0..layout.chunks() {
                 // SAFETY: V is complete, and each block of tiles has one task.
@@ -75,13 +75,14 @@ impl Job<'_> {
         let v = SharedSlice::new(v);
         let tiles = self.geometry().tiles();
         for_each_task(plan.workers, plan.problem().groups() * tiles, &mut [], |_, task| {
-            let (group, tile) = (task / tiles, task % tiles);
-            let index = group * plan.blocks() + tile / layout.tiles;
+            let (group, number) = (task / tiles, task % tiles);
+            let index = group * plan.blocks() + number / layout.tiles;
+            let tile = self.geometry().tiles_from(self.block(index).start, number).next();
             self.probe.enter(Phase::TransformInput);
             // SAFETY: blocks have parts of their own, tiles have rows of their own in each plane of a block.
             unsafe {
                 let v = SharedSlice::new(v.slice(index * layout.v_len(), layout.v_len()));
-                self.transform_input(&v, self.block(index), tile);
+                self.transform_input(&v, group, &tile.expect("tiles go on"));
             }
             self.probe.enter(Phase::Idle);
         });
@@ -99,38 +100,37 @@ impl Job<'_> {
         });
     }
 
-    /// Where `tile` lies in the planes of a tensor of its block.
-    fn steps(&self, block: Block, tile: usize, plane: usize, row: usize) -> PlaneSteps {
-        let at = |extra| (self.geometry().rank(tile, extra) - self.geometry().rank(block.start, extra)) * row;
-        PlaneSteps {
-            plane,
-            grid_width: self.geometry().grid_width(),
-            rows: [[at([false, false]), at([false, true])], [at([true, false]), at([true, true])]],
-        }
+    /// The tiles of a block.
+    fn tiles(&self, block: Block) -> impl Iterator<Item = Tile> {
+        self.geometry().tiles_from(block.start, block.start).take(block.end - block.start)
+    }
+
+    /// Where `tile` lies in a tensor of its block, whose planes and rows are so many floats apart.
+    fn steps(&self, tile: &Tile, plane: usize, row: usize) -> PlaneSteps {
+        let rows = tile.rows.map(|rows| rows.map(|index| index * row));
+        PlaneSteps { plane, grid_width: self.geometry().grid_width(), rows }
     }
 
     /// Transforms one tile's input into its rows of V.
     ///
     /// # Safety
     /// No other thread may touch this tile's rows of `v`, the V of its block.
-    unsafe fn transform_input(&self, v: &SharedSlice<'_, f32>, block: Block, tile: usize) {
+    unsafe fn transform_input(&self, v: &SharedSlice<'_, f32>, group: usize, tile: &Tile) {
         let (geometry, layout) = (self.geometry(), &self.plan.layout);
         let problem = &geometry.problem;
-        let [image, y, x] = geometry.place(tile);
-        let places = [geometry.axes[0].cover.tile(y), geometry.axes[1].cover.tile(x)];
         let image_len = problem.input_len() / problem.batch();
         assert!(v.len() >= layout.v_len());
         self.plan.isa.run(TransformInput {
             axes: &geometry.axes,
-            extended: places.map(|place| place.extended),
+            extended: tile.extended(),
             segments: &geometry.segments,
-            image: &self.input[image * image_len..][..image_len],
+            image: &self.input[tile.image * image_len..][..image_len],
             height: problem.height().input,
             pixel: problem.in_channels(),
-            channel: block.group * problem.group_in_channels(),
-            origin: places.map(|place| place.input),
+            channel: group * problem.group_in_channels(),
+            origin: tile.axes.map(|axis| axis.input),
             v: v.as_ptr(),
-            steps: self.steps(block, tile, layout.v_plane, layout.v_row),
+            steps: self.steps(tile, layout.v_plane, layout.v_row),
         });
     }
 
@@ -151,13 +151,14 @@ impl Job<'_> {
             // SAFETY: plane `index` lies in both tensors with at least `rows` rows, by the caller's promise and the
             // assertion.
             unsafe {
-                self.product(&product, v.add(index * layout.v_plane), m.as_mut_ptr().add(index * layout.m_plane))
-            };
+                let (v, m) = (v.add(index * layout.v_plane), m.as_mut_ptr().add(index * layout.m_plane));
+                self.product(&product, v, m);
+            }
         }
         self.probe.enter(Phase::TransformOutput);
-        for tile in block.start..block.end {
+        for tile in self.tiles(block) {
             // SAFETY: as the caller promises.
-            unsafe { self.transform_output(m, block, tile, chunk) };
+            unsafe { self.transform_output(m, block.group, &tile, chunk) };
         }
     }
 
@@ -205,26 +206,25 @@ impl Job<'_> {
     ///
     /// # Safety
     /// No other thread may touch these outputs.
-    unsafe fn transform_output(&self, m: &[f32], block: Block, tile: usize, chunk: usize) {
+    unsafe fn transform_output(&self, m: &[f32], group: usize, tile: &Tile, chunk: usize) {
         let (geometry, layout) = (self.geometry(), &self.plan.layout);
         let problem = &geometry.problem;
-        let [image, y, x] = geometry.place(tile);
-        let places = [geometry.axes[0].cover.tile(y), geometry.axes[1].cover.tile(x)];
+        let [vertical, horizontal] = tile.axes;
+        if vertical.outputs == 0 || horizontal.outputs == 0 {
+            return;
+        }
         let [height, width] = problem.output_size();
         let channels = problem.group_out_channels();
         let first = chunk * layout.chunk;
-        let pixel = (image * height + places[0].output) * width + places[1].output;
-        let at = pixel * problem.out_channels() + block.group * channels + first;
-        if places.iter().any(|place| place.outputs == 0) {
-            return;
-        }
+        let pixel = (tile.image * height + vertical.output) * width + horizontal.output;
+        let at = pixel * problem.out_channels() + group * channels + first;
         let bias = &self.plan.weights[problem.groups() * layout.channels * layout.total_depth..];
         self.plan.isa.run(TransformOutput {
             axes: &geometry.axes,
-            extended: places.map(|place| place.extended),
+            extended: tile.extended(),
             m: m.as_ptr(),
-            steps: self.steps(block, tile, layout.m_plane, layout.chunk),
-            bias: &bias[block.group * layout.channels + first..][..layout.chunk_width(chunk)],
+            steps: self.steps(tile, layout.m_plane, layout.chunk),
+            bias: &bias[group * layout.channels + first..][..layout.chunk_width(chunk)],
             channels: layout.chunk_width(chunk).min(channels - first),
             relu: self.plan.relu,
             // SAFETY: the tile has outputs, so its first is one of them.
@@ -233,7 +233,7 @@ impl Job<'_> {
                 geometry.axes[0].cover.output_step() * width * problem.out_channels(),
                 geometry.axes[1].cover.output_step() * problem.out_channels(),
             ],
-            outputs: places.map(|place| place.outputs),
+            outputs: [vertical.outputs, horizontal.outputs],
         });
     }
 }

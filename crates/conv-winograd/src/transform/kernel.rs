@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use conv_simd::{Simd, SimdOp};
 
 use crate::geometry::{AxisPlan, Segment};
-use crate::line::{Arithmetic, Coefficients, MAX_POINTS, input_line, output_line, with_points};
+use crate::line::{Arithmetic, Coefficients, MAX_POINTS, input_line, output_line, with_points, with_sizes};
 
 /// [`Arithmetic`] on the vectors of an instruction set.
 #[derive(Clone, Copy)]
@@ -107,73 +107,101 @@ pub(crate) struct TransformInput<'a> {
     pub steps: PlaneSteps,
 }
 
-/// The rows of one segment's elements, and which floats of them.
-struct Source<'a, const N: usize> {
-    image: &'a [f32],
-    /// Where each row of the tile starts in the image; `None` above and below it.
-    rows: [Option<usize>; N],
-    /// Floats of a row of the image.
-    row_len: usize,
+/// A zero for each lane, which rows outside the image are read from.
+static ZEROS: [f32; 16] = [0.0; 16];
+
+/// The rows of a tile in the image.
+struct Rows<const N: usize> {
+    /// Where each row's next float is, and how far the one after it: not at all in rows outside the image.
+    next: [(*const f32, usize); N],
 }
 
-impl<const N: usize> Source<'_, N> {
-    /// One column of the tile: `count` floats from float `from` of each row, zero outside the image.
+impl<const N: usize> Rows<N> {
+    /// The next `count` floats of each row.
+    ///
+    /// # Safety
+    /// They must lie in the image's rows.
     #[inline(always)]
-    fn column<S: Simd>(&self, simd: S, from: isize, count: usize) -> [S::Vec; N] {
+    unsafe fn load<S: Simd, const FULL: bool>(&self, simd: S, from: usize, count: usize) -> [S::Vec; N] {
         let mut column = [simd.zero(); N];
-        if from >= 0 && from as usize + count <= self.row_len {
-            for (value, row) in column.iter_mut().zip(&self.rows) {
-                let Some(row) = row else { continue };
-                // SAFETY: the row is one of the image's, and the floats are inside it.
-                unsafe {
-                    let from = self.image.as_ptr().add(row + from as usize);
-                    *value = if count == S::LANES { simd.load_ptr(from) } else { simd.load_partial_ptr(from, count) };
-                }
+        for (value, (row, inside)) in column.iter_mut().zip(self.next) {
+            // SAFETY: inside the image by the caller's promise; other rows are read from `ZEROS`.
+            unsafe {
+                let from = row.add(from & inside);
+                *value = if FULL { simd.load_ptr(from) } else { simd.load_partial_ptr(from, count) };
             }
-        } else if from + count as isize > 0 && from < self.row_len as isize {
-            // Phases side by side, some of them in the padding.
-            let (first, skipped) = (from.max(0) as usize, (-from).max(0) as usize);
-            let inside = (count - skipped).min(self.row_len - first);
-            for (value, row) in column.iter_mut().zip(&self.rows) {
-                let Some(row) = row else { continue };
-                let mut lanes = [0.0; 16];
-                lanes[skipped..skipped + inside].copy_from_slice(&self.image[row + first..][..inside]);
-                *value = simd.load(&lanes);
+        }
+        column
+    }
+
+    /// As `load`, for floats that lie in the image's rows only from number `skipped` on, `len` of them: phases side by
+    /// side, some in the padding.
+    ///
+    /// # Safety
+    /// Those must lie in the image's rows.
+    #[inline(always)]
+    unsafe fn load_clipped<S: Simd>(&self, simd: S, from: usize, skipped: usize, len: usize) -> [S::Vec; N] {
+        let mut column = [simd.zero(); N];
+        for (value, (row, inside)) in column.iter_mut().zip(self.next) {
+            let mut lanes = [0.0; 16];
+            for (i, lane) in lanes[skipped..skipped + len].iter_mut().enumerate() {
+                // SAFETY: by the caller's promise.
+                *lane = unsafe { *row.add((from + i) & inside) };
             }
+            *value = simd.load(&lanes);
         }
         column
     }
 }
 
 impl TransformInput<'_> {
+    /// The first pass: the tile's columns, of the channels from number `c` of the segment on.
     #[inline(always)]
     fn columns<S: Simd, const N: usize>(
         &self,
         simd: S,
         tile: &mut Tile<S::Vec>,
-        segment: &Segment,
-        c: usize,
+        (segment, c): (&Segment, usize),
         k: &Coefficients<S::Vec>,
     ) {
         let [vertical, horizontal] = self.axes;
         let row_len = self.image.len() / self.height;
-        let rows = std::array::from_fn(|i| {
+        let next = std::array::from_fn(|i| {
             let y = self.origin[0] + (i * vertical.cover.input_step() + segment.down) as isize;
-            (y >= 0 && y < self.height as isize).then(|| y as usize * row_len)
-        });
-        let source = Source::<N> { image: self.image, rows, row_len };
-        let count = (segment.len - c).min(S::LANES);
-        let pixel = self.pixel as isize;
-        let mut from = (self.origin[1] + segment.right as isize) * pixel + (self.channel + c) as isize;
-        for j in 0..horizontal.points_of(self.extended[1]) {
-            let transformed = input_line::<_, N>(Lanes(simd), k, source.column(simd, from, count));
-            for i in 0..N {
-                tile[i][j].write(transformed[i]);
+            match usize::try_from(y) {
+                Ok(y) if y < self.height => (self.image[y * row_len..].as_ptr(), usize::MAX),
+                _ => (ZEROS.as_ptr(), 0),
             }
-            from += horizontal.cover.input_step() as isize * pixel;
+        });
+        let rows = Rows::<N> { next };
+        let count = (segment.len - c).min(S::LANES);
+        let step = (horizontal.cover.input_step() * self.pixel) as isize;
+        let mut from = (self.origin[1] + segment.right as isize) * self.pixel as isize + (self.channel + c) as isize;
+        let end = (row_len - count.min(row_len)) as isize;
+        for j in 0..horizontal.points_of(self.extended[1]) {
+            // SAFETY: the floats that are read lie between the ends of a row.
+            let column = unsafe {
+                if from >= 0 && from <= end && count <= row_len {
+                    if count == S::LANES {
+                        rows.load::<S, true>(simd, from as usize, count)
+                    } else {
+                        rows.load::<S, false>(simd, from as usize, count)
+                    }
+                } else {
+                    let (first, skipped) = (from.max(0) as usize, (-from).max(0) as usize);
+                    let len = count.saturating_sub(skipped).min(row_len.saturating_sub(first));
+                    rows.load_clipped(simd, first, skipped.min(count), len)
+                }
+            };
+            let transformed = input_line::<_, N>(Lanes(simd), k, column);
+            for (row, value) in tile.iter_mut().zip(transformed) {
+                row[j].write(value);
+            }
+            from += step;
         }
     }
 
+    /// The second pass: the tile's rows, into the planes of V.
     #[inline(always)]
     fn rows<S: Simd, const N: usize>(&self, simd: S, tile: &Tile<S::Vec>, start: usize, k: &Coefficients<S::Vec>) {
         let vertical = self.axes[0].points_of(self.extended[0]);
@@ -202,7 +230,7 @@ impl SimdOp for TransformInput<'_> {
         let mut tile = [[MaybeUninit::uninit(); MAX_POINTS]; MAX_POINTS];
         for segment in self.segments {
             for c in (0..segment.len).step_by(S::LANES) {
-                with_points!(points[0], N => self.columns::<S, N>(simd, &mut tile, segment, c, &constants[0]));
+                with_points!(points[0], N => self.columns::<S, N>(simd, &mut tile, (segment, c), &constants[0]));
                 with_points!(points[1], N => self.rows::<S, N>(simd, &tile, segment.start + c, &constants[1]));
             }
         }
@@ -234,10 +262,10 @@ pub(crate) struct TransformOutput<'a> {
 }
 
 impl TransformOutput<'_> {
+    /// The first pass: the columns of the products, for the channels from number `c` on.
     #[inline(always)]
-    fn columns<S: Simd, const N: usize>(&self, simd: S, tile: &mut Tile<S::Vec>, c: usize) {
+    fn columns<S: Simd, const N: usize, const M: usize>(&self, simd: S, tile: &mut Tile<S::Vec>, c: usize) {
         let [vertical, horizontal] = self.axes;
-        let sizes = [vertical.cover.size(self.extended[0]), self.outputs[0]];
         for j in 0..horizontal.points_of(self.extended[1]) {
             let across = usize::from(horizontal.is_extra(j));
             let mut products = [simd.zero(); N];
@@ -247,31 +275,38 @@ impl TransformOutput<'_> {
                 // SAFETY: M has a row of whole vectors for this tile in each of its planes.
                 *product = unsafe { simd.load_ptr(self.m.add(at)) };
             }
-            output_line::<_, N>(Lanes(simd), &vertical.coefficients, products, sizes, |i, value| {
-                tile[i][j].write(value);
-            });
+            let outputs = output_line::<_, N, M>(Lanes(simd), &vertical.coefficients, products);
+            for (row, output) in tile.iter_mut().zip(outputs) {
+                row[j].write(output);
+            }
         }
     }
 
+    /// The second pass: the rows that exist, into the output.
     #[inline(always)]
-    fn rows<S: Simd, const N: usize>(&self, simd: S, tile: &Tile<S::Vec>, c: usize) {
-        let horizontal = &self.axes[1];
-        let sizes = [horizontal.cover.size(self.extended[1]), self.outputs[1]];
+    fn rows<S: Simd, const N: usize, const M: usize>(&self, simd: S, tile: &Tile<S::Vec>, c: usize) {
         let bias = simd.load(&self.bias[c..]);
+        let least = simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         let count = (self.channels - c).min(S::LANES);
         for (i, row) in tile.iter().enumerate().take(self.outputs[0]) {
             // SAFETY: the first pass has written this row of N vectors.
             let row = unsafe { written::<S, N>(simd, row) };
-            output_line::<_, N>(Lanes(simd), &horizontal.coefficients, row, sizes, |j, value| {
-                let sum = simd.add(value, bias);
-                // In this order a NaN stays one.
-                let value = if self.relu { simd.max(simd.zero(), sum) } else { sum };
-                // SAFETY: this output exists and belongs to this tile.
-                unsafe {
-                    let y = self.y.add(i * self.y_steps[0] + j * self.y_steps[1] + c);
-                    if count == S::LANES { simd.store_ptr(y, value) } else { simd.store_partial_ptr(y, value, count) }
+            let outputs = output_line::<_, N, M>(Lanes(simd), &self.axes[1].coefficients, row);
+            for (j, &output) in outputs.iter().enumerate() {
+                if j < self.outputs[1] {
+                    // In this order a NaN stays one.
+                    let value = simd.max(least, simd.add(output, bias));
+                    // SAFETY: this output exists and belongs to this tile.
+                    unsafe {
+                        let y = self.y.add(i * self.y_steps[0] + j * self.y_steps[1] + c);
+                        if count == S::LANES {
+                            simd.store_ptr(y, value);
+                        } else {
+                            simd.store_partial_ptr(y, value, count);
+                        }
+                    }
                 }
-            });
+            }
         }
     }
 }
@@ -283,10 +318,11 @@ impl SimdOp for TransformOutput<'_> {
     fn eval<S: Simd>(self, simd: S) {
         let [vertical, horizontal] = self.axes;
         let points = [vertical.points_of(self.extended[0]), horizontal.points_of(self.extended[1])];
+        let outputs = [vertical.cover.size(self.extended[0]), horizontal.cover.size(self.extended[1])];
         let mut tile = [[MaybeUninit::uninit(); MAX_POINTS]; MAX_POINTS];
         for c in (0..self.channels).step_by(S::LANES) {
-            with_points!(points[0], N => self.columns::<S, N>(simd, &mut tile, c));
-            with_points!(points[1], N => self.rows::<S, N>(simd, &tile, c));
+            with_sizes!(points[0], outputs[0], N, M => self.columns::<S, N, M>(simd, &mut tile, c));
+            with_sizes!(points[1], outputs[1], N, M => self.rows::<S, N, M>(simd, &tile, c));
         }
     }
 }
