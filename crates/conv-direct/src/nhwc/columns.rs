@@ -19,7 +19,7 @@ pub(super) struct Column {
 
 /// Cuts the output row into tiles of at most `limit` pixels, as equal as can be, narrower where the padding asks for it.
 pub(super) fn cut(problem: &Problem, geometry: &Geometry, limit: usize) -> Vec<Column> {
-    let width = geometry.width.output();
+    let width = geometry.output[1];
     let mut columns = Vec::new();
     let mut first = 0;
     while first < width {

@@ -20,19 +20,17 @@ pub(super) fn run_tiles(
     let group_in_channels = plan.problem.group_in_channels();
     let (height, width) = (&geometry.height, &geometry.width);
     let input_row = width.input * geometry.in_channels;
-    let output_row = width.output() * geometry.out_channels;
+    let output_row = geometry.output[1] * geometry.out_channels;
     let filter_row = width.kernel * group_in_channels * layout.width(block);
     let input = input.as_ptr().wrapping_add(image * height.input * input_row + block.group * group_in_channels);
-    let output = output.as_ptr().wrapping_add(image * height.output() * output_row + block.first);
+    let output = output.as_ptr().wrapping_add(image * geometry.output[0] * output_row + block.first);
     let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
     let bias = plan.weights.bias.as_ptr().wrapping_add(block.bias);
     for tile in tiles {
         let (row, column) = (tile / plan.columns.len(), &plan.columns[tile % plan.columns.len()]);
-        let taps = height.valid_taps(row);
-        // Not negative for the first valid tap; without one, nothing is read.
-        let first_input_row = height.position(row, taps.start).max(0) as usize;
+        let super::Row { first_input, taps } = &plan.rows[row];
         let args = TileArgs {
-            x: input.wrapping_add(first_input_row * input_row),
+            x: input.wrapping_add(first_input * input_row),
             x_pixel: width.stride * geometry.in_channels,
             w: weights.wrapping_add(taps.start * filter_row),
             rows: taps.len(),

@@ -19,41 +19,44 @@ pub(super) struct Schedule {
     images: usize,
     blocks: usize,
     tiles: usize,
+    panels: usize,
     tiles_per_panel: usize,
+    pieces: usize,
     tiles_per_piece: usize,
 }
 
 impl Schedule {
     /// Tasks for output rows of `columns` tiles and for `blocks` of output channels.
     pub(super) fn new(geometry: &Geometry, columns: usize, blocks: usize) -> Self {
-        let tiles = geometry.height.output() * columns;
+        let tiles = geometry.output[0] * columns;
         let input_row_bytes = 4 * geometry.width.input * geometry.in_channels;
         let tile_bytes = (input_row_bytes * geometry.height.stride).div_ceil(columns);
         let tiles_per_panel = (PANEL_BYTES / tile_bytes).clamp(1, tiles);
-        let panels_per_image = tiles.div_ceil(tiles_per_panel);
-        let tiles_per_panel = tiles.div_ceil(panels_per_image);
-        let pieces = TASKS.div_ceil(geometry.images * panels_per_image * blocks).min(tiles_per_panel);
+        let panels = tiles.div_ceil(tiles_per_panel);
+        let tiles_per_panel = tiles.div_ceil(panels);
+        let pieces = TASKS.div_ceil(geometry.images * panels * blocks).min(tiles_per_panel);
         let tiles_per_piece = tiles_per_panel.div_ceil(pieces);
-        Schedule { images: geometry.images, blocks, tiles, tiles_per_panel, tiles_per_piece }
-    }
-
-    fn panels(&self) -> usize {
-        self.tiles.div_ceil(self.tiles_per_panel)
-    }
-
-    fn pieces(&self) -> usize {
-        self.tiles_per_panel.div_ceil(self.tiles_per_piece)
+        Schedule {
+            images: geometry.images,
+            blocks,
+            tiles,
+            // Rounded once more: the pieces and panels that are left after rounding up their sizes.
+            panels: tiles.div_ceil(tiles_per_panel),
+            tiles_per_panel,
+            pieces: tiles_per_panel.div_ceil(tiles_per_piece),
+            tiles_per_piece,
+        }
     }
 
     pub(super) fn tasks(&self) -> usize {
-        self.images * self.panels() * self.blocks * self.pieces()
+        self.images * self.panels * self.blocks * self.pieces
     }
 
     /// Image, block and tiles of task `index`; the last panel's last pieces may be empty.
     pub(super) fn task(&self, index: usize) -> (usize, usize, Range<usize>) {
-        let (index, piece) = (index / self.pieces(), index % self.pieces());
+        let (index, piece) = (index / self.pieces, index % self.pieces);
         let (index, block) = (index / self.blocks, index % self.blocks);
-        let (image, panel) = (index / self.panels(), index % self.panels());
+        let (image, panel) = (index / self.panels, index % self.panels);
         let end = (panel * self.tiles_per_panel + self.tiles_per_panel).min(self.tiles);
         let start = (panel * self.tiles_per_panel + piece * self.tiles_per_piece).min(end);
         (image, block, start..(start + self.tiles_per_piece).min(end))
@@ -80,10 +83,10 @@ mod tests {
     fn costs(descriptor: &str) -> Vec<usize> {
         let problem: Problem = descriptor.parse().unwrap();
         let geometry = Geometry::new(&problem);
-        let columns = geometry.width.output().div_ceil(14);
+        let columns = geometry.output[1].div_ceil(14);
         let blocks = problem.groups() * problem.group_out_channels().div_ceil(32);
         let schedule = Schedule::new(&geometry, columns, blocks);
-        let tiles = geometry.height.output() * columns;
+        let tiles = geometry.output[0] * columns;
         let mut seen = vec![0; geometry.images * blocks * tiles];
         let costs = (0..schedule.tasks()).map(|index| {
             let (image, block, range) = schedule.task(index);
