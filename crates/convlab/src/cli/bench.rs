@@ -106,10 +106,11 @@ fn measure(bench: &Bench, cases: &[Case], records: &mut Vec<Record>) -> Result<b
 
 fn describe_machine(record: &Record) -> String {
     format!(
-        "{}, {} on {} threads: peak {:.1} GFLOP/s, read bandwidth {:.1} GB/s",
+        "{}, {} on {} thread{}: peak {:.1} GFLOP/s, read bandwidth {:.1} GB/s",
         record.cpu,
         record.isa,
         record.threads,
+        if record.threads == 1 { "" } else { "s" },
         record.peak_gflops.unwrap_or(f64::NAN),
         record.bandwidth_gb_s.unwrap_or(f64::NAN),
     )
