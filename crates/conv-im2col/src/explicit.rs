@@ -4,6 +4,7 @@ use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
 use conv_simd::Isa;
+use faer::Accum;
 
 use crate::epilogue::finish;
 use crate::gemm::{Panels, ROWS};
@@ -34,10 +35,10 @@ impl Algorithm for Im2colFaer {
         let (rows, width) = (lowering.rows(), lowering.row_len());
         let matrix = if lowering.is_identity() { 0 } else { 4 * rows as u128 * width as u128 };
         let footprint = options.admit(Panels::bytes(problem, filter), matrix)?;
-        let panels = Panels::new(problem, filter)?;
+        let panels = Panels::new(problem, filter, options.workers)?;
         Ok(Box::new(ExplicitPlan {
-            lower: Grid { rows, band: ROWS, columns: Columns::new(1, width, width) },
-            multiply: Grid { rows, band: ROWS, columns: panels.columns() },
+            lower: Grid::new(rows, ROWS, Columns::new(1, width, width)),
+            multiply: Grid::new(rows, ROWS, panels.columns()),
             problem: problem.clone(),
             isa: options.isa,
             workers: options.workers,
@@ -81,24 +82,27 @@ impl Plan for ExplicitPlan {
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
-        let groups = self.problem.groups();
+        let (reduction, stride) = (self.problem.reduction(), self.lowering.row_len());
         let matrix = if self.lowering.is_identity() {
             input
         } else {
+            let window = self.lowering.whole();
             for_each_block(self.workers, &self.lower, scratch, &mut [], |_, place, mut block| {
                 probe.enter(Phase::Lower);
-                for (i, row) in place.rows.enumerate() {
-                    self.lowering.write_row(self.isa, input, row, 0..groups, block.row(i));
+                let band = block.as_slice();
+                for group in 0..self.problem.groups() {
+                    let to = (&mut band[group * reduction..], stride);
+                    self.lowering.write(self.isa, input, (place.rows.clone(), group), &window, to);
                 }
                 probe.enter(Phase::Idle);
             });
             scratch
         };
-        let (reduction, stride) = (self.problem.reduction(), self.lowering.row_len());
         for_each_block(self.workers, &self.multiply, output, &mut [], |_, place, mut block| {
             probe.enter(Phase::Multiply);
-            let rows = &matrix[place.rows.start * stride + self.panels.columns().group(place.part) * reduction..];
-            self.panels.multiply(place.part, rows, stride, &mut block);
+            let group = self.panels.columns().group(place.part);
+            let rows = (&matrix[place.rows.start * stride + group * reduction..], stride);
+            self.panels.multiply((place.part, 0..reduction), rows, Accum::Replace, &mut block);
             finish(self.isa, &mut block, self.panels.bias(place.part), self.epilogue);
             probe.enter(Phase::Idle);
         });

@@ -1,11 +1,14 @@
 //! Products by faer, cut so that it need not pack: weights in panels, rows a dozen at a time.
 
+use std::ops::Range;
+
 use conv_core::{Filter, PlanError, Problem};
 use conv_simd::AlignedBuffer;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatRef, Par};
 
 use crate::kernel::{Block, Columns};
+use crate::weights::prepare;
 
 /// Rows of one product. Up to three columns of its 4-wide tile faer reads the other operand in place, where it is
 /// contiguous as our panels are; from 13 on it copies the weights first, at every call. On a Zen 4 server twelve rows
@@ -27,38 +30,30 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
+    /// The output channels of `problem` in equal panels; none spans two groups.
+    pub fn columns_of(problem: &Problem) -> Columns {
+        let channels = problem.group_out_channels();
+        let panel = channels.div_ceil(channels.div_ceil(PANEL)).next_multiple_of(PANEL_STEP);
+        Columns::new(problem.groups(), channels, panel)
+    }
+
     /// Bytes that [`Panels::new`] will allocate.
     pub fn bytes(problem: &Problem, filter: Filter<'_>) -> u128 {
         4 * (problem.weight_len() as u128 + filter.bias.map_or(0, <[f32]>::len) as u128)
     }
 
-    /// Prepares `filter`, whose lengths were checked.
+    /// Prepares `filter`, whose lengths were checked, on up to `workers` threads.
     ///
     /// # Errors
     /// [`PlanError::Allocation`].
-    pub fn new(problem: &Problem, filter: Filter<'_>) -> Result<Self, PlanError> {
-        let (reduction, group_channels) = (problem.reduction(), problem.group_out_channels());
-        let piece = group_channels.div_ceil(group_channels.div_ceil(PANEL)).next_multiple_of(PANEL_STEP);
-        let columns = Columns::new(problem.groups(), group_channels, piece);
-        let taps = problem.height().kernel * problem.width().kernel;
-        let mut weights = AlignedBuffer::zeroed(problem.weight_len())?;
-        for range in (0..columns.parts()).map(|part| columns.range(part)) {
-            let width = range.len();
-            let filters = &filter.weights[range.start * reduction..range.end * reduction];
-            let panel = &mut weights[range.start * reduction..range.end * reduction];
-            for (k, filter) in filters.chunks_exact(reduction).enumerate() {
-                for (c, channel) in filter.chunks_exact(taps).enumerate() {
-                    for (tap, &weight) in channel.iter().enumerate() {
-                        panel[(tap * (reduction / taps) + c) * width + k] = weight;
-                    }
-                }
-            }
-        }
+    pub fn new(problem: &Problem, filter: Filter<'_>, workers: usize) -> Result<Self, PlanError> {
+        let columns = Panels::columns_of(problem);
+        let weights = prepare(problem, filter.weights, columns, 1, workers)?;
         let bias = filter.bias.map(AlignedBuffer::copy_of).transpose()?;
-        Ok(Panels { columns, reduction, weights, bias })
+        Ok(Panels { columns, reduction: problem.reduction(), weights, bias })
     }
 
-    /// The output channels of each panel; none spans two groups.
+    /// The output channels of each panel, by [`Panels::columns_of`].
     pub fn columns(&self) -> Columns {
         self.columns
     }
@@ -68,13 +63,22 @@ impl Panels {
         self.bias.as_ref().map(|bias| &bias[self.columns.range(part)])
     }
 
-    /// `out = rows · panel`. `rows` starts with the first row's first float of this panel's group; the next row is `stride`
-    /// floats further.
-    pub fn multiply(&self, part: usize, rows: &[f32], stride: usize, out: &mut Block<'_>) {
+    /// `out = rows · panel`, or with [`Accum::Add`] `out += rows · panel`, over the `depth` part of the reduction.
+    ///
+    /// `rows` starts with the first row's first float of `depth`; the next row's is `stride` floats further. A dozen rows
+    /// at most keep faer from packing.
+    pub fn multiply(
+        &self,
+        (part, depth): (usize, Range<usize>),
+        (rows, stride): (&[f32], usize),
+        accum: Accum,
+        out: &mut Block<'_>,
+    ) {
         let columns = self.columns.range(part);
-        let panel = &self.weights[columns.start * self.reduction..columns.end * self.reduction];
-        let lhs = MatRef::from_row_major_slice_with_stride(rows, out.rows(), self.reduction, stride);
-        let rhs = MatRef::from_row_major_slice(panel, self.reduction, columns.len());
-        matmul(out.as_mat(), Accum::Replace, lhs, rhs, 1.0, Par::Seq);
+        let width = columns.len();
+        let panel = &self.weights[columns.start * self.reduction..][..width * self.reduction];
+        let lhs = MatRef::from_row_major_slice_with_stride(rows, out.rows(), depth.len(), stride);
+        let rhs = MatRef::from_row_major_slice(&panel[depth.start * width..depth.end * width], depth.len(), width);
+        matmul(out.as_mat(), accum, lhs, rhs, 1.0, Par::Seq);
     }
 }

@@ -1,11 +1,13 @@
-//! The unsafe part: blocks of one matrix, handed to several threads at once.
+//! The unsafe part: blocks of one matrix, handed to several threads at once, and the register tile on them.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use conv_core::for_each_task;
-use conv_simd::SharedSlice;
+use conv_simd::{Init, MAX_CLIP, Run, SharedSlice, TileArgs, TileShape};
 use faer::MatMut;
+
+use crate::tiles::TileBlock;
 
 /// The columns of a matrix in disjoint parts: groups of equal width, each cut into pieces of which the last may be
 /// narrower.
@@ -14,6 +16,8 @@ pub(crate) struct Columns {
     groups: usize,
     group: usize,
     piece: usize,
+    /// Pieces of a group.
+    pieces: usize,
 }
 
 impl Columns {
@@ -23,12 +27,36 @@ impl Columns {
     /// If a size is zero.
     pub fn new(groups: usize, group: usize, piece: usize) -> Self {
         assert!(groups > 0 && group > 0 && piece > 0);
-        Columns { groups, group, piece }
+        Columns { groups, group, piece, pieces: group.div_ceil(piece) }
+    }
+
+    /// The same parts with each group rounded up to a multiple of `lanes`, which must divide the pieces.
+    pub fn padded(self, lanes: usize) -> Columns {
+        assert!(self.piece.is_multiple_of(lanes));
+        Columns { group: self.group.next_multiple_of(lanes), ..self }
+    }
+
+    /// The same parts with `factor` columns for each.
+    pub fn scaled(self, factor: usize) -> Columns {
+        Columns { group: self.group * factor, piece: self.piece * factor, ..self }
+    }
+
+    /// The same columns in larger parts, as few as make `wanted` of them together with `others`, but at most a group.
+    pub fn joined(self, others: usize, wanted: usize) -> Columns {
+        let pieces = wanted.div_ceil(others * self.groups).min(self.pieces);
+        Columns::new(self.groups, self.group, self.pieces.div_ceil(pieces) * self.piece)
+    }
+
+    /// The parts of which part `part` of `joined` consists.
+    pub fn parts_of(&self, joined: &Columns, part: usize) -> Range<usize> {
+        let (group, range) = (joined.group(part), joined.range(part));
+        let first = group * self.pieces + (range.start - group * self.group) / self.piece;
+        first..first + range.len().div_ceil(self.piece)
     }
 
     /// Number of parts.
     pub fn parts(&self) -> usize {
-        self.groups * self.group.div_ceil(self.piece)
+        self.groups * self.pieces
     }
 
     /// Columns in all.
@@ -38,26 +66,53 @@ impl Columns {
 
     /// The group that `part` belongs to.
     pub fn group(&self, part: usize) -> usize {
-        part / self.group.div_ceil(self.piece)
+        part / self.pieces
     }
 
     /// The columns of `part`.
     pub fn range(&self, part: usize) -> Range<usize> {
         let group = self.group(part);
-        let first = part % self.group.div_ceil(self.piece) * self.piece;
+        let first = (part - group * self.pieces) * self.piece;
         group * self.group + first..group * self.group + (first + self.piece).min(self.group)
     }
 }
 
-/// How a row-major matrix is cut into blocks: bands of `band` rows (the last may be shorter) × parts of columns.
+/// How a row-major matrix is cut into blocks: bands of rows × parts of columns.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grid {
     /// Rows of the matrix.
     pub rows: usize,
-    /// Rows of a block.
+    /// No band crosses a multiple of this many rows.
+    pub line: usize,
+    /// Rows of a band; the last of a line may be shorter.
     pub band: usize,
     /// Its columns.
     pub columns: Columns,
+}
+
+impl Grid {
+    /// Bands of `band` rows all through the matrix.
+    pub fn new(rows: usize, band: usize, columns: Columns) -> Self {
+        Grid { rows, line: rows, band, columns }
+    }
+
+    /// Number of bands.
+    pub fn bands(&self) -> usize {
+        self.rows / self.line * self.line.div_ceil(self.band) + (self.rows % self.line).div_ceil(self.band)
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.bands() * self.columns.parts()
+    }
+
+    /// The rows of `band`.
+    fn rows_of(&self, band: usize) -> Range<usize> {
+        let bands = self.line.div_ceil(self.band);
+        let line = band / bands * self.line;
+        let first = line + band % bands * self.band;
+        first..(first + self.band).min(line + self.line).min(self.rows)
+    }
 }
 
 /// Where a block stands in its matrix.
@@ -77,14 +132,13 @@ where
 {
     let width = grid.columns.width();
     assert_eq!(matrix.len(), grid.rows * width);
-    let bands = grid.rows.div_ceil(grid.band);
+    let bands = grid.bands();
     let matrix = SharedSlice::new(matrix);
-    for_each_task(workers, bands * grid.columns.parts(), scratch, |share, index| {
-        let (part, first) = (index / bands, index % bands * grid.band);
-        let rows = first..(first + grid.band).min(grid.rows);
+    for_each_task(workers, grid.blocks(), scratch, |share, index| {
+        let (part, rows) = (index / bands, grid.rows_of(index % bands));
         let columns = grid.columns.range(part);
         let block = Block {
-            start: matrix.as_ptr().wrapping_add(first * width + columns.start),
+            start: matrix.as_ptr().wrapping_add(rows.start * width + columns.start),
             rows: rows.len(),
             columns: columns.len(),
             stride: width,
@@ -120,6 +174,28 @@ impl Block<'_> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
     }
 
+    /// The whole block.
+    ///
+    /// # Panics
+    /// If it does not span its matrix's width.
+    pub fn as_slice(&mut self) -> &mut [f32] {
+        assert_eq!(self.columns, self.stride);
+        // SAFETY: by the invariant all rows are ours; they follow one another without a gap.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.rows * self.columns) }
+    }
+
+    /// Some rows and columns of the block.
+    pub fn part(&mut self, rows: Range<usize>, columns: Range<usize>) -> Block<'_> {
+        assert!(rows.start <= rows.end && rows.end <= self.rows);
+        assert!(columns.start <= columns.end && columns.end <= self.columns);
+        Block {
+            start: self.start.wrapping_add(rows.start * self.stride + columns.start),
+            rows: rows.len(),
+            columns: columns.len(),
+            ..*self
+        }
+    }
+
     /// The block as faer's matrix.
     pub fn as_mat(&mut self) -> MatMut<'_, f32> {
         // SAFETY: by the invariant every element is ours, and `self` is borrowed with the matrix. Strides are below
@@ -128,22 +204,98 @@ impl Block<'_> {
     }
 }
 
+/// The left side of a register tile's product. Pixel `p` under filter row `r` starts at `x[r·row + p·pixel]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operand<'a> {
+    /// Input floats.
+    pub x: &'a [f32],
+    /// Floats from one pixel to the next.
+    pub pixel: usize,
+    /// Filter rows.
+    pub rows: usize,
+    /// Floats from one filter row to the next.
+    pub row: usize,
+    /// First row of the weights' matrix.
+    pub w: usize,
+    /// Rows of the weights' matrix from one filter row to the next.
+    pub w_row: usize,
+    /// What is multiplied under one filter row.
+    pub runs: &'a [Run],
+}
+
+/// What a product starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Nothing.
+    Zero,
+    /// The bias.
+    Bias,
+    /// What stands in the output.
+    Output,
+}
+
+/// `out = start + operand · weights` by the register tile, negative results made zero if `relu`. All sizes come from a
+/// validated problem, so that their products fit a `usize`.
+///
+/// # Panics
+/// If the block's size is no register tile's, or the operand reaches outside its slices.
+pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: Start, relu: bool, out: &mut Block<'_>) {
+    let TileShape { pixels, vectors, lanes } = weights.isa.tile_shape();
+    let width = weights.vectors * lanes;
+    assert!((1..=pixels).contains(&out.rows) && weights.vectors <= vectors);
+    assert!(out.columns <= width && out.columns + lanes > width && weights.bias.len() == width);
+    for run in operand.runs.iter().filter(|_| operand.rows > 0) {
+        assert!(run.skip_first.min(run.skip_last) == 0 && run.skip_first.max(run.skip_last) <= MAX_CLIP);
+        let last_row = operand.rows - 1;
+        assert!((operand.w + last_row * operand.w_row + run.w + run.len) * width <= weights.weights.len());
+        if run.skip_first + run.skip_last < out.rows {
+            let first = run.x + (run.skip_first * operand.pixel) as isize;
+            let last = run.x + (last_row * operand.row + (out.rows - 1 - run.skip_last) * operand.pixel) as isize;
+            assert!(first >= 0 && last as usize + run.len <= operand.x.len());
+        }
+    }
+    let args = TileArgs {
+        x: operand.x.as_ptr(),
+        x_pixel: operand.pixel,
+        w: weights.weights.as_ptr().wrapping_add(operand.w * width),
+        rows: operand.rows,
+        x_row: operand.row,
+        w_row: operand.w_row * width,
+        runs: operand.runs,
+        y: out.start,
+        y_pixel: out.stride,
+        channels: out.columns,
+        init: match start {
+            Start::Zero => Init::Zero,
+            Start::Bias => Init::Bias(weights.bias.as_ptr()),
+            Start::Output => Init::Output,
+        },
+        relu,
+    };
+    // SAFETY: every run's first and last reads of input and weights were checked above, and with them, all strides being
+    // positive, those between. The bias is a whole row. The output is the block, ours alone by its invariant.
+    unsafe { weights.isa.tile(out.rows, weights.vectors).run(&args) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_element_is_in_one_block() {
-        let grid = Grid { rows: 7, band: 3, columns: Columns::new(2, 5, 3) };
-        let mut matrix = vec![0.0; 7 * 10];
-        for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
-            assert_eq!(block.rows(), place.rows.len());
-            for row in 0..block.rows() {
-                block.row(row).iter_mut().for_each(|x| *x += 1.0 + place.part as f32);
+        for (line, band) in [(7, 3), (7, 7), (3, 2), (2, 5), (4, 1)] {
+            let grid = Grid { rows: 7, line, band, columns: Columns::new(2, 5, 3) };
+            let mut matrix = vec![0.0; 7 * 10];
+            for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
+                assert_eq!(place.rows.start / line, (place.rows.end - 1) / line);
+                assert!(block.rows() == place.rows.len() && block.rows() <= band);
+                for row in 0..block.rows() {
+                    block.row(row).iter_mut().for_each(|x| *x += 1.0 + place.part as f32);
+                }
+            });
+            for row in matrix.chunks_exact(10) {
+                assert_eq!(row, [1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0]);
             }
-        });
-        for row in matrix.chunks_exact(10) {
-            assert_eq!(row, [1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0]);
         }
     }
 }

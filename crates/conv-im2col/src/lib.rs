@@ -17,12 +17,16 @@
 
 use conv_core::Algorithm;
 
+mod blocked;
 mod epilogue;
 mod explicit;
 mod gemm;
+mod implicit;
 #[allow(unsafe_code)]
 mod kernel;
 mod lowering;
+mod tiles;
+mod weights;
 
 /// Every algorithm of this crate.
-pub static ALGORITHMS: &[&dyn Algorithm] = &[&explicit::Im2colFaer];
+pub static ALGORITHMS: &[&dyn Algorithm] = &[&explicit::Im2colFaer, &blocked::Im2colBlocked, &implicit::Im2colImplicit];

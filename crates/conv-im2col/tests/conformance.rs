@@ -17,6 +17,9 @@ fn problems() -> Vec<Problem> {
         p(2, 2, [8, 6], [Axis::new(5, 1), Axis::new(6, 1)]),
         p(1, 1, [1, 1], [Axis::new(1, 1); 2]),
         p(1, 1, [2, 3], [Axis::new(2, 5).pad(6, 7), Axis::new(3, 4).pad(5, 9)]),
+        p(2, 1, [2, 3], [Axis::new(1, 9).stride(3).pad(20, 20); 2]),
+        p(1, 1, [1, 3], [Axis::new(3, 9).stride(3).pad(8, 8).dilation(2), Axis::new(3, 9).stride(3).pad(16, 30)]),
+        p(1, 1, [700, 70], [Axis::new(14, 3).pad(1, 1); 2]),
         p(1, 1, [4, 3], [Axis::new(40, 1), Axis::new(5, 2).dilation(4)]),
     ]
 }

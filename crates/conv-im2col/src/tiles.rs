@@ -1,0 +1,77 @@
+//! Weights for the register tile, and products by it.
+
+use conv_core::{Filter, PlanError, Problem};
+use conv_simd::{AlignedBuffer, Isa};
+
+use crate::kernel::Columns;
+use crate::weights::prepare;
+
+/// Weights in blocks of a register tile's output channels, each `[kh·kw·ic/groups][vectors × lanes]`, with the bias.
+pub(crate) struct TileWeights {
+    isa: Isa,
+    columns: Columns,
+    reduction: usize,
+    weights: AlignedBuffer,
+    bias: AlignedBuffer,
+}
+
+/// One block of [`TileWeights`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TileBlock<'a> {
+    /// The instruction set they are cut for.
+    pub isa: Isa,
+    /// Vectors of the tile.
+    pub vectors: usize,
+    /// Rows of weights, vectors × lanes floats each.
+    pub weights: &'a [f32],
+    /// One float a channel, zero without a bias.
+    pub bias: &'a [f32],
+}
+
+impl TileWeights {
+    /// The output channels of `problem` in blocks; none spans two groups.
+    pub fn columns_of(problem: &Problem, isa: Isa) -> Columns {
+        Columns::new(problem.groups(), problem.group_out_channels(), isa.tile_shape().channels())
+    }
+
+    /// Bytes that [`TileWeights::new`] will allocate: every block is whole vectors.
+    pub fn bytes(problem: &Problem, isa: Isa) -> u128 {
+        let channels = TileWeights::columns_of(problem, isa).padded(isa.lanes()).width();
+        4 * channels as u128 * (problem.reduction() as u128 + 1)
+    }
+
+    /// Prepares `filter`, whose lengths were checked, on up to `workers` threads.
+    ///
+    /// # Errors
+    /// [`PlanError::Allocation`].
+    pub fn new(problem: &Problem, filter: Filter<'_>, isa: Isa, workers: usize) -> Result<Self, PlanError> {
+        let columns = TileWeights::columns_of(problem, isa);
+        let weights = prepare(problem, filter.weights, columns, isa.lanes(), workers)?;
+        let padded = columns.padded(isa.lanes());
+        let mut bias = AlignedBuffer::zeroed(padded.width())?;
+        if let Some(values) = filter.bias {
+            for part in 0..columns.parts() {
+                let range = columns.range(part);
+                bias[padded.range(part).start..][..range.len()].copy_from_slice(&values[range]);
+            }
+        }
+        Ok(TileWeights { isa, columns, reduction: problem.reduction(), weights, bias })
+    }
+
+    /// The output channels of each block, by [`TileWeights::columns_of`].
+    pub fn columns(&self) -> Columns {
+        self.columns
+    }
+
+    /// The block `part`.
+    pub fn block(&self, part: usize) -> TileBlock<'_> {
+        let lanes = self.isa.lanes();
+        let range = self.columns.padded(lanes).range(part);
+        TileBlock {
+            isa: self.isa,
+            vectors: range.len() / lanes,
+            weights: &self.weights[range.start * self.reduction..range.end * self.reduction],
+            bias: &self.bias[range],
+        }
+    }
+}
