@@ -198,7 +198,7 @@ pub(crate) fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
     for (from, to) in from.chunks_exact(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
         simd.store(to, simd.load(from));
     }
-    if from.len() % S::LANES == 0 {
+    if from.len().is_multiple_of(S::LANES) {
         return;
     }
     if from.len() > S::LANES {
