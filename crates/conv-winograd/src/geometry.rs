@@ -161,38 +161,29 @@ impl Geometry {
         self.tiles_per_image() * self.problem.batch()
     }
 
-    /// How many of the tiles before `tile` take part in a plane with these extra points: the tile's row there.
-    pub fn rank(&self, tile: usize, extra: [bool; 2]) -> usize {
+    /// How many of the tiles before `tile` take part in planes of each kind, so that differences are rows of a block's
+    /// planes: `[vertical point is the extra one][horizontal point is]`.
+    pub fn ranks(&self, tile: usize) -> [[usize; 2]; 2] {
         let [vertical, horizontal] = [&self.axes[0].cover, &self.axes[1].cover];
         let (image, index) = (tile / self.tiles_per_image(), tile % self.tiles_per_image());
         let (y, x) = (index / horizontal.len(), index % horizontal.len());
-        let row = horizontal.before(horizontal.len(), extra[1]);
-        let rows = image * vertical.before(vertical.len(), extra[0]) + vertical.before(y, extra[0]);
-        let takes_part = vertical.before(y + 1, extra[0]) > vertical.before(y, extra[0]);
-        rows * row + if takes_part { horizontal.before(x, extra[1]) } else { 0 }
+        [false, true].map(|down| {
+            let rows = image * vertical.before(vertical.len(), down) + vertical.before(y, down);
+            let takes_part = vertical.before(y + 1, down) > vertical.before(y, down);
+            [false, true].map(|across| {
+                let before = if takes_part { horizontal.before(x, across) } else { 0 };
+                rows * horizontal.before(horizontal.len(), across) + before
+            })
+        })
     }
 
-    /// The tiles from `start` on, numbered image by image, row by row, as they lie in a block that begins with tile
-    /// `block`. Endless: to be taken as many of as there are.
-    pub fn tiles_from(&self, block: usize, start: usize) -> Tiles<'_> {
+    /// The tiles from number `start` on, image by image, row by row. Endless: to be taken as many of as there are.
+    pub fn tiles_from(&self, start: usize) -> Tiles<'_> {
         let (image, index) = (start / self.tiles_per_image(), start % self.tiles_per_image());
         let width = self.axes[1].cover.len();
         let place = [index / width, index % width];
-        let ranks = |vertical| {
-            [false, true].map(|horizontal| {
-                let extra = [vertical, horizontal];
-                self.rank(start, extra) - self.rank(block, extra)
-            })
-        };
-        Tiles {
-            geometry: self,
-            place,
-            next: Tile {
-                image,
-                axes: [self.axes[0].cover.tile(place[0]), self.axes[1].cover.tile(place[1])],
-                rows: [ranks(false), ranks(true)],
-            },
-        }
+        let axes = [self.axes[0].cover.tile(place[0]), self.axes[1].cover.tile(place[1])];
+        Tiles { geometry: self, place, next: Tile { image, axes, ranks: self.ranks(start) } }
     }
 }
 
@@ -202,8 +193,8 @@ pub(crate) struct Tile {
     pub image: usize,
     /// Vertical and horizontal.
     pub axes: [AxisTile; 2],
-    /// Its row in the planes: `[vertical point is the extra one][horizontal point is]`.
-    pub rows: [[usize; 2]; 2],
+    /// See [`Geometry::ranks`].
+    pub ranks: [[usize; 2]; 2],
 }
 
 impl Tile {
@@ -214,6 +205,7 @@ impl Tile {
 }
 
 /// See [`Geometry::tiles_from`].
+#[derive(Clone)]
 pub(crate) struct Tiles<'a> {
     geometry: &'a Geometry,
     /// Vertical and horizontal number of the next tile.
@@ -221,15 +213,14 @@ pub(crate) struct Tiles<'a> {
     next: Tile,
 }
 
-impl Iterator for Tiles<'_> {
-    type Item = Tile;
-
-    fn next(&mut self) -> Option<Tile> {
+impl Tiles<'_> {
+    /// The next tile, and one step on.
+    pub fn take_next(&mut self) -> Tile {
         let tile = self.next;
         let [vertical, horizontal] = [&self.geometry.axes[0].cover, &self.geometry.axes[1].cover];
-        for (row, down) in self.next.rows.iter_mut().zip([true, tile.axes[0].extended]) {
-            row[0] += usize::from(down);
-            row[1] += usize::from(down && tile.axes[1].extended);
+        for (ranks, down) in self.next.ranks.iter_mut().zip([true, tile.axes[0].extended]) {
+            ranks[0] += usize::from(down);
+            ranks[1] += usize::from(down && tile.axes[1].extended);
         }
         self.place[1] += 1;
         if self.place[1] == horizontal.len() {
@@ -241,7 +232,15 @@ impl Iterator for Tiles<'_> {
             self.next.axes[0] = vertical.tile(self.place[0]);
         }
         self.next.axes[1] = horizontal.tile(self.place[1]);
-        Some(tile)
+        tile
+    }
+}
+
+impl Iterator for Tiles<'_> {
+    type Item = Tile;
+
+    fn next(&mut self) -> Option<Tile> {
+        Some(self.take_next())
     }
 }
 
@@ -266,20 +265,18 @@ mod tests {
     fn ranks_count_the_tiles_that_take_part() {
         let geometry = geometry("mb3ic4ih13iw17oc4kh3kw3ph1pw1dh1dw0", Sizes::Mixed);
         let mut counts = [[0; 2]; 2];
-        for (number, tile) in geometry.tiles_from(0, 0).take(geometry.tiles()).enumerate() {
-            assert_eq!(geometry.tiles_from(0, number).next(), Some(tile));
+        for (number, tile) in geometry.tiles_from(0).take(geometry.tiles()).enumerate() {
+            assert_eq!(geometry.tiles_from(number).next(), Some(tile));
+            assert_eq!(tile.ranks, counts, "tile {number}");
+            let has = tile.extended();
             for vertical in [false, true] {
                 for horizontal in [false, true] {
-                    let count = &mut counts[usize::from(vertical)][usize::from(horizontal)];
-                    let extra = [vertical, horizontal];
-                    assert_eq!(geometry.rank(number, extra), *count, "tile {number}");
-                    assert_eq!(tile.rows[usize::from(vertical)][usize::from(horizontal)], *count);
-                    let has = tile.extended();
-                    *count += usize::from((has[0] || !vertical) && (has[1] || !horizontal));
+                    counts[usize::from(vertical)][usize::from(horizontal)] +=
+                        usize::from((has[0] || !vertical) && (has[1] || !horizontal));
                 }
             }
         }
-        assert_eq!(geometry.rank(geometry.tiles(), [true, true]), counts[1][1]);
+        assert_eq!(geometry.ranks(geometry.tiles()), counts);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use conv_simd::TileShape;
 
 use crate::geometry::Geometry;
+use crate::line::MAX_POINTS;
 use crate::schedule::Blocking;
 
 /// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
@@ -40,9 +41,8 @@ impl Layout {
         let channels = geometry.problem.group_out_channels().next_multiple_of(shape.lanes);
         let tiles = blocking.tiles.clamp(1, geometry.tiles());
         let chunk = blocking.chunk_blocks.max(1).saturating_mul(shape.channels()).min(channels);
-        // Segments are stored in whole vectors: the last one may reach past the depth.
-        let last = geometry.segments.last().map_or(0, |s| s.start + s.len.next_multiple_of(shape.lanes));
-        let v_row = odd_lines(last);
+        // Rows are written in whole vectors.
+        let v_row = odd_lines(geometry.depth().next_multiple_of(shape.lanes));
         Layout {
             tiles,
             block: shape.channels(),
@@ -84,4 +84,45 @@ impl Layout {
 
 fn odd_lines(floats: usize) -> usize {
     (floats.div_ceil(LINE) | 1) * LINE
+}
+
+/// Channels that a transform takes through both passes at once.
+pub(crate) const STRIP: usize = 64;
+/// Floats from one element of a tile to the next between the passes: the last vector may reach past the strip.
+pub(crate) const STRIP_ROW: usize = STRIP + LINE;
+
+/// A strip of a tile between the two passes of a transform, `[row][column][channel]`: 20 KiB, so that it stays in L1.
+pub(crate) type Between = [f32; BETWEEN_LEN];
+/// Floats of a [`Between`].
+pub(crate) const BETWEEN_LEN: usize = MAX_POINTS * MAX_POINTS * STRIP_ROW;
+
+/// Where one tile lies in the planes of a transformed tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlaneSteps {
+    /// Floats from one plane to the next.
+    pub plane: usize,
+    /// Planes in a row of the grid.
+    pub grid_width: usize,
+    /// The tile's first float in a plane: `[vertical point is the extra one][horizontal point is]`.
+    pub rows: [[usize; 2]; 2],
+}
+
+impl PlaneSteps {
+    /// The tile's first floats in the planes `(i, 0..N)`, of which the last one of an odd number is at the extra point.
+    #[inline(always)]
+    pub fn row<const N: usize>(&self, i: usize, extra: bool) -> [usize; N] {
+        let rows = self.rows[usize::from(extra)];
+        std::array::from_fn(|j| (i * self.grid_width + j) * self.plane + rows[usize::from(is_last_of_odd::<N>(j))])
+    }
+
+    /// The same for the planes `(0..N, j)`.
+    #[inline(always)]
+    pub fn column<const N: usize>(&self, j: usize, extra: bool) -> [usize; N] {
+        let rows = self.rows.map(|row| row[usize::from(extra)]);
+        std::array::from_fn(|i| (i * self.grid_width + j) * self.plane + rows[usize::from(is_last_of_odd::<N>(i))])
+    }
+}
+
+fn is_last_of_odd<const N: usize>(index: usize) -> bool {
+    index + 1 == N && !N.is_multiple_of(2)
 }

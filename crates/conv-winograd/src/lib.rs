@@ -6,11 +6,13 @@ mod cover;
 mod error;
 mod fraction;
 mod geometry;
+mod input;
+mod lanes;
 mod layout;
 mod line;
+mod output;
 mod plan;
 mod schedule;
-mod transform;
 mod variant;
 mod weights;
 

@@ -131,7 +131,6 @@ fn padded<const LEN: usize>(mut values: impl Iterator<Item = Fraction>) -> [Frac
 
 impl<C: Copy> Coefficients<C> {
     /// The same constants as another type.
-    #[inline(always)]
     pub fn map<D>(&self, convert: impl Fn(C) -> D + Copy) -> Coefficients<D> {
         Coefficients {
             pairs: self.pairs.map(convert),
@@ -144,11 +143,11 @@ impl<C: Copy> Coefficients<C> {
     }
 }
 
-/// The input transform `Bᵀ d` at `N` points, with its constants ready as values.
+/// The input transform `Bᵀ d` at `N` points.
 #[inline(always)]
 pub(crate) fn input_line<A: Arithmetic, const N: usize>(
     arithmetic: A,
-    k: &Coefficients<A::Value>,
+    k: &Coefficients<A::Coefficient>,
     d: [A::Value; N],
 ) -> [A::Value; N] {
     if N.is_multiple_of(2) {
@@ -156,11 +155,11 @@ pub(crate) fn input_line<A: Arithmetic, const N: usize>(
     }
     let mut e = d;
     for i in 0..N - 1 {
-        e[i] = arithmetic.neg_mul_add(k.extra, d[i], d[i + 1]);
+        e[i] = arithmetic.neg_mul_add(arithmetic.constant(k.extra), d[i], d[i + 1]);
     }
     let mut rows = base_rows(arithmetic, k, e);
     for (row, &rescale) in rows.iter_mut().zip(&k.rescale).take(N - 2) {
-        *row = arithmetic.mul(*row, rescale);
+        *row = arithmetic.mul(*row, arithmetic.constant(rescale));
     }
     rows[N - 1] = infinity_row(arithmetic, k, &d);
     rows
@@ -170,23 +169,23 @@ pub(crate) fn input_line<A: Arithmetic, const N: usize>(
 #[inline(always)]
 fn base_rows<A: Arithmetic, const N: usize>(
     arithmetic: A,
-    k: &Coefficients<A::Value>,
+    k: &Coefficients<A::Coefficient>,
     d: [A::Value; N],
 ) -> [A::Value; N] {
     let pairs = (N - 2) / 2;
     let mut rows = d;
     let mut zero = d[2 * pairs];
     for i in 0..pairs {
-        zero = arithmetic.mul_add(k.all[i], d[2 * i], zero);
+        zero = arithmetic.mul_add(arithmetic.constant(k.all[i]), d[2 * i], zero);
     }
     for j in 0..pairs {
         let (mut even, mut odd) = (d[2 * pairs], d[2 * pairs - 1]);
         for i in 0..pairs - 1 {
-            even = arithmetic.mul_add(k.others[j][i], d[2 * i + 2], even);
-            odd = arithmetic.mul_add(k.others[j][i], d[2 * i + 1], odd);
+            even = arithmetic.mul_add(arithmetic.constant(k.others[j][i]), d[2 * i + 2], even);
+            odd = arithmetic.mul_add(arithmetic.constant(k.others[j][i]), d[2 * i + 1], odd);
         }
-        rows[1 + 2 * j] = arithmetic.mul_add(k.pairs[j], odd, even);
-        rows[2 + 2 * j] = arithmetic.neg_mul_add(k.pairs[j], odd, even);
+        rows[1 + 2 * j] = arithmetic.mul_add(arithmetic.constant(k.pairs[j]), odd, even);
+        rows[2 + 2 * j] = arithmetic.neg_mul_add(arithmetic.constant(k.pairs[j]), odd, even);
     }
     rows[2 * pairs + 1] = infinity_row(arithmetic, k, &d);
     rows[0] = zero;
@@ -197,13 +196,13 @@ fn base_rows<A: Arithmetic, const N: usize>(
 #[inline(always)]
 fn infinity_row<A: Arithmetic, const N: usize>(
     arithmetic: A,
-    k: &Coefficients<A::Value>,
+    k: &Coefficients<A::Coefficient>,
     d: &[A::Value; N],
 ) -> A::Value {
     let pairs = (N - 2) / 2;
     let mut row = d[2 * pairs + 1];
     for i in 0..pairs {
-        row = arithmetic.mul_add(k.all[i], d[2 * i + 1], row);
+        row = arithmetic.mul_add(arithmetic.constant(k.all[i]), d[2 * i + 1], row);
     }
     row
 }

@@ -4,7 +4,7 @@ use conv_core::{Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe
 use conv_simd::{AlignedBuffer, Isa};
 
 use crate::geometry::Geometry;
-use crate::layout::Layout;
+use crate::layout::{BETWEEN_LEN, Layout};
 use crate::schedule::{Blocking, Schedule};
 use crate::{schedule, weights};
 
@@ -35,9 +35,9 @@ impl WinogradPlan {
         let workers = options.workers.max(1);
         let per = |count: usize, floats: usize| 4 * count as u128 * floats as u128;
         let scratch = match blocking.schedule {
-            Schedule::Fused => per(workers.min(blocks), layout.v_len() + layout.m_len()),
+            Schedule::Fused => per(workers.min(blocks), BETWEEN_LEN + layout.v_len() + layout.m_len()),
             Schedule::Staged => {
-                per(blocks, layout.v_len()) + per(workers.min(blocks * layout.chunks()), layout.m_len())
+                per(blocks, layout.v_len()) + per(workers.min(blocks * layout.chunks()), BETWEEN_LEN + layout.m_len())
             }
         };
         let prepared = per(groups * layout.channels, layout.total_depth + 1);

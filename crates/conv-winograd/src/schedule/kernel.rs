@@ -4,9 +4,11 @@ use conv_core::{Phase, Plan, Probe, for_each_task};
 use conv_simd::{Init, Run, SharedSlice, TileArgs};
 
 use super::Schedule;
-use crate::geometry::{Geometry, Tile};
+use crate::geometry::{Geometry, Tile, Tiles};
+use crate::input::InputTile;
+use crate::layout::{BETWEEN_LEN, Between, PlaneSteps};
+use crate::output::OutputTile;
 use crate::plan::WinogradPlan;
-use crate::transform::{PlaneSteps, TransformInput, TransformOutput};
 
 /// One run's tensors.
 struct Job<'a> {
@@ -17,13 +19,16 @@ struct Job<'a> {
 }
 
 /// A block of tiles of one group.
-#[derive(Clone, Copy)]
-struct Block {
+struct Block<'a> {
     group: usize,
-    /// First tile.
-    start: usize,
-    /// The tile after the last.
-    end: usize,
+    /// Its tiles, and then those after it.
+    tiles: Tiles<'a>,
+    /// How many are its own.
+    count: usize,
+    /// See [`Geometry::ranks`]: those of its first tile.
+    ranks: [[usize; 2]; 2],
+    /// Its rows in the planes of each kind.
+    rows: [[usize; 2]; 2],
 }
 
 /// Computes the convolution. `scratch` is what [`WinogradPlan`] asks for.
@@ -40,29 +45,38 @@ impl Job<'_> {
         &self.plan.geometry
     }
 
-    fn block(&self, index: usize) -> Block {
+    /// Block number `index` of all groups.
+    fn block(&self, index: usize) -> Block<'_> {
+        let geometry = self.geometry();
         let (group, block) = (index / self.plan.blocks(), index % self.plan.blocks());
         let start = block * self.plan.layout.tiles;
-        Block { group, start, end: (start + self.plan.layout.tiles).min(self.geometry().tiles()) }
+        let count = self.plan.layout.tiles.min(geometry.tiles() - start);
+        let (ranks, end) = (geometry.ranks(start), geometry.ranks(start + count));
+        let rows = [0, 1].map(|i| [0, 1].map(|j| end[i][j] - ranks[i][j]));
+        Block { group, tiles: geometry.tiles_from(start), count, ranks, rows }
     }
 
     fn fused(&self, scratch: &mut [f32]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
         let tasks = plan.problem().groups() * plan.blocks();
         let workers = plan.workers.min(tasks);
-        let scratch = &mut scratch[..workers * (layout.v_len() + layout.m_len())];
+        let scratch = &mut scratch[..workers * (BETWEEN_LEN + layout.v_len() + layout.m_len())];
         for_each_task(workers, tasks, scratch, |share, task| {
+            let (between, share) = split_between(share);
             let (v, m) = share.split_at_mut(layout.v_len());
             let v = SharedSlice::new(v);
             let block = self.block(task);
             self.probe.enter(Phase::TransformInput);
-            for tile in self.tiles(block) {
+            let mut tiles = block.tiles.clone();
+            let mut next = tiles.take_next();
+            for _ in 0..block.count {
+                let tile = std::mem::replace(&mut next, tiles.take_next());
                 // SAFETY: V is this task's own.
-                unsafe { self.transform_input(&v, block.group, &tile) };
+                unsafe { self.transform_input(&v, &block, [&tile, &next], between) };
             }
             for chunk in 0..layout.chunks() {
                 // SAFETY: V is complete, and each block of tiles has one task.
-                unsafe { self.multiply_and_transform(v.as_ptr(), m, block, chunk) };
+                unsafe { self.multiply_and_transform(v.as_ptr(), (m, between), &block, chunk) };
             }
             self.probe.enter(Phase::Idle);
         });
@@ -71,43 +85,40 @@ impl Job<'_> {
     fn staged(&self, scratch: &mut [f32]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
         let blocks = plan.problem().groups() * plan.blocks();
-        let (v, m) = scratch.split_at_mut(blocks * layout.v_len());
+        let (v, shares) = scratch.split_at_mut(blocks * layout.v_len());
         let v = SharedSlice::new(v);
         let tiles = self.geometry().tiles();
-        for_each_task(plan.workers, plan.problem().groups() * tiles, &mut [], |_, task| {
+        let workers = plan.workers.min(blocks * layout.chunks());
+        for_each_task(workers, plan.problem().groups() * tiles, shares, |share, task| {
+            let (between, _) = split_between(share);
             let (group, number) = (task / tiles, task % tiles);
             let index = group * plan.blocks() + number / layout.tiles;
-            let tile = self.geometry().tiles_from(self.block(index).start, number).next();
+            let mut tiles = self.geometry().tiles_from(number);
+            let (tile, next) = (tiles.take_next(), tiles.take_next());
             self.probe.enter(Phase::TransformInput);
             // SAFETY: blocks have parts of their own, tiles have rows of their own in each plane of a block.
             unsafe {
                 let v = SharedSlice::new(v.slice(index * layout.v_len(), layout.v_len()));
-                self.transform_input(&v, group, &tile.expect("tiles go on"));
+                self.transform_input(&v, &self.block(index), [&tile, &next], between);
             }
             self.probe.enter(Phase::Idle);
         });
-        let tasks = blocks * layout.chunks();
-        let workers = plan.workers.min(tasks);
-        for_each_task(workers, tasks, &mut m[..workers * layout.m_len()], |m, task| {
+        for_each_task(workers, blocks * layout.chunks(), shares, |share, task| {
+            let (between, m) = split_between(share);
             // Workers side by side share a block's V and split the weights.
             let (index, chunk) = (task / layout.chunks(), task % layout.chunks());
             // SAFETY: the first stage has ended, and each chunk of a block has one task.
             unsafe {
                 let v = v.as_ptr().add(index * layout.v_len());
-                self.multiply_and_transform(v, m, self.block(index), chunk);
+                self.multiply_and_transform(v, (m, between), &self.block(index), chunk);
             }
             self.probe.enter(Phase::Idle);
         });
     }
 
-    /// The tiles of a block.
-    fn tiles(&self, block: Block) -> impl Iterator<Item = Tile> {
-        self.geometry().tiles_from(block.start, block.start).take(block.end - block.start)
-    }
-
     /// Where `tile` lies in a tensor of its block, whose planes and rows are so many floats apart.
-    fn steps(&self, tile: &Tile, plane: usize, row: usize) -> PlaneSteps {
-        let rows = tile.rows.map(|rows| rows.map(|index| index * row));
+    fn steps(&self, block: &Block<'_>, tile: &Tile, plane: usize, row: usize) -> PlaneSteps {
+        let rows = [0, 1].map(|i| [0, 1].map(|j| (tile.ranks[i][j] - block.ranks[i][j]) * row));
         PlaneSteps { plane, grid_width: self.geometry().grid_width(), rows }
     }
 
@@ -115,36 +126,45 @@ impl Job<'_> {
     ///
     /// # Safety
     /// No other thread may touch this tile's rows of `v`, the V of its block.
-    unsafe fn transform_input(&self, v: &SharedSlice<'_, f32>, group: usize, tile: &Tile) {
+    unsafe fn transform_input(
+        &self,
+        v: &SharedSlice<'_, f32>,
+        block: &Block<'_>,
+        [tile, next]: [&Tile; 2],
+        between: &mut Between,
+    ) {
         let (geometry, layout) = (self.geometry(), &self.plan.layout);
-        let problem = &geometry.problem;
-        let image_len = problem.input_len() / problem.batch();
         assert!(v.len() >= layout.v_len());
-        self.plan.isa.run(TransformInput {
-            axes: &geometry.axes,
-            extended: tile.extended(),
-            segments: &geometry.segments,
-            image: &self.input[tile.image * image_len..][..image_len],
-            height: problem.height().input,
-            pixel: problem.in_channels(),
-            channel: group * problem.group_in_channels(),
-            origin: tile.axes.map(|axis| axis.input),
+        let tile = InputTile {
+            geometry,
+            tile,
+            group: block.group,
+            next,
+            input: self.input,
             v: v.as_ptr(),
-            steps: self.steps(tile, layout.v_plane, layout.v_row),
-        });
+            steps: self.steps(block, tile, layout.v_plane, layout.v_row),
+        };
+        // SAFETY: V has room for every row of the block, and this one is the caller's.
+        unsafe { tile.transform(self.plan.isa, between) };
     }
 
     /// Products and output transforms of a chunk of output channels for a block of tiles.
     ///
     /// # Safety
     /// `v` must be the block's complete V, and no other thread may touch these outputs.
-    unsafe fn multiply_and_transform(&self, v: *const f32, m: &mut [f32], block: Block, chunk: usize) {
+    unsafe fn multiply_and_transform(
+        &self,
+        v: *const f32,
+        (m, between): (&mut [f32], &mut Between),
+        block: &Block<'_>,
+        chunk: usize,
+    ) {
         let (geometry, layout) = (self.geometry(), &self.plan.layout);
         assert!(m.len() >= layout.m_len());
         self.probe.enter(Phase::Multiply);
         let mut weights = &self.plan.weights[layout.chunk_weights(block.group, chunk)..];
         for (index, plane) in geometry.planes.iter().enumerate() {
-            let rows = geometry.rank(block.end, plane.extra) - geometry.rank(block.start, plane.extra);
+            let rows = block.rows[usize::from(plane.extra[0])][usize::from(plane.extra[1])];
             let (packed, after) = weights.split_at(plane.depth() * layout.chunk_width(chunk));
             weights = after;
             let product = Product { rows, plane_rows: plane.rows, len: plane.len, packed };
@@ -156,9 +176,9 @@ impl Job<'_> {
             }
         }
         self.probe.enter(Phase::TransformOutput);
-        for tile in self.tiles(block) {
+        for tile in block.tiles.clone().take(block.count) {
             // SAFETY: as the caller promises.
-            unsafe { self.transform_output(m, block.group, &tile, chunk) };
+            unsafe { self.transform_output((m, between), block, &tile, chunk) };
         }
     }
 
@@ -206,7 +226,13 @@ impl Job<'_> {
     ///
     /// # Safety
     /// No other thread may touch these outputs.
-    unsafe fn transform_output(&self, m: &[f32], group: usize, tile: &Tile, chunk: usize) {
+    unsafe fn transform_output(
+        &self,
+        (m, between): (&[f32], &mut Between),
+        block: &Block<'_>,
+        tile: &Tile,
+        chunk: usize,
+    ) {
         let (geometry, layout) = (self.geometry(), &self.plan.layout);
         let problem = &geometry.problem;
         let [vertical, horizontal] = tile.axes;
@@ -217,14 +243,14 @@ impl Job<'_> {
         let channels = problem.group_out_channels();
         let first = chunk * layout.chunk;
         let pixel = (tile.image * height + vertical.output) * width + horizontal.output;
-        let at = pixel * problem.out_channels() + group * channels + first;
+        let at = pixel * problem.out_channels() + block.group * channels + first;
         let bias = &self.plan.weights[problem.groups() * layout.channels * layout.total_depth..];
-        self.plan.isa.run(TransformOutput {
-            axes: &geometry.axes,
-            extended: tile.extended(),
+        let tile = OutputTile {
+            geometry,
+            tile,
             m: m.as_ptr(),
-            steps: self.steps(tile, layout.m_plane, layout.chunk),
-            bias: &bias[group * layout.channels + first..][..layout.chunk_width(chunk)],
+            steps: self.steps(block, tile, layout.m_plane, layout.chunk),
+            bias: &bias[block.group * layout.channels + first..][..layout.chunk_width(chunk)],
             channels: layout.chunk_width(chunk).min(channels - first),
             relu: self.plan.relu,
             // SAFETY: the tile has outputs, so its first is one of them.
@@ -233,9 +259,15 @@ impl Job<'_> {
                 geometry.axes[0].cover.output_step() * width * problem.out_channels(),
                 geometry.axes[1].cover.output_step() * problem.out_channels(),
             ],
-            outputs: [vertical.outputs, horizontal.outputs],
-        });
+        };
+        // SAFETY: M has a row for each of the block's tiles, and the outputs are the caller's.
+        unsafe { tile.transform(self.plan.isa, between) };
     }
+}
+
+/// A worker's share: what its transforms need, and the rest.
+fn split_between(share: &mut [f32]) -> (&mut Between, &mut [f32]) {
+    share.split_first_chunk_mut().expect("every share has room for it")
 }
 
 /// `M[rows × channels] = V[rows × depth] · U[depth × channels]`.

@@ -1,0 +1,145 @@
+//! The tile's columns, then its rows, a strip of channels at a time, as in the input transform.
+
+use conv_simd::{Isa, Simd, SimdOp};
+
+use crate::geometry::{Geometry, Tile};
+use crate::lanes::Lanes;
+use crate::layout::{Between, PlaneSteps, STRIP, STRIP_ROW};
+use crate::line::{MAX_POINTS, output_line, with_sizes};
+
+/// A tile to transform.
+pub(crate) struct OutputTile<'a> {
+    /// Tiles and constants.
+    pub geometry: &'a Geometry,
+    /// The tile.
+    pub tile: &'a Tile,
+    /// The planes of M.
+    pub m: *const f32,
+    /// Where the tile lies in them.
+    pub steps: PlaneSteps,
+    /// One float a channel, in whole vectors.
+    pub bias: &'a [f32],
+    /// Output channels that exist.
+    pub channels: usize,
+    /// Whether negative results become zero.
+    pub relu: bool,
+    /// The tile's first output.
+    pub y: *mut f32,
+    /// Floats from one of its outputs to the next, vertically and horizontally.
+    pub y_steps: [usize; 2],
+}
+
+impl OutputTile<'_> {
+    /// Transforms the tile; `between` holds a strip of it meanwhile.
+    ///
+    /// # Safety
+    /// M must have a row of whole vectors at `steps` in each of the tile's planes; `y` must be its outputs', which no
+    /// other thread may touch.
+    pub unsafe fn transform(&self, isa: Isa, between: &mut Between) {
+        let [vertical, horizontal] = &self.geometry.axes;
+        let [down, across] = self.tile.extended();
+        let points = [vertical.points_of(down), horizontal.points_of(across)];
+        let outputs = [vertical.cover.size(down), horizontal.cover.size(across)];
+        for strip in (0..self.channels).step_by(STRIP) {
+            let len = STRIP.min(self.channels - strip);
+            with_sizes!(points[0], outputs[0], N, M => isa.run(Columns::<N, M> {
+                tile: self, columns: points[1], strip, len, between,
+            }));
+            with_sizes!(points[1], outputs[1], N, M => isa.run(Rows::<N, M> { tile: self, strip, len, between }));
+        }
+    }
+}
+
+/// The first pass.
+struct Columns<'a, const N: usize, const M: usize> {
+    tile: &'a OutputTile<'a>,
+    columns: usize,
+    /// The strip's first channel.
+    strip: usize,
+    /// Its channels.
+    len: usize,
+    between: &'a mut Between,
+}
+
+impl<const N: usize, const M: usize> SimdOp for Columns<'_, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let Columns { tile: &OutputTile { geometry, tile, m, steps, y, y_steps, .. }, columns, strip, len, between } =
+            self;
+        let [vertical, horizontal] = &geometry.axes;
+        let (m, y, between) = (m.wrapping_add(strip), y.wrapping_add(strip), between.as_mut_ptr());
+        let [down, across] = tile.axes.map(|axis| axis.outputs);
+        for j in 0..columns {
+            let planes = steps.column::<N>(j, horizontal.is_extra(j));
+            for c in (0..len).step_by(S::LANES) {
+                if j < across {
+                    // A store that misses L1 holds up those behind it: the second pass will find its lines there.
+                    for i in 0..down {
+                        simd.prefetch(y.wrapping_add(i * y_steps[0] + j * y_steps[1] + c));
+                    }
+                }
+                let mut products = [simd.zero(); N];
+                for (product, plane) in products.iter_mut().zip(planes) {
+                    // SAFETY: M has a row of whole vectors for this tile in each of its planes.
+                    *product = unsafe { simd.load_ptr(m.add(plane + c)) };
+                }
+                let outputs = output_line::<_, N, M>(Lanes(simd), &vertical.coefficients, products);
+                for (i, output) in outputs.into_iter().enumerate() {
+                    // SAFETY: c is below the strip, a whole vector more is below its row.
+                    unsafe { simd.store_ptr(between.add((i * MAX_POINTS + j) * STRIP_ROW + c), output) };
+                }
+            }
+        }
+    }
+}
+
+/// The second pass.
+struct Rows<'a, const N: usize, const M: usize> {
+    tile: &'a OutputTile<'a>,
+    /// The strip's first channel.
+    strip: usize,
+    /// Its channels.
+    len: usize,
+    between: &'a Between,
+}
+
+impl<const N: usize, const M: usize> SimdOp for Rows<'_, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let Rows { tile: &OutputTile { geometry, tile, bias, relu, y, y_steps, .. }, strip, len, between } = self;
+        let (y, bias) = (y.wrapping_add(strip), &bias[strip..]);
+        let [down, across] = tile.axes.map(|axis| axis.outputs);
+        let least = simd.splat(if relu { 0.0 } else { f32::NEG_INFINITY });
+        for i in 0..down {
+            let row = between[i * MAX_POINTS * STRIP_ROW..][..MAX_POINTS * STRIP_ROW].as_ptr();
+            for c in (0..len).step_by(S::LANES) {
+                let mut products = [simd.zero(); N];
+                for (j, product) in products.iter_mut().enumerate() {
+                    // SAFETY: c is below the strip, a whole vector more is below its row.
+                    *product = unsafe { simd.load_ptr(row.add(j * STRIP_ROW + c)) };
+                }
+                let outputs = output_line::<_, N, M>(Lanes(simd), &geometry.axes[1].coefficients, products);
+                let bias = simd.load(&bias[c..]);
+                for (j, output) in outputs.into_iter().enumerate() {
+                    if j < across {
+                        // In this order a NaN stays one.
+                        let value = simd.max(least, simd.add(output, bias));
+                        // SAFETY: this output exists and belongs to this tile.
+                        unsafe {
+                            let y = y.add(i * y_steps[0] + j * y_steps[1] + c);
+                            if len - c >= S::LANES {
+                                simd.store_ptr(y, value);
+                            } else {
+                                simd.store_partial_ptr(y, value, len - c);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
