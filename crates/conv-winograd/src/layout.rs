@@ -30,6 +30,8 @@ pub(crate) struct Layout {
     pub v_plane: usize,
     /// M, from plane to plane; from tile to tile it is `chunk`.
     pub m_plane: usize,
+    /// Input channels of all phases.
+    pub depth: usize,
     /// Planes.
     pub planes: usize,
     /// Multiply-adds behind one tile's products with one output channel.
@@ -51,6 +53,7 @@ impl Layout {
             v_row,
             v_plane: odd_lines(tiles * v_row),
             m_plane: odd_lines(tiles * chunk),
+            depth: geometry.depth(),
             planes: geometry.planes.len(),
             total_depth: geometry.total_depth(),
         }
@@ -64,6 +67,11 @@ impl Layout {
     /// Floats of a chunk's M.
     pub fn m_len(&self) -> usize {
         self.planes * self.m_plane
+    }
+
+    /// Strips of a row of V.
+    pub fn strips(&self) -> usize {
+        self.depth.div_ceil(STRIP)
     }
 
     /// Chunks of a group's output channels.

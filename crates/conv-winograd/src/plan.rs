@@ -16,7 +16,10 @@ pub(crate) struct WinogradPlan {
     /// U, and after it the bias: see [`weights::pack`].
     pub weights: AlignedBuffer,
     pub isa: Isa,
+    /// Threads that work on it.
     pub workers: usize,
+    /// Floats of each worker's own scratch.
+    share: usize,
     pub relu: bool,
     footprint: Footprint,
 }
@@ -32,14 +35,17 @@ impl WinogradPlan {
         let layout = Layout::new(&geometry, options.isa.tile_shape(), blocking);
         let groups = geometry.problem.groups();
         let blocks = groups * geometry.tiles().div_ceil(layout.tiles);
-        let workers = options.workers.max(1);
         let per = |count: usize, floats: usize| 4 * count as u128 * floats as u128;
-        let scratch = match blocking.schedule {
-            Schedule::Fused => per(workers.min(blocks), BETWEEN_LEN + layout.v_len() + layout.m_len()),
+        let (shared, share, tasks) = match blocking.schedule {
+            Schedule::Fused => (0, BETWEEN_LEN + layout.v_len() + layout.m_len(), blocks),
             Schedule::Staged => {
-                per(blocks, layout.v_len()) + per(workers.min(blocks * layout.chunks()), BETWEEN_LEN + layout.m_len())
+                let shared = per(blocks, layout.v_len()) + per(blocks * layout.chunks(), layout.m_len());
+                (shared, BETWEEN_LEN, groups * geometry.tiles())
             }
         };
+        // No more shares than there are tasks in the stage with the fewest.
+        let workers = options.workers.clamp(1, tasks);
+        let scratch = shared + per(workers, share);
         let prepared = per(groups * layout.channels, layout.total_depth + 1);
         let footprint = options.admit(prepared, scratch)?;
         let weights = weights::pack(&geometry, &layout, filter)?;
@@ -50,9 +56,15 @@ impl WinogradPlan {
             weights,
             isa: options.isa,
             workers,
+            share,
             relu: epilogue.relu,
             footprint,
         })
+    }
+
+    /// The workers' own scratch: shares of whole cache lines.
+    pub fn shares<'a>(&self, scratch: &'a mut [f32]) -> &'a mut [f32] {
+        &mut scratch[..self.workers * self.share]
     }
 
     /// Blocks of tiles, for each group.

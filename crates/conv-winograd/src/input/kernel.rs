@@ -30,15 +30,16 @@ pub(crate) struct InputTile<'a> {
 }
 
 impl InputTile<'_> {
-    /// Transforms the tile; `between` holds a strip of it meanwhile.
+    /// Transforms these strips of the tile; `between` holds each meanwhile.
     ///
     /// # Safety
-    /// V must have a row of whole vectors at `steps` in each of the tile's planes, which no other thread may touch.
-    pub unsafe fn transform(&self, isa: Isa, between: &mut Between) {
+    /// V must have a row of whole vectors at `steps` in each of the tile's planes, of which no other thread may touch these
+    /// strips.
+    pub unsafe fn transform(&self, isa: Isa, strips: Range<usize>, between: &mut Between) {
         let [vertical, horizontal] = &self.geometry.axes;
         let [down, across] = self.tile.extended();
         let points = [vertical.points_of(down), horizontal.points_of(across)];
-        for strip in (0..self.geometry.depth()).step_by(STRIP) {
+        for strip in strips.map(|strip| strip * STRIP) {
             let end = (strip + STRIP).min(self.geometry.depth());
             for segment in &self.geometry.segments {
                 let part = segment.start.max(strip)..(segment.start + segment.len).min(end);

@@ -1,12 +1,14 @@
 //! Runs a plan: input transforms, products by the register tile, output transforms.
 
+use std::ops::Range;
+
 use conv_core::{Phase, Plan, Probe, for_each_task};
 use conv_simd::{Init, Run, SharedSlice, TileArgs};
 
 use super::Schedule;
-use crate::geometry::{Geometry, Tile, Tiles};
+use crate::geometry::{Geometry, Plane, Tile, Tiles};
 use crate::input::InputTile;
-use crate::layout::{BETWEEN_LEN, Between, PlaneSteps};
+use crate::layout::{Between, PlaneSteps};
 use crate::output::OutputTile;
 use crate::plan::WinogradPlan;
 
@@ -56,15 +58,14 @@ impl Job<'_> {
         Block { group, tiles: geometry.tiles_from(start), count, ranks, rows }
     }
 
+    /// A task takes one block through all stages.
     fn fused(&self, scratch: &mut [f32]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
         let tasks = plan.problem().groups() * plan.blocks();
-        let workers = plan.workers.min(tasks);
-        let scratch = &mut scratch[..workers * (BETWEEN_LEN + layout.v_len() + layout.m_len())];
-        for_each_task(workers, tasks, scratch, |share, task| {
+        for_each_task(plan.workers, tasks, plan.shares(scratch), |share, task| {
             let (between, share) = split_between(share);
             let (v, m) = share.split_at_mut(layout.v_len());
-            let v = SharedSlice::new(v);
+            let (v, m) = (v.as_mut_ptr(), m[..layout.m_len()].as_mut_ptr());
             let block = self.block(task);
             self.probe.enter(Phase::TransformInput);
             let mut tiles = block.tiles.clone();
@@ -72,46 +73,68 @@ impl Job<'_> {
             for _ in 0..block.count {
                 let tile = std::mem::replace(&mut next, tiles.take_next());
                 // SAFETY: V is this task's own.
-                unsafe { self.transform_input(&v, &block, [&tile, &next], between) };
+                unsafe { self.transform_input(v, &block, [&tile, &next], 0..layout.strips(), between) };
             }
             for chunk in 0..layout.chunks() {
-                // SAFETY: V is complete, and each block of tiles has one task.
-                unsafe { self.multiply_and_transform(v.as_ptr(), (m, between), &block, chunk) };
+                self.probe.enter(Phase::Multiply);
+                for plane in 0..layout.planes {
+                    // SAFETY: V and M are this task's own.
+                    unsafe { self.multiply(v, m, (&block, chunk, plane)) };
+                }
+                self.probe.enter(Phase::TransformOutput);
+                for tile in block.tiles.clone().take(block.count) {
+                    // SAFETY: M is this task's own, and so are the outputs of its block.
+                    unsafe { self.transform_output(m, (&block, chunk), &tile, between) };
+                }
             }
             self.probe.enter(Phase::Idle);
         });
     }
 
+    /// One stage after another, each cut as finely as it can be.
     fn staged(&self, scratch: &mut [f32]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
         let blocks = plan.problem().groups() * plan.blocks();
-        let (v, shares) = scratch.split_at_mut(blocks * layout.v_len());
-        let v = SharedSlice::new(v);
         let tiles = self.geometry().tiles();
-        let workers = plan.workers.min(blocks * layout.chunks());
-        for_each_task(workers, plan.problem().groups() * tiles, shares, |share, task| {
+        let (v, rest) = scratch.split_at_mut(blocks * layout.v_len());
+        let (m, shares) = rest.split_at_mut(blocks * layout.chunks() * layout.m_len());
+        let (v, m) = (SharedSlice::new(v), SharedSlice::new(m));
+        // Where a block's V and a chunk's M begin.
+        let v = |block: usize| v.as_ptr().wrapping_add(block * layout.v_len());
+        let m = |block: usize, chunk| m.as_ptr().wrapping_add((block * layout.chunks() + chunk) * layout.m_len());
+        // The block of a tile, and the tiles from it on.
+        let place = |group: usize, number: usize| {
+            (group * plan.blocks() + number / layout.tiles, self.geometry().tiles_from(number))
+        };
+        let transforms = plan.problem().groups() * tiles;
+        for_each_task(plan.workers, transforms * layout.strips(), plan.shares(shares), |share, task| {
             let (between, _) = split_between(share);
-            let (group, number) = (task / tiles, task % tiles);
-            let index = group * plan.blocks() + number / layout.tiles;
-            let mut tiles = self.geometry().tiles_from(number);
-            let (tile, next) = (tiles.take_next(), tiles.take_next());
+            let (task, strip) = (task / layout.strips(), task % layout.strips());
+            let (block, mut from) = place(task / tiles, task % tiles);
+            let pair = [from.take_next(), from.take_next()];
             self.probe.enter(Phase::TransformInput);
-            // SAFETY: blocks have parts of their own, tiles have rows of their own in each plane of a block.
-            unsafe {
-                let v = SharedSlice::new(v.slice(index * layout.v_len(), layout.v_len()));
-                self.transform_input(&v, &self.block(index), [&tile, &next], between);
-            }
+            // SAFETY: a strip of a tile has one task.
+            unsafe { self.transform_input(v(block), &self.block(block), pair.each_ref(), strip..strip + 1, between) };
             self.probe.enter(Phase::Idle);
         });
-        for_each_task(workers, blocks * layout.chunks(), shares, |share, task| {
-            let (between, m) = split_between(share);
-            // Workers side by side share a block's V and split the weights.
-            let (index, chunk) = (task / layout.chunks(), task % layout.chunks());
-            // SAFETY: the first stage has ended, and each chunk of a block has one task.
-            unsafe {
-                let v = v.as_ptr().add(index * layout.v_len());
-                self.multiply_and_transform(v, (m, between), &self.block(index), chunk);
-            }
+        let products = blocks * layout.chunks() * layout.planes;
+        for_each_task(plan.workers, products, &mut [], |_, task| {
+            // In the order of the weights in memory.
+            let (task, plane) = (task / layout.planes, task % layout.planes);
+            let (block, chunk) = (task / layout.chunks(), task % layout.chunks());
+            self.probe.enter(Phase::Multiply);
+            // SAFETY: V is complete, and a plane of a chunk of a block has one task.
+            unsafe { self.multiply(v(block), m(block, chunk), (&self.block(block), chunk, plane)) };
+            self.probe.enter(Phase::Idle);
+        });
+        for_each_task(plan.workers, transforms * layout.chunks(), plan.shares(shares), |share, task| {
+            let (between, _) = split_between(share);
+            let (task, chunk) = (task / layout.chunks(), task % layout.chunks());
+            let (block, mut from) = place(task / tiles, task % tiles);
+            self.probe.enter(Phase::TransformOutput);
+            let tile = from.take_next();
+            // SAFETY: M is complete, and a chunk of a tile has one task.
+            unsafe { self.transform_output(m(block, chunk), (&self.block(block), chunk), &tile, between) };
             self.probe.enter(Phase::Idle);
         });
     }
@@ -122,96 +145,65 @@ impl Job<'_> {
         PlaneSteps { plane, grid_width: self.geometry().grid_width(), rows }
     }
 
-    /// Transforms one tile's input into its rows of V.
+    /// Transforms some strips of one tile's input into its rows of V.
     ///
     /// # Safety
-    /// No other thread may touch this tile's rows of `v`, the V of its block.
+    /// `v` must be the V of the tile's block, and no other thread may touch this tile's rows of these strips.
     unsafe fn transform_input(
         &self,
-        v: &SharedSlice<'_, f32>,
+        v: *mut f32,
         block: &Block<'_>,
         [tile, next]: [&Tile; 2],
+        strips: Range<usize>,
         between: &mut Between,
     ) {
         let (geometry, layout) = (self.geometry(), &self.plan.layout);
-        assert!(v.len() >= layout.v_len());
         let tile = InputTile {
             geometry,
             tile,
-            group: block.group,
             next,
+            group: block.group,
             input: self.input,
-            v: v.as_ptr(),
+            v,
             steps: self.steps(block, tile, layout.v_plane, layout.v_row),
         };
         // SAFETY: V has room for every row of the block, and this one is the caller's.
-        unsafe { tile.transform(self.plan.isa, between) };
+        unsafe { tile.transform(self.plan.isa, strips, between) };
     }
 
-    /// Products and output transforms of a chunk of output channels for a block of tiles.
+    /// One plane's product of a block's V with a chunk of output channels.
     ///
     /// # Safety
-    /// `v` must be the block's complete V, and no other thread may touch these outputs.
-    unsafe fn multiply_and_transform(
-        &self,
-        v: *const f32,
-        (m, between): (&mut [f32], &mut Between),
-        block: &Block<'_>,
-        chunk: usize,
-    ) {
-        let (geometry, layout) = (self.geometry(), &self.plan.layout);
-        assert!(m.len() >= layout.m_len());
-        self.probe.enter(Phase::Multiply);
-        let mut weights = &self.plan.weights[layout.chunk_weights(block.group, chunk)..];
-        for (index, plane) in geometry.planes.iter().enumerate() {
-            let rows = block.rows[usize::from(plane.extra[0])][usize::from(plane.extra[1])];
-            let (packed, after) = weights.split_at(plane.depth() * layout.chunk_width(chunk));
-            weights = after;
-            let product = Product { rows, plane_rows: plane.rows, len: plane.len, packed };
-            // SAFETY: plane `index` lies in both tensors with at least `rows` rows, by the caller's promise and the
-            // assertion.
-            unsafe {
-                let (v, m) = (v.add(index * layout.v_plane), m.as_mut_ptr().add(index * layout.m_plane));
-                self.product(&product, v, m);
-            }
-        }
-        self.probe.enter(Phase::TransformOutput);
-        for tile in block.tiles.clone().take(block.count) {
-            // SAFETY: as the caller promises.
-            unsafe { self.transform_output((m, between), block, &tile, chunk) };
-        }
-    }
-
-    /// One plane's matrix product.
-    ///
-    /// # Safety
-    /// `v` and `m` must be planes of at least `product.rows` rows.
-    unsafe fn product(&self, product: &Product<'_>, v: *const f32, m: *mut f32) {
+    /// `v` and `m` must be the block's V, complete in this plane, and M, whose plane no other thread may touch.
+    unsafe fn multiply(&self, v: *const f32, m: *mut f32, (block, chunk, plane): (&Block<'_>, usize, usize)) {
         let (plan, layout) = (self.plan, &self.plan.layout);
-        if product.rows == 0 {
+        let Plane { extra, rows: stretches, len, depth_before } = self.geometry().planes[plane];
+        let rows = block.rows[usize::from(extra[0])][usize::from(extra[1])];
+        if rows == 0 {
             return;
         }
-        let shape = plan.isa.tile_shape();
-        let strips = product.rows.div_ceil(shape.pixels);
-        let runs = [Run { x: 0, w: 0, len: product.len, skip_first: 0, skip_last: 0 }];
-        let depth = product.plane_rows * product.len;
-        let width = product.packed.len() / depth;
-        for block in (0..width).step_by(layout.block) {
-            let channels = layout.block.min(width - block);
+        let (shape, width, depth) = (plan.isa.tile_shape(), layout.chunk_width(chunk), stretches * len);
+        let weights = layout.chunk_weights(block.group, chunk) + depth_before * width;
+        let weights = &plan.weights[weights..][..depth * width];
+        let (v, m) = (v.wrapping_add(plane * layout.v_plane), m.wrapping_add(plane * layout.m_plane));
+        let runs = [Run { x: 0, w: 0, len, skip_first: 0, skip_last: 0 }];
+        let strips = rows.div_ceil(shape.pixels);
+        for channel in (0..width).step_by(layout.block) {
+            let channels = layout.block.min(width - channel);
             for strip in 0..strips {
                 // Equal strips: 15 rows are 8 + 7 and not 14 + 1.
-                let (first, end) = (strip * product.rows / strips, (strip + 1) * product.rows / strips);
-                // SAFETY: rows and channels are inside both planes, the weights inside `packed`.
+                let (first, end) = (strip * rows / strips, (strip + 1) * rows / strips);
+                // SAFETY: a plane has at least `rows` rows in both tensors, and `weights` its channels.
                 unsafe {
                     plan.isa.tile(end - first, channels / shape.lanes).run(&TileArgs {
                         x: v.add(first * layout.v_row),
                         x_pixel: layout.v_row,
-                        w: product.packed.as_ptr().add(block * depth),
-                        rows: product.plane_rows,
+                        w: weights.as_ptr().add(channel * depth),
+                        rows: stretches,
                         x_row: self.geometry().phase_row,
-                        w_row: product.len * channels,
+                        w_row: len * channels,
                         runs: &runs,
-                        y: m.add(first * layout.chunk + block),
+                        y: m.add(first * layout.chunk + channel),
                         y_pixel: layout.chunk,
                         channels,
                         init: Init::Zero,
@@ -222,16 +214,16 @@ impl Job<'_> {
         }
     }
 
-    /// Transforms one tile's products into its outputs.
+    /// Transforms one tile's products into its outputs of a chunk of channels.
     ///
     /// # Safety
-    /// No other thread may touch these outputs.
+    /// `m` must be the block's complete M of this chunk, and no other thread may touch these outputs.
     unsafe fn transform_output(
         &self,
-        (m, between): (&[f32], &mut Between),
-        block: &Block<'_>,
+        m: *const f32,
+        (block, chunk): (&Block<'_>, usize),
         tile: &Tile,
-        chunk: usize,
+        between: &mut Between,
     ) {
         let (geometry, layout) = (self.geometry(), &self.plan.layout);
         let problem = &geometry.problem;
@@ -248,7 +240,7 @@ impl Job<'_> {
         let tile = OutputTile {
             geometry,
             tile,
-            m: m.as_ptr(),
+            m,
             steps: self.steps(block, tile, layout.m_plane, layout.chunk),
             bias: &bias[block.group * layout.channels + first..][..layout.chunk_width(chunk)],
             channels: layout.chunk_width(chunk).min(channels - first),
@@ -268,15 +260,4 @@ impl Job<'_> {
 /// A worker's share: what its transforms need, and the rest.
 fn split_between(share: &mut [f32]) -> (&mut Between, &mut [f32]) {
     share.split_first_chunk_mut().expect("every share has room for it")
-}
-
-/// `M[rows × channels] = V[rows × depth] · U[depth × channels]`.
-struct Product<'a> {
-    rows: usize,
-    /// Stretches of a row of V.
-    plane_rows: usize,
-    /// Floats of each.
-    len: usize,
-    /// U, block by block of the register tile.
-    packed: &'a [f32],
 }
