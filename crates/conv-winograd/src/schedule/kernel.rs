@@ -47,10 +47,11 @@ impl Job<'_> {
         &self.plan.geometry
     }
 
-    /// Block number `index` of all groups.
+    /// Block number `index` of all groups: groups side by side share the image's lines.
     fn block(&self, index: usize) -> Block<'_> {
         let geometry = self.geometry();
-        let (group, block) = (index / self.plan.blocks(), index % self.plan.blocks());
+        let groups = self.plan.problem().groups();
+        let (block, group) = (index / groups, index % groups);
         let start = block * self.plan.layout.tiles;
         let count = self.plan.layout.tiles.min(geometry.tiles() - start);
         let (ranks, end) = (geometry.ranks(start), geometry.ranks(start + count));
@@ -94,23 +95,24 @@ impl Job<'_> {
     /// One stage after another, each cut as finely as it can be.
     fn staged(&self, scratch: &mut [f32]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
-        let blocks = plan.problem().groups() * plan.blocks();
-        let tiles = self.geometry().tiles();
+        let groups = plan.problem().groups();
+        let blocks = groups * plan.blocks();
         let (v, rest) = scratch.split_at_mut(blocks * layout.v_len());
         let (m, shares) = rest.split_at_mut(blocks * layout.chunks() * layout.m_len());
         let (v, m) = (SharedSlice::new(v), SharedSlice::new(m));
         // Where a block's V and a chunk's M begin.
         let v = |block: usize| v.as_ptr().wrapping_add(block * layout.v_len());
         let m = |block: usize, chunk| m.as_ptr().wrapping_add((block * layout.chunks() + chunk) * layout.m_len());
-        // The block of a tile, and the tiles from it on.
-        let place = |group: usize, number: usize| {
-            (group * plan.blocks() + number / layout.tiles, self.geometry().tiles_from(number))
+        // The block of a tile of a group, and the tiles from it on.
+        let place = |task: usize| {
+            let (number, group) = (task / groups, task % groups);
+            (number / layout.tiles * groups + group, self.geometry().tiles_from(number))
         };
-        let transforms = plan.problem().groups() * tiles;
+        let transforms = groups * self.geometry().tiles();
         for_each_task(plan.workers, transforms * layout.strips(), plan.shares(shares), |share, task| {
             let (between, _) = split_between(share);
             let (task, strip) = (task / layout.strips(), task % layout.strips());
-            let (block, mut from) = place(task / tiles, task % tiles);
+            let (block, mut from) = place(task);
             let pair = [from.take_next(), from.take_next()];
             self.probe.enter(Phase::TransformInput);
             // SAFETY: a strip of a tile has one task.
@@ -130,7 +132,7 @@ impl Job<'_> {
         for_each_task(plan.workers, transforms * layout.chunks(), plan.shares(shares), |share, task| {
             let (between, _) = split_between(share);
             let (task, chunk) = (task / layout.chunks(), task % layout.chunks());
-            let (block, mut from) = place(task / tiles, task % tiles);
+            let (block, mut from) = place(task);
             self.probe.enter(Phase::TransformOutput);
             let tile = from.take_next();
             // SAFETY: M is complete, and a chunk of a tile has one task.
