@@ -16,7 +16,8 @@ pub struct Case {
     epilogue: Epilogue,
     expected: Vec<f64>,
     norm: f64,
-    exact: bool,
+    kind: Kind,
+    seed: u64,
 }
 
 /// A correct result and how exact it is.
@@ -44,8 +45,7 @@ impl Case {
         let filter = Filter { bias: with_bias.then_some(&data.bias[..]), ..data.filter() };
         let expected = oracle(problem, &data.input, filter, epilogue);
         let norm = operator_norm(problem, &data.input, filter);
-        let exact = kind == Kind::Integers;
-        Case { problem: problem.clone(), data, with_bias, epilogue, expected, norm, exact }
+        Case { problem: problem.clone(), data, with_bias, epilogue, expected, norm, kind, seed }
     }
 
     /// What is computed.
@@ -68,6 +68,18 @@ impl Case {
         self.epilogue
     }
 
+    /// The data, in words.
+    pub(crate) fn describe(&self) -> String {
+        let bias = if self.with_bias { "" } else { "out" };
+        let relu = if self.epilogue.relu { "" } else { "out" };
+        format!("{:?} data of seed {}, with{bias} bias, with{relu} ReLU", self.kind, self.seed)
+    }
+
+    /// The scale of the error bound, by [`operator_norm`]: no output is larger.
+    pub fn norm(&self) -> f64 {
+        self.norm
+    }
+
     /// The oracle's result, `[n][oh][ow][oc]`.
     pub fn expected(&self) -> &[f64] {
         &self.expected
@@ -78,10 +90,10 @@ impl Case {
     /// # Errors
     /// [`Failure`] if there is no plan or no run.
     pub fn compute(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Vec<f32>, Failure> {
-        self.try_compute(algorithm, options).map_err(|flaw| self.failure(algorithm, options, flaw))
+        self.try_compute(algorithm, options).map_err(|flaw| Failure::new(flaw, &self.problem, algorithm, options.isa))
     }
 
-    fn try_compute(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Vec<f32>, Flaw> {
+    pub(crate) fn try_compute(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Vec<f32>, Flaw> {
         let plan = algorithm.plan(&self.problem, self.filter(), self.epilogue, options)?;
         let mut scratch = Scratch::default();
         scratch.reserve(plan.footprint().scratch_bytes).map_err(conv_core::PlanError::from)?;
@@ -92,18 +104,31 @@ impl Case {
         Ok(output.to_vec())
     }
 
-    /// Holds `output` against the oracle.
+    /// The largest error of one output that `algorithm` states for this problem and data.
     ///
     /// # Errors
-    /// [`Flaw::Inexact`] if an element is beyond the algorithm's bound (or, for integers and an algorithm that only sums
+    /// [`Flaw::NoBound`] if that is not a number of at least zero.
+    pub(crate) fn bound(&self, algorithm: &dyn Algorithm) -> Result<f64, Flaw> {
+        let growth = algorithm.error_growth(&self.problem);
+        let bound = growth * f64::from(f32::EPSILON) / 2.0 * self.norm;
+        if (0.0..f64::INFINITY).contains(&bound) {
+            return Ok(bound);
+        }
+        Err(Flaw::NoBound { growth, bound, norm: self.norm })
+    }
+
+    /// Holds `output` against the oracle.
+    ///
+    /// # Panics
+    /// If `output` has another length than [`Case::expected`].
+    ///
+    /// # Errors
+    /// [`Flaw::NoBound`] if the algorithm's bound is not a number of at least zero, [`Flaw::Inexact`] if an element is beyond the algorithm's bound (or, for integers and an algorithm that only sums
     /// products, is not exact), [`Flaw::Zeros`] if it is zero where it should not be.
     pub fn judge(&self, algorithm: &dyn Algorithm, output: &[f32]) -> Result<Outcome, Flaw> {
         let sums_products = ["direct/", "im2col/"].iter().any(|family| algorithm.name().starts_with(family));
-        let bound = if self.exact && sums_products {
-            0.0
-        } else {
-            algorithm.error_growth(&self.problem) * f64::from(f32::EPSILON) / 2.0 * self.norm
-        };
+        let bound = self.bound(algorithm)?;
+        let bound = if self.kind.exact() && sums_products { 0.0 } else { bound };
         let errors = ErrorStats::new(output, &self.expected);
         if errors.max_abs > bound {
             return Err(Flaw::Inexact {
@@ -128,12 +153,11 @@ impl Case {
     /// # Errors
     /// [`Failure`] with the line that shows it again.
     pub fn check(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Outcome, Failure> {
-        let output = self.compute(algorithm, options)?;
-        self.judge(algorithm, &output).map_err(|flaw| self.failure(algorithm, options, flaw))
+        self.try_check(algorithm, options).map_err(|flaw| Failure::new(flaw, &self.problem, algorithm, options.isa))
     }
 
-    pub(crate) fn failure(&self, algorithm: &dyn Algorithm, options: &PlanOptions, flaw: Flaw) -> Failure {
-        let (problem, algorithm, isa) = (self.problem.to_string(), algorithm.name(), options.isa.name());
-        Failure { flaw: Box::new(flaw), problem, algorithm, isa }
+    pub(crate) fn try_check(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Outcome, Flaw> {
+        let output = self.try_compute(algorithm, options)?;
+        self.judge(algorithm, &output)
     }
 }

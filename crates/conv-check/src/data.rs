@@ -16,6 +16,9 @@ pub enum Kind {
     Integers,
     /// Alternating signs and magnitudes over six decades: cancellation and absorption where sums are formed carelessly.
     Adversarial,
+    /// One weight of ±1 an output channel, inputs ±1 to ±4. The error bound is then that of a single product, so that a
+    /// lost, doubled or misplaced tap stands out from it, however many taps there are. Exact, as [`Kind::Integers`].
+    OneTap,
 }
 
 /// Input, weights and bias of one problem. The same problem, kind and seed give the same numbers everywhere.
@@ -27,6 +30,13 @@ pub struct Data {
     pub weights: Vec<f32>,
     /// `[oc]`.
     pub bias: Vec<f32>,
+}
+
+impl Kind {
+    /// Whether every sum of products is exact in f32, in any order.
+    pub fn exact(self) -> bool {
+        matches!(self, Kind::Integers | Kind::OneTap)
+    }
 }
 
 impl Data {
@@ -62,6 +72,18 @@ impl Data {
                 };
                 [fill(lengths[0], &wild), fill(lengths[1], &wild), fill(lengths[2], &wild)]
             }
+            Kind::OneTap => {
+                let (reduction, group) = (problem.reduction(), problem.group_out_channels());
+                let mut weights = vec![0.0; lengths[1]];
+                for (k, weights) in weights.chunks_mut(reduction).enumerate() {
+                    // A group's first channel takes the last tap of the last input channel: where tails are.
+                    let tap = if k.is_multiple_of(group) { reduction - 1 } else { rng.random_range(0..reduction) };
+                    weights[tap] = sign(&mut rng);
+                }
+                let integer = |rng: &mut Pcg64Mcg| sign(rng) * rng.random_range(1..=4) as f32;
+                let mut integers = |len| -> Vec<f32> { (0..len).map(|_| integer(&mut rng)).collect() };
+                [integers(lengths[0]), weights, integers(lengths[2])]
+            }
         };
         Data { input, weights, bias }
     }
@@ -70,6 +92,10 @@ impl Data {
     pub fn filter(&self) -> Filter<'_> {
         Filter { weights: &self.weights, bias: Some(&self.bias) }
     }
+}
+
+fn sign(rng: &mut Pcg64Mcg) -> f32 {
+    if rng.random() { 1.0 } else { -1.0 }
 }
 
 /// Near enough to a standard normal: a sum of four uniforms, scaled to variance 1.

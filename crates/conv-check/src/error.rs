@@ -1,6 +1,7 @@
 //! How far a result is from the oracle's, and what can be wrong with an algorithm.
 
-use conv_core::{PlanError, RunError};
+use conv_core::{Algorithm, PlanError, Problem, RunError};
+use conv_simd::Isa;
 
 /// Distances between a result and the exact one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,9 +66,36 @@ pub enum Flaw {
         /// Outputs.
         len: usize,
     },
-    /// Another result the second time, with other scratch contents or another number of workers.
-    #[error("{0} gives other bits")]
-    Unstable(&'static str),
+    /// A bound that bounds nothing.
+    #[error("error_growth is {growth}, which allows {bound:.3e}: no bound on outputs of at most {norm:.3e}")]
+    NoBound {
+        /// The algorithm's `error_growth`.
+        growth: f64,
+        /// The error that it allows.
+        bound: f64,
+        /// The operator norm, which no output exceeds.
+        norm: f64,
+    },
+    /// Memory beside a buffer was written.
+    #[error("{floats} floats beside the {buffer} were written")]
+    Outside {
+        /// `output` or `scratch`.
+        buffer: &'static str,
+        /// How many.
+        floats: usize,
+    },
+    /// Another result with other scratch contents, another number of workers or buffers elsewhere.
+    #[error("with {when}, output {index} is {got:e}, where it was {first:e}")]
+    Unstable {
+        /// What was different.
+        when: String,
+        /// Which output.
+        index: usize,
+        /// What it is.
+        got: f32,
+        /// What it was with one worker, aligned buffers and NaN in scratch.
+        first: f32,
+    },
     /// A plan that failed.
     #[error("no plan: {0}")]
     Plan(#[from] PlanError),
@@ -77,6 +105,14 @@ pub enum Flaw {
     /// Something wrong that was accepted, or refused in another way than it should be.
     #[error("{0}")]
     Accepted(String),
+    /// A flaw that shows on certain data.
+    #[error("{flaw}\n  on {data}")]
+    On {
+        /// What to pass to [`Case`](crate::Case) to see it again.
+        data: String,
+        /// The flaw itself.
+        flaw: Box<Flaw>,
+    },
 }
 
 /// A flaw, where it was found, and how to see it again.
@@ -91,4 +127,12 @@ pub struct Failure {
     pub algorithm: &'static str,
     /// The instruction set.
     pub isa: &'static str,
+}
+
+impl Failure {
+    /// `flaw`, found in `algorithm` for `problem` on `isa`.
+    pub fn new(flaw: impl Into<Flaw>, problem: &Problem, algorithm: &dyn Algorithm, isa: Isa) -> Self {
+        let flaw = Box::new(flaw.into());
+        Failure { flaw, problem: problem.to_string(), algorithm: algorithm.name(), isa: isa.name() }
+    }
 }

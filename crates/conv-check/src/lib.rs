@@ -9,8 +9,10 @@ mod case;
 pub mod conformance;
 mod data;
 mod error;
+mod guard;
 mod oracle;
-#[cfg(feature = "strategies")]
+mod problems;
+#[cfg(any(test, feature = "strategies"))]
 pub mod strategies;
 
 pub use case::{Case, Outcome};

@@ -70,6 +70,7 @@ pub fn operator_norm(problem: &Problem, input: &[f32], filter: Filter<'_>) -> f6
 #[cfg(test)]
 mod tests {
     use conv_core::Axis;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::data::{Data, Kind};
@@ -120,14 +121,38 @@ mod tests {
         output
     }
 
+    fn assert_agrees(problem: &Problem, seed: u64) {
+        // Integers are exact, so that the order of the sums does not matter.
+        let data = Data::new(problem, Kind::Integers, seed);
+        let result = oracle(problem, &data.input, data.filter(), Epilogue::default());
+        assert!(result == seven_loops(problem, &data), "{problem}");
+    }
+
     #[test]
-    fn agrees_with_the_formula() {
-        for problem in crate::conformance::problems() {
-            if problem.flops() < 400_000 {
-                let data = Data::new(&problem, Kind::Integers, 3);
-                let result = oracle(&problem, &data.input, data.filter(), Epilogue::default());
-                assert_eq!(result, seven_loops(&problem, &data), "{problem}");
-            }
+    fn agrees_with_the_formula_on_the_suite() {
+        let small = |problem: &Problem| problem.flops() < 1_000_000;
+        assert!(crate::problems::problems().iter().filter(|problem| small(problem)).count() > 40);
+        for problem in crate::problems::problems().iter().filter(|problem| small(problem)) {
+            assert_agrees(problem, 3);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn agrees_with_the_formula_on_random_problems(problem in crate::strategies::problem(), seed in 0..1000_u64) {
+            assert_agrees(&problem, seed);
+        }
+
+        #[test]
+        fn no_output_exceeds_the_operator_norm(problem in crate::strategies::problem(), seed in 0..1000_u64) {
+            let data = Data::new(&problem, Kind::Adversarial, seed);
+            let norm = operator_norm(&problem, &data.input, data.filter());
+            let largest = oracle(&problem, &data.input, data.filter(), Epilogue::default())
+                .into_iter()
+                .fold(0.0_f64, |largest, y| largest.max(y.abs()));
+            prop_assert!(largest <= norm * (1.0 + 1e-12), "{largest} > {norm}");
         }
     }
 }

@@ -3,16 +3,24 @@
 use conv_core::{Axis, Problem};
 use proptest::prelude::*;
 
-/// A problem with up to a few hundred thousand multiply-adds.
+/// A problem of at most ten million multiply-adds; a quarter of them has groups, an eighth is depthwise.
 pub fn problem() -> impl Strategy<Value = Problem> {
-    let groups = prop_oneof![3 => Just(1_usize), 1 => 2..5_usize];
-    (1..4_usize, groups, 1..20_usize, 1..40_usize, axis(), axis()).prop_filter_map(
+    (1..4_usize, channels(), axis(), axis()).prop_filter_map(
         "larger than a test should be",
-        |(batch, groups, group_ic, group_oc, height, width)| {
-            let problem = Problem::new(batch, groups, [groups * group_ic, groups * group_oc], [height, width]).ok()?;
-            (problem.flops() < 20_000_000).then_some(problem)
+        |(batch, (groups, channels), height, width)| {
+            let problem = Problem::new(batch, groups, channels, [height, width]).ok()?;
+            (problem.flops() <= 20_000_000).then_some(problem)
         },
     )
+}
+
+/// Groups, and channels that they divide.
+fn channels() -> impl Strategy<Value = (usize, [usize; 2])> {
+    let dense = (1..80_usize, 1..120_usize).prop_map(|(ic, oc)| (1, [ic, oc]));
+    let grouped = (2..5_usize, 1..20_usize, 1..40_usize).prop_map(|(g, ic, oc)| (g, [g * ic, g * oc]));
+    // With up to two outputs a channel: the field's channel multiplier.
+    let depthwise = (2..70_usize, 1..3_usize).prop_map(|(g, multiplier)| (g, [g, g * multiplier]));
+    prop_oneof![5 => dense, 2 => grouped, 1 => depthwise]
 }
 
 /// One axis whose filter fits.

@@ -1,22 +1,57 @@
-//! The suite must be able to fail: algorithms that are wrong on purpose, each in one way.
+//! The suite must be able to fail: algorithms that are wrong on purpose, each in one way, and each caught for that.
 
-use conv_check::{conformance, oracle};
-use conv_core::{Algorithm, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use conv_check::{Case, Failure, Flaw, Kind, conformance, oracle};
+use conv_core::{
+    Algorithm, Axis, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, RunError, Scratch,
+    Unsupported,
+};
 use conv_simd::Isa;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Wrong {
     Nothing,
-    Zeros,
+    // Results.
+    AllZero,
+    MostlyZero,
+    AllNan,
+    LeavesOneOut,
     OneElement,
-    ReadsScratch,
+    OneBit,
+    LosesLastTap,
+    FlipsFilter,
     IgnoresBias,
     IgnoresRelu,
-    AnyFilter,
+    // What must not matter.
+    ReadsScratch,
+    CountsRuns,
+    DependsOnWorkers,
+    ReadsAlignment,
+    // Refusals.
+    AnyWeights,
+    AnyBias,
     AnyMemory,
+    AnyInput,
+    AnyOutput,
+    AnyScratch,
+    RefusesBehindItsBack,
+    RefusesOtherwise,
+    RefusesAll,
+    // What it says of itself.
+    NanBound,
+    InfiniteBound,
+    NegativeBound,
+    LooseBound,
+    OtherProblem,
+    OddScratch,
 }
 
-struct Double(Wrong);
+/// The oracle in f32, but wrong. Its name decides whether it must be exact on integers.
+struct Double {
+    wrong: Wrong,
+    name: &'static str,
+}
 
 struct DoublePlan {
     wrong: Wrong,
@@ -24,15 +59,19 @@ struct DoublePlan {
     weights: Vec<f32>,
     bias: Option<Vec<f32>>,
     epilogue: Epilogue,
+    workers: usize,
+    runs: AtomicUsize,
 }
+
+const REFUSAL: Unsupported = Unsupported::Stride { algorithm: "double", stride_h: 2, stride_w: 3 };
 
 impl Algorithm for Double {
     fn name(&self) -> &'static str {
-        "direct/double"
+        self.name
     }
 
     fn supports(&self, _: &Problem) -> Result<(), Unsupported> {
-        Ok(())
+        if matches!(self.wrong, Wrong::RefusesOtherwise | Wrong::RefusesAll) { Err(REFUSAL) } else { Ok(()) }
     }
 
     fn plan(
@@ -42,24 +81,51 @@ impl Algorithm for Double {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
-        if self.0 != Wrong::AnyFilter {
-            filter.check(problem)?;
+        let wrong = self.wrong;
+        match wrong {
+            Wrong::RefusesBehindItsBack | Wrong::RefusesAll => return Err(REFUSAL.into()),
+            Wrong::AnyWeights if filter.weights.len() != problem.weight_len() => {}
+            Wrong::AnyBias if filter.weights.len() == problem.weight_len() => {}
+            _ => filter.check(problem)?,
         }
-        if self.0 != Wrong::AnyMemory {
-            options.admit(0, 64)?;
+        if wrong != Wrong::AnyMemory {
+            options.admit(0, if wrong == Wrong::OddScratch { 63 } else { 64 })?;
         }
+        let mut weights = filter.weights.to_vec();
+        for weights in weights.chunks_mut(problem.reduction()) {
+            match wrong {
+                Wrong::LosesLastTap => weights[problem.reduction() - 1] = 0.0,
+                Wrong::FlipsFilter => weights.reverse(),
+                _ => {}
+            }
+        }
+        let other = problem.clone().with_name("other");
         Ok(Box::new(DoublePlan {
-            wrong: self.0,
-            problem: problem.clone(),
-            weights: filter.weights.to_vec(),
-            bias: filter.bias.filter(|_| self.0 != Wrong::IgnoresBias).map(<[f32]>::to_vec),
-            epilogue: Epilogue { relu: epilogue.relu && self.0 != Wrong::IgnoresRelu },
+            wrong,
+            problem: if wrong == Wrong::OtherProblem { other } else { problem.clone() },
+            weights,
+            bias: filter.bias.filter(|_| wrong != Wrong::IgnoresBias).map(<[f32]>::to_vec),
+            epilogue: Epilogue { relu: epilogue.relu && wrong != Wrong::IgnoresRelu },
+            workers: options.workers,
+            runs: AtomicUsize::new(0),
         }))
     }
 
     fn error_growth(&self, problem: &Problem) -> f64 {
-        problem.reduction() as f64 + 1.0
+        match self.wrong {
+            Wrong::NanBound => f64::NAN,
+            Wrong::InfiniteBound => f64::INFINITY,
+            Wrong::NegativeBound => -1.0,
+            Wrong::LooseBound => 1e7,
+            // As loose as that of the largest Winograd tiles.
+            Wrong::LosesLastTap => 8e4,
+            _ => problem.reduction() as f64 + 1.0,
+        }
     }
+}
+
+fn next_float(y: f32) -> f32 {
+    f32::from_bits(y.to_bits() ^ 1)
 }
 
 impl Plan for DoublePlan {
@@ -68,34 +134,144 @@ impl Plan for DoublePlan {
     }
 
     fn footprint(&self) -> Footprint {
-        Footprint { prepared_bytes: 0, scratch_bytes: 64 }
+        Footprint { prepared_bytes: 0, scratch_bytes: if self.wrong == Wrong::OddScratch { 63 } else { 64 } }
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], _: &dyn Probe) {
         let filter = Filter { weights: &self.weights, bias: self.bias.as_deref() };
         let exact = oracle(&self.problem, input, filter, self.epilogue);
-        output.iter_mut().zip(exact).for_each(|(y, exact)| *y = exact as f32);
+        let left_out = usize::from(self.wrong == Wrong::LeavesOneOut);
+        output.iter_mut().zip(exact).skip(left_out).for_each(|(y, exact)| *y = exact as f32);
+        let runs = self.runs.fetch_add(1, Ordering::Relaxed);
+        let unaligned = !(output.as_ptr() as usize).is_multiple_of(64);
         match self.wrong {
-            Wrong::Zeros => output.fill(0.0),
+            Wrong::AllZero => output.fill(0.0),
+            Wrong::MostlyZero => output[1..].fill(0.0),
+            Wrong::AllNan | Wrong::NanBound | Wrong::InfiniteBound => output.fill(f32::NAN),
             Wrong::OneElement => *output.last_mut().unwrap() += 1.0,
+            Wrong::OneBit => output[0] = next_float(output[0]),
             Wrong::ReadsScratch => output[0] += scratch[0],
+            Wrong::CountsRuns if runs == 1 => output[0] = next_float(output[0]),
+            Wrong::DependsOnWorkers if self.workers == 3 => output[0] = next_float(output[0]),
+            Wrong::ReadsAlignment if unaligned => output[0] = next_float(output[0]),
             _ => {}
         }
         scratch.fill(1.0);
     }
+
+    fn run_probed(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut Scratch,
+        probe: &dyn Probe,
+    ) -> Result<(), RunError> {
+        let lengths = [
+            (Wrong::AnyInput, "input", input.len(), self.problem.input_len()),
+            (Wrong::AnyOutput, "output", output.len(), self.problem.output_len()),
+        ];
+        for (wrong, buffer, got, expected) in lengths {
+            if got != expected {
+                return if self.wrong == wrong { Ok(()) } else { Err(RunError::Length { buffer, got, expected }) };
+            }
+        }
+        match scratch.lend(self.footprint().scratch_bytes) {
+            Ok(scratch) => self.execute(input, output, scratch, probe),
+            Err(_) if self.wrong == Wrong::AnyScratch => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// The first failure that the suite finds.
+fn first_failure(double: &Double) -> Option<Failure> {
+    let isa = Isa::best();
+    (0..).zip(conformance::problems()).find_map(|(i, p)| conformance::check_problem(double, &p, isa, i).err())
+}
+
+/// The flaw itself, without the data that it shows on.
+fn bare(flaw: &Flaw) -> &Flaw {
+    if let Flaw::On { flaw, .. } = flaw { flaw } else { flaw }
 }
 
 #[test]
 fn a_right_algorithm_passes() {
-    let counts = conformance::assert_conforms(&Double(Wrong::Nothing), Isa::best());
-    assert_eq!(counts.computed, conformance::problems().len());
+    for name in ["direct/double", "winograd/double"] {
+        let counts = conformance::assert_conforms(&Double { wrong: Wrong::Nothing, name }, Isa::best());
+        assert_eq!(counts.computed, conformance::problems().len());
+    }
+}
+
+fn assert_caught(wrongs: &[Wrong], expected: fn(&Flaw) -> bool) {
+    for &wrong in wrongs {
+        let failure = first_failure(&Double { wrong, name: "winograd/double" });
+        let failure = failure.unwrap_or_else(|| panic!("{wrong:?} passes"));
+        assert!(expected(bare(&failure.flaw)), "{wrong:?}: {failure}");
+    }
 }
 
 #[test]
-fn every_wrong_one_is_caught() {
+fn every_wrong_one_is_caught_for_what_it_is() {
     use Wrong::*;
-    for wrong in [Zeros, OneElement, ReadsScratch, IgnoresBias, IgnoresRelu, AnyFilter, AnyMemory] {
-        let failures = conformance::check_algorithm(&Double(wrong), Isa::best()).expect_err(&format!("{wrong:?}"));
-        assert!(failures[0].to_string().contains("convlab check '"), "{}", failures[0]);
-    }
+    let results =
+        [AllZero, MostlyZero, AllNan, LeavesOneOut, OneElement, LosesLastTap, FlipsFilter, IgnoresBias, IgnoresRelu];
+    assert_caught(&results, |flaw| matches!(flaw, Flaw::Inexact { .. }));
+    assert_caught(&[ReadsScratch], |flaw| matches!(flaw, Flaw::Inexact { got, .. } if got.is_nan()));
+    let circumstances = [CountsRuns, DependsOnWorkers, ReadsAlignment];
+    assert_caught(&circumstances, |flaw| matches!(flaw, Flaw::Unstable { .. }));
+    assert_caught(&[NanBound, InfiniteBound, NegativeBound, LooseBound], |flaw| matches!(flaw, Flaw::NoBound { .. }));
+    let claims =
+        [AnyWeights, AnyBias, AnyMemory, AnyInput, AnyOutput, AnyScratch, OtherProblem, OddScratch, RefusesOtherwise];
+    assert_caught(&claims, |flaw| matches!(flaw, Flaw::Accepted(_)));
+    assert_caught(&[RefusesBehindItsBack], |flaw| *flaw == Flaw::Plan(REFUSAL.into()));
+}
+
+#[test]
+fn sums_of_products_must_be_exact_on_integers() {
+    let wrong = Wrong::OneBit;
+    let failure = first_failure(&Double { wrong, name: "direct/double" }).expect("one bit");
+    assert!(matches!(bare(&failure.flaw), Flaw::Inexact { bound: 0.0, .. }), "{failure}");
+    let report = failure.to_string();
+    assert!(report.contains("Integers data of seed 0, with bias, without ReLU"), "{report}");
+    let again = format!("convlab check '{}' --algorithm direct/double --isa {}", failure.problem, Isa::best());
+    assert!(report.contains(&again), "{report}");
+}
+
+/// The bound of a transform is wider than one product of many: only data of one tap shows a lost one.
+#[test]
+fn a_lost_tap_hides_in_sums_but_not_alone() {
+    let problem = Problem::new(1, 1, [600, 8], [Axis::new(5, 3).pad(1, 1); 2]).unwrap();
+    let double = Double { wrong: Wrong::LosesLastTap, name: "winograd/double" };
+    let options = PlanOptions::new(1);
+    let check = |kind| Case::without_bias(&problem, kind, 1, Epilogue::default()).check(&double, &options);
+    assert!(check(Kind::Integers).is_ok());
+    assert!(check(Kind::OneTap).is_err());
+}
+
+/// Whatever the bound allows: zeros that should be none are counted.
+#[test]
+fn zeros_are_caught_under_any_bound() {
+    let double = Double { wrong: Wrong::LooseBound, name: "winograd/double" };
+    let problem = Problem::new(1, 1, [3, 8], [Axis::new(9, 3); 2]).unwrap();
+    let case = Case::new(&problem, Kind::Signed, 1, Epilogue::default());
+    let mut output: Vec<f32> = case.expected().iter().map(|&y| y as f32).collect();
+    assert!(case.judge(&double, &output).is_ok());
+    let kept = output.len() / 4;
+    output[kept..].fill(0.0);
+    let zeros = output.len() - kept;
+    assert_eq!(case.judge(&double, &output), Err(Flaw::Zeros { zeros, expected: 0, len: output.len() }));
+}
+
+#[test]
+fn a_refusal_that_is_the_same_twice_is_right() {
+    let counts =
+        conformance::check_algorithm(&Double { wrong: Wrong::RefusesAll, name: "winograd/double" }, Isa::best());
+    assert_eq!(counts, Ok(conformance::Counts { computed: 0, refused: conformance::problems().len() }));
+}
+
+#[test]
+#[should_panic(expected = "computes no problem of the suite")]
+fn but_refusing_everything_does_not_conform() {
+    conformance::assert_conforms(&Double { wrong: Wrong::RefusesAll, name: "winograd/double" }, Isa::best());
 }

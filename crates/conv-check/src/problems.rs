@@ -1,0 +1,65 @@
+//! The problems of the conformance suite.
+
+use conv_core::{Axis, Problem};
+
+/// The problems of the suite: AlexNet's maps with few channels, and every kind of awkward shape, all small.
+pub fn problems() -> Vec<Problem> {
+    let problem = |batch, groups, channels, axes| Problem::new(batch, groups, channels, axes).expect("a valid problem");
+    let same = |axis| [axis, axis];
+    let mut all = vec![
+        // AlexNet's layers, spatially true.
+        problem(1, 1, [3, 32], same(Axis::new(227, 11).stride(4))),
+        problem(1, 1, [3, 20], same(Axis::new(224, 11).stride(4).pad(2, 2))),
+        problem(2, 2, [16, 48], same(Axis::new(27, 5).pad(2, 2))),
+        problem(5, 1, [24, 40], same(Axis::new(13, 3).pad(1, 1))),
+        problem(1, 2, [32, 64], same(Axis::new(13, 3).pad(1, 1))),
+        // 1×1: plain, strided, one pixel (a fully connected layer), padded.
+        problem(3, 1, [37, 33], same(Axis::new(6, 1))),
+        problem(2, 2, [10, 14], same(Axis::new(9, 1).stride(2))),
+        problem(1, 1, [129, 100], same(Axis::new(1, 1))),
+        problem(7, 1, [50, 24], same(Axis::new(1, 1))),
+        problem(1, 1, [4, 5], same(Axis::new(3, 1).pad(1, 2))),
+        // Strides, also unequal and larger than the filter.
+        problem(1, 1, [8, 16], same(Axis::new(28, 7).stride(2).pad(3, 3))),
+        problem(2, 1, [5, 9], [Axis::new(12, 3).stride(2).pad(1, 1), Axis::new(14, 3).stride(3)]),
+        problem(1, 1, [4, 6], same(Axis::new(17, 2).stride(5))),
+        // Padding: asymmetric, wider than the filter, an image smaller than the filter.
+        problem(1, 1, [6, 7], [Axis::new(9, 3).pad(2, 0), Axis::new(8, 3).pad(0, 1)]),
+        problem(2, 1, [3, 18], same(Axis::new(5, 3).pad(4, 5))),
+        problem(1, 1, [3, 4], [Axis::new(2, 5).pad(3, 2), Axis::new(3, 5).pad(2, 4)]),
+        problem(1, 1, [2, 8], same(Axis::new(28, 11).pad(5, 5))),
+        // Dilation.
+        problem(1, 1, [8, 8], same(Axis::new(13, 3).dilation(2).pad(2, 2))),
+        problem(2, 3, [6, 9], [Axis::new(11, 2).dilation(4).pad(1, 3), Axis::new(12, 3).dilation(3).stride(2)]),
+        // Depthwise, with a channel multiplier, and small groups.
+        problem(2, 20, [20, 20], same(Axis::new(14, 3).pad(1, 1))),
+        problem(1, 37, [37, 37], same(Axis::new(9, 5).stride(2).pad(2, 1))),
+        problem(1, 130, [130, 130], same(Axis::new(7, 3).pad(1, 1).dilation(2))),
+        problem(1, 6, [6, 12], same(Axis::new(8, 3).pad(1, 1))),
+        problem(2, 4, [16, 16], same(Axis::new(8, 3).pad(1, 1))),
+        // Filters that are not square, and even ones.
+        problem(1, 1, [9, 17], [Axis::new(10, 1), Axis::new(15, 3).pad(1, 1)]),
+        problem(1, 1, [9, 17], [Axis::new(10, 3).pad(1, 1), Axis::new(15, 1)]),
+        problem(1, 1, [5, 8], [Axis::new(9, 1), Axis::new(17, 7).pad(3, 3)]),
+        problem(2, 1, [5, 8], [Axis::new(17, 7).pad(3, 3), Axis::new(9, 1)]),
+        problem(1, 1, [4, 4], same(Axis::new(10, 2))),
+        problem(1, 1, [4, 4], [Axis::new(9, 4).pad(1, 2), Axis::new(11, 2).pad(0, 1)]),
+        problem(1, 1, [1, 1], same(Axis::new(1, 1))),
+        // Many channels, where kernels cut them into blocks; many pixels in one row or column; a whole-image filter.
+        problem(1, 1, [600, 30], same(Axis::new(5, 3).pad(1, 1))),
+        problem(1, 1, [6, 530], same(Axis::new(6, 3).pad(1, 1))),
+        problem(2, 1, [3, 5], [Axis::new(1, 1), Axis::new(310, 3).pad(1, 1)]),
+        problem(1, 1, [3, 5], [Axis::new(310, 3).pad(1, 1), Axis::new(1, 1)]),
+        problem(3, 1, [32, 50], same(Axis::new(6, 6))),
+    ];
+    // Channel tails.
+    for (ic, oc) in [(1, 1), (3, 7), (5, 16), (17, 24), (16, 33), (2, 40), (33, 100)] {
+        all.push(problem(1, 1, [ic, oc], same(Axis::new(7, 3).pad(1, 1))));
+        all.push(problem(2, 1, [ic, oc], same(Axis::new(8, 5).pad(2, 2))));
+    }
+    // Output widths around the tiles of every instruction set.
+    for width in [1, 2, 3, 5, 6, 7, 12, 13, 14, 15, 27, 28, 29, 55, 56] {
+        all.push(problem(1, 1, [4, 36], [Axis::new(3, 3).pad(1, 1), Axis::new(width, 3).pad(1, 1)]));
+    }
+    all
+}
