@@ -71,22 +71,22 @@ fn transposed(grid: &Grid) -> Grid {
 }
 
 /// The input transform of each row.
-fn input_rows(grid: &Grid, constants: &Coefficients<Bound>) -> Grid {
+fn input_rows(grid: &Grid, zero: bool, constants: &Coefficients<Bound>) -> Grid {
     let row = |row: &Vec<Bound>| {
-        with_points!(row.len(), N => {
+        with_points!(row.len(), zero, N, ZERO => {
             let values: [Bound; N] = std::array::from_fn(|j| row[j]);
-            input_line(Bounds, constants, values).to_vec()
+            input_line::<_, N, ZERO>(Bounds, constants, values).to_vec()
         })
     };
     grid.iter().map(row).collect()
 }
 
 /// The output transform of each row.
-fn output_rows(grid: &Grid, constants: &Coefficients<Bound>, outputs: usize) -> Grid {
+fn output_rows(grid: &Grid, zero: bool, constants: &Coefficients<Bound>, outputs: usize) -> Grid {
     let row = |row: &Vec<Bound>| {
-        with_sizes!(row.len(), outputs, N, M => {
+        with_sizes!(row.len(), zero, outputs, N, ZERO, M => {
             let values: [Bound; N] = std::array::from_fn(|j| row[j]);
-            output_line::<_, N, M>(Bounds, constants, values).to_vec()
+            output_line::<_, N, M, ZERO>(Bounds, constants, values).to_vec()
         })
     };
     grid.iter().map(row).collect()
@@ -109,11 +109,12 @@ pub(crate) fn error_growth(geometry: &Geometry) -> f64 {
 
 fn tile_growth(geometry: &Geometry, extended: [bool; 2]) -> f64 {
     let [vertical, horizontal] = &geometry.axes;
-    let constants = [vertical, horizontal].map(|axis| Coefficients::new(&axis.points).map(Bound::constant));
+    let constants = [0, 1].map(|i| Coefficients::new(&geometry.axes[i].points, extended[i]).map(Bound::constant));
+    let zero = [vertical.points.zero, horizontal.points.zero];
     let points = [vertical.points_of(extended[0]), horizontal.points_of(extended[1])];
     let outputs = [vertical.cover.size(extended[0]), horizontal.cover.size(extended[1])];
     let input = vec![vec![Bound { magnitude: 1.0, error: 0.0 }; points[0]]; points[1]];
-    let v = input_rows(&transposed(&input_rows(&input, &constants[0])), &constants[1]);
+    let v = input_rows(&transposed(&input_rows(&input, zero[0], &constants[0])), zero[1], &constants[1]);
     let filters = [vertical, horizontal].map(filter_matrix);
     let terms = geometry.depth() as f64;
     let mut growth: f64 = 0.0;
@@ -126,8 +127,8 @@ fn tile_growth(geometry: &Geometry, extended: [bool; 2]) -> f64 {
                 Bound { magnitude, error: u * v[i][j].error + magnitude * (2.0 + terms) }
             };
             let m: Grid = (0..points[0]).map(|i| (0..points[1]).map(|j| product(i, j)).collect()).collect();
-            let columns = transposed(&output_rows(&transposed(&m), &constants[0], outputs[0]));
-            let y = output_rows(&columns, &constants[1], outputs[1]);
+            let columns = transposed(&output_rows(&transposed(&m), zero[0], &constants[0], outputs[0]));
+            let y = output_rows(&columns, zero[1], &constants[1], outputs[1]);
             let worst = y.iter().flatten().map(|y| y.error + y.magnitude).fold(0.0, f64::max);
             growth = growth.max(worst);
         }

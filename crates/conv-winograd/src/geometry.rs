@@ -11,8 +11,9 @@ use crate::line::{Coefficients, Points};
 pub(crate) struct AxisPlan {
     /// The points, and so the transforms.
     pub points: Points,
-    /// The transforms' constants, rounded to f32. Points are chosen so that all but the rescaling are exact.
-    pub coefficients: Coefficients<f32>,
+    /// The transforms' constants without and with the extra point. Points are short binary fractions, so that their powers
+    /// and products are exact in f32.
+    coefficients: [Coefficients<f32>; 2],
     /// The tiles.
     pub cover: Cover,
     /// Taps that each phase is given: the filter's, divided by the stride and rounded up.
@@ -29,12 +30,18 @@ impl AxisPlan {
         let full_phases = if axis.kernel.is_multiple_of(axis.stride) { phases } else { axis.kernel % axis.stride };
         AxisPlan {
             points,
-            coefficients: Coefficients::new(&points).map(|c: Fraction| c.to_f64() as f32),
+            coefficients: [false, true]
+                .map(|extended| Coefficients::new(&points, extended).map(|c: Fraction| c.to_f64() as f32)),
             cover,
             taps: axis.kernel.div_ceil(axis.stride),
             phases,
             full_phases,
         }
+    }
+
+    /// The transforms' constants of tiles with, or without, the extra point.
+    pub fn coefficients(&self, extended: bool) -> &Coefficients<f32> {
+        &self.coefficients[usize::from(extended)]
     }
 
     /// Points of the tiles with, or without, the extra one.
@@ -250,9 +257,9 @@ mod tests {
     use crate::cover::Sizes;
 
     fn geometry(problem: &str, sizes: Sizes) -> Geometry {
-        const PAIRS: [Fraction; 2] = [Fraction::new(1, 2), Fraction::new(3, 2)];
+        const PAIRS: [Fraction; 3] = [Fraction::new(1, 2), Fraction::new(3, 2), Fraction::new(1, 1)];
         let problem: Problem = problem.parse().unwrap();
-        let points = Points { pairs: &PAIRS, extra: Some(Fraction::ONE) };
+        let points = Points { pairs: &PAIRS, zero: false };
         let axis = |axis: &Axis| {
             let taps = axis.kernel.div_ceil(axis.stride);
             AxisPlan::new(axis, points, Cover::new(axis, sizes, points.base() + 1 - taps, points.base()))

@@ -1,21 +1,22 @@
 //! The one-dimensional transforms as they are computed, written once for vectors, exact fractions and error bounds.
 //!
-//! Points are 0, pairs ±p, ∞, and perhaps one extra point c after them; an even number n of points has no extra point.
-//! With `Q(x) = Π (x² − p²)` and `Q_j = Q / (x² − p_j²)`, Cook–Toom's rows (`Bᵀ`, see [`crate::cook_toom`]) are
+//! Points come in pairs ±p, which share an even and an odd part. With `Q(x) = Π (x² − p²)` and `Q_j = Q / (x² − p_j²)`,
+//! Cook–Toom's rows (`Bᵀ`, see [`crate::cook_toom`]) are
 //!
-//! | point | polynomial | uses |
+//! | point | with the point 0 | without |
 //! |---|---|---|
-//! | 0 | `Q` | even inputs only |
-//! | ±p_j | `x (x ± p_j) Q_j = x² Q_j ± p_j · x Q_j` | an even and an odd part, shared by the pair |
-//! | ∞ | `x Q` | odd inputs only |
+//! | 0 | `Q` | |
+//! | ±p_j | `x² Q_j ± p_j · x Q_j` | `x Q_j ± p_j · Q_j` |
+//! | ∞ | `x Q` | `Q` |
 //!
-//! so that n = 6 costs 12 multiply-adds, n = 8 costs 24, where the plain matrices have 22 and 48 nonzero entries. The
-//! output transform shares the sums and differences of a pair in the same way.
+//! of which each reads only the even or only the odd inputs: 6 points cost 12 multiply-adds, 8 cost 24, where the plain
+//! matrices have 22 and 48 nonzero entries. The output transform shares the sums and differences of a pair.
 //!
-//! **The extra point** multiplies every polynomial by `(x − c)`: the rows of the smaller set are applied to
-//! `e_i = d_{i+1} − c·d_i`. Cook–Toom would also divide a filter's value at p by `p − c`. Here the rows are divided
-//! instead, so that tiles with and without the extra point share their transformed weights, which is what makes mixed
-//! tile sizes on one map cheap.
+//! **Two tile sizes on one set of weights.** Without the point 0 there is also the smaller tile that leaves out −s, where
+//! ±s is the last pair. Its polynomials are those of the other pairs times `(x − s)`: their rows are applied to
+//! `e_i = d_{i+1} − s·d_i`. Cook–Toom would divide its transformed weights at p by less, by the factor p + s; here the
+//! rows are multiplied by it instead (which is exact, points are short binary fractions), so that both sizes share their
+//! weights at the points they share. That makes mixed sizes on one map cheap: 13 = 4 + 4 + 5.
 
 use crate::fraction::Fraction;
 
@@ -24,7 +25,7 @@ pub(crate) const MAX_PAIRS: usize = 3;
 /// The largest number of points.
 pub(crate) const MAX_POINTS: usize = 2 * MAX_PAIRS + 2;
 /// The most outputs of a tile along one axis.
-pub(crate) const MAX_OUTPUTS: usize = MAX_POINTS;
+const MAX_OUTPUTS: usize = MAX_POINTS;
 
 /// What a transform computes with.
 pub(crate) trait Arithmetic: Copy {
@@ -48,84 +49,86 @@ pub(crate) trait Arithmetic: Copy {
     fn neg_mul_add(self, a: Self::Value, b: Self::Value, c: Self::Value) -> Self::Value;
 }
 
-/// Interpolation points of one axis: 0, the pairs and ∞ always; the extra point for tiles one output larger.
+/// Interpolation points of one axis: pairs, ∞, and perhaps 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Points {
     /// The positive one of each pair.
     pub pairs: &'static [Fraction],
-    /// The extra point.
-    pub extra: Option<Fraction>,
+    /// Whether 0 is one of them. If not, there are two tile sizes, and the smaller leaves out the negative one of the last
+    /// pair.
+    pub zero: bool,
 }
 
 impl Points {
-    /// Points of a tile without the extra one.
+    /// Points of the smaller tile, which is the only one if 0 is among them.
     pub fn base(&self) -> usize {
-        2 * self.pairs.len() + 2
+        2 * self.pairs.len() + if self.zero { 2 } else { 0 }
     }
 
-    /// The finite points in order: 0, p₁, −p₁, … and, where there is one, the extra point.
+    /// The finite points in order: 0, p₁, −p₁, …, of which the smaller tile leaves out the last if 0 is not among them.
     pub fn finite(&self, extended: bool) -> Vec<Fraction> {
         let pairs = self.pairs.iter().flat_map(|&p| [p, -p]);
-        std::iter::once(Fraction::ZERO).chain(pairs).chain(self.extra.filter(|_| extended)).collect()
+        let all: Vec<_> = self.zero.then_some(Fraction::ZERO).into_iter().chain(pairs).collect();
+        let left_out = usize::from(!self.zero && !extended);
+        all[..all.len() - left_out].to_vec()
     }
 }
 
 /// The constants of the transforms at one set of points.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Coefficients<C> {
-    /// p_j.
+    /// p_j, and after the whole pairs the single s.
     pairs: [C; MAX_PAIRS],
     /// The coefficients of Q below its leading one.
     all: [C; MAX_PAIRS],
     /// The coefficients of each Q_j below its leading one.
     others: [[C; MAX_PAIRS - 1]; MAX_PAIRS],
-    /// c.
-    extra: C,
-    /// `1 / (p − c)` for the finite points before the extra one.
+    /// `p + s` for the finite points of the smaller of two tiles.
     rescale: [C; MAX_POINTS - 1],
-    /// `powers[i]`: p_j^i for each pair, then c^i.
-    powers: [[C; MAX_PAIRS + 1]; MAX_OUTPUTS],
+    /// `powers[i]`: p_j^i for each of `pairs`.
+    powers: [[C; MAX_PAIRS]; MAX_OUTPUTS],
 }
 
 impl Coefficients<Fraction> {
-    pub fn new(points: &Points) -> Self {
-        let squares: Vec<_> = points.pairs.iter().map(|&p| p * p).collect();
-        // Coefficients in x² of Π (x² − s), lowest first, the leading 1 included.
+    /// The constants for tiles with, or without, the last point.
+    pub fn new(points: &Points, extended: bool) -> Self {
+        let whole = points.pairs.len() - usize::from(!points.zero && !extended);
+        let squares: Vec<_> = points.pairs[..whole].iter().map(|&p| p * p).collect();
+        // Coefficients in x² of Π (x² − s), lowest first, the leading 1 left out.
         let product = |squares: &mut dyn Iterator<Item = Fraction>| {
-            squares.fold(vec![Fraction::ONE], |product, square| {
+            let all = squares.fold(vec![Fraction::ONE], |product, square| {
                 (0..=product.len())
                     .map(|i| {
                         let below = if i > 0 { product[i - 1] } else { Fraction::ZERO };
                         below - square * product.get(i).copied().unwrap_or(Fraction::ZERO)
                     })
                     .collect()
-            })
+            });
+            all[..all.len() - 1].to_vec()
         };
-        let extra = points.extra.unwrap_or(Fraction::ZERO);
         let mut others = [[Fraction::ZERO; MAX_PAIRS - 1]; MAX_PAIRS];
-        for (j, row) in others.iter_mut().enumerate().take(squares.len()) {
-            let without = squares.iter().enumerate().filter(|(k, _)| *k != j).map(|(_, &square)| square);
-            *row = padded(product(&mut { without }).into_iter());
+        for (j, row) in others.iter_mut().enumerate().take(whole) {
+            let mut without = squares.iter().enumerate().filter(|(k, _)| *k != j).map(|(_, &square)| square);
+            *row = padded(product(&mut without));
         }
-        let pairs = padded(points.pairs.iter().copied());
-        let mut powers = [[Fraction::ZERO; MAX_PAIRS + 1]; MAX_OUTPUTS];
+        let mut powers = [[Fraction::ZERO; MAX_PAIRS]; MAX_OUTPUTS];
         for (i, row) in powers.iter_mut().enumerate() {
-            *row = padded(pairs.into_iter().chain([extra]).map(|p| p.power(i)));
+            *row = padded(points.pairs.iter().map(|p| p.power(i)));
         }
-        let differences = points.finite(false).into_iter().map(|p| p - extra);
+        let single = points.pairs[whole..].iter().copied();
         Coefficients {
-            pairs,
-            all: padded(product(&mut squares.iter().copied()).into_iter()),
+            pairs: padded(points.pairs.iter().copied()),
+            all: padded(product(&mut squares.iter().copied())),
             others,
-            extra,
-            rescale: padded(differences.filter(|_| points.extra.is_some()).map(Fraction::inverse)),
+            rescale: padded(single.flat_map(|s| points.finite(false).into_iter().map(move |p| p + s))),
             powers,
         }
     }
 }
 
-/// The first values, and zeros up to the array's length.
-fn padded<const LEN: usize>(mut values: impl Iterator<Item = Fraction>) -> [Fraction; LEN] {
+/// The values, and zeros up to the array's length.
+fn padded<const LEN: usize>(values: impl IntoIterator<Item = Fraction>) -> [Fraction; LEN] {
+    let mut values = values.into_iter();
     std::array::from_fn(|_| values.next().unwrap_or(Fraction::ZERO))
 }
 
@@ -136,149 +139,151 @@ impl<C: Copy> Coefficients<C> {
             pairs: self.pairs.map(convert),
             all: self.all.map(convert),
             others: self.others.map(|row| row.map(convert)),
-            extra: convert(self.extra),
             rescale: self.rescale.map(convert),
             powers: self.powers.map(|row| row.map(convert)),
         }
     }
 }
 
-/// The input transform `Bᵀ d` at `N` points.
+/// `x^shift · (leading + lower)` on inputs: `d[2·terms + shift] + Σ lower[i] · d[2i + shift]`.
 #[inline(always)]
-pub(crate) fn input_line<A: Arithmetic, const N: usize>(
+fn even_row<A: Arithmetic, const N: usize>(
     arithmetic: A,
-    k: &Coefficients<A::Coefficient>,
-    d: [A::Value; N],
-) -> [A::Value; N] {
-    if N.is_multiple_of(2) {
-        return base_rows(arithmetic, k, d);
-    }
-    let mut e = d;
-    for i in 0..N - 1 {
-        e[i] = arithmetic.neg_mul_add(arithmetic.constant(k.extra), d[i], d[i + 1]);
-    }
-    let mut rows = base_rows(arithmetic, k, e);
-    for (row, &rescale) in rows.iter_mut().zip(&k.rescale).take(N - 2) {
-        *row = arithmetic.mul(*row, arithmetic.constant(rescale));
-    }
-    rows[N - 1] = infinity_row(arithmetic, k, &d);
-    rows
-}
-
-/// The rows of the points 0, ±p, ∞; of an odd `N` the last one is left as it was.
-#[inline(always)]
-fn base_rows<A: Arithmetic, const N: usize>(
-    arithmetic: A,
-    k: &Coefficients<A::Coefficient>,
-    d: [A::Value; N],
-) -> [A::Value; N] {
-    let pairs = (N - 2) / 2;
-    let mut rows = d;
-    let mut zero = d[2 * pairs];
-    for i in 0..pairs {
-        zero = arithmetic.mul_add(arithmetic.constant(k.all[i]), d[2 * i], zero);
-    }
-    for j in 0..pairs {
-        let (mut even, mut odd) = (d[2 * pairs], d[2 * pairs - 1]);
-        for i in 0..pairs - 1 {
-            even = arithmetic.mul_add(arithmetic.constant(k.others[j][i]), d[2 * i + 2], even);
-            odd = arithmetic.mul_add(arithmetic.constant(k.others[j][i]), d[2 * i + 1], odd);
-        }
-        rows[1 + 2 * j] = arithmetic.mul_add(arithmetic.constant(k.pairs[j]), odd, even);
-        rows[2 + 2 * j] = arithmetic.neg_mul_add(arithmetic.constant(k.pairs[j]), odd, even);
-    }
-    rows[2 * pairs + 1] = infinity_row(arithmetic, k, &d);
-    rows[0] = zero;
-    rows
-}
-
-/// `x Q`: the row of ∞, and of the extra point.
-#[inline(always)]
-fn infinity_row<A: Arithmetic, const N: usize>(
-    arithmetic: A,
-    k: &Coefficients<A::Coefficient>,
+    lower: &[A::Coefficient],
+    terms: usize,
     d: &[A::Value; N],
+    shift: usize,
 ) -> A::Value {
-    let pairs = (N - 2) / 2;
-    let mut row = d[2 * pairs + 1];
-    for i in 0..pairs {
-        row = arithmetic.mul_add(arithmetic.constant(k.all[i]), d[2 * i + 1], row);
+    let mut row = d[2 * terms + shift];
+    for (i, &coefficient) in lower.iter().enumerate().take(terms) {
+        row = arithmetic.mul_add(arithmetic.constant(coefficient), d[2 * i + shift], row);
     }
     row
 }
 
+/// The input transform `Bᵀ d` at `N` points, with 0 among them or without.
+#[inline(always)]
+pub(crate) fn input_line<A: Arithmetic, const N: usize, const ZERO: bool>(
+    arithmetic: A,
+    k: &Coefficients<A::Coefficient>,
+    d: [A::Value; N],
+) -> [A::Value; N] {
+    let pairs = (N - 1) / 2;
+    // The rows of the pairs are numbered from here.
+    let first = usize::from(ZERO);
+    let smaller = !ZERO && N.is_multiple_of(2);
+    let mut e = d;
+    if smaller {
+        for i in 0..N - 1 {
+            e[i] = arithmetic.neg_mul_add(arithmetic.constant(k.pairs[pairs]), d[i], d[i + 1]);
+        }
+    }
+    let mut rows = d;
+    for j in 0..pairs {
+        let even = even_row(arithmetic, &k.others[j], pairs - 1, &e, 2 * first);
+        let odd = even_row(arithmetic, &k.others[j], pairs - 1, &e, 1);
+        let p = arithmetic.constant(k.pairs[j]);
+        // The part that p multiplies is the odd one with 0 among the points, the even one without.
+        let (same, opposite) = if ZERO { (even, odd) } else { (odd, even) };
+        // Without 0 the last of the points comes after ∞, as the smaller tile has it not.
+        let last = !ZERO && !smaller && j + 1 == pairs;
+        rows[first + 2 * j] = arithmetic.mul_add(p, opposite, same);
+        rows[first + 2 * j + if last { 2 } else { 1 }] = arithmetic.neg_mul_add(p, opposite, same);
+    }
+    if ZERO {
+        rows[0] = even_row(arithmetic, &k.all, pairs, &d, 0);
+    }
+    if smaller {
+        rows[2 * pairs] = even_row(arithmetic, &k.all, pairs, &d, 0);
+        for (row, &rescale) in rows.iter_mut().zip(&k.rescale).take(N - 1) {
+            *row = arithmetic.mul(*row, arithmetic.constant(rescale));
+        }
+    }
+    let infinity = if ZERO || smaller { N - 1 } else { N - 2 };
+    rows[infinity] = even_row(arithmetic, &k.all, pairs, &e, first);
+    rows
+}
+
+/// The output transform `Aᵀ p` at `N` points, with 0 among them or without: the `M` outputs of a tile.
 // Plain indices: the loops must unroll into registers whatever the adaptors would make of them.
 #[allow(clippy::needless_range_loop)]
-/// The output transform `Aᵀ p` at `N` points: the `M` outputs of a tile.
 #[inline(always)]
-pub(crate) fn output_line<A: Arithmetic, const N: usize, const M: usize>(
+pub(crate) fn output_line<A: Arithmetic, const N: usize, const M: usize, const ZERO: bool>(
     arithmetic: A,
     k: &Coefficients<A::Coefficient>,
     products: [A::Value; N],
 ) -> [A::Value; M] {
-    let pairs = (N - 2) / 2;
+    let pairs = (N - 1) / 2;
+    let first = usize::from(ZERO);
+    let smaller = !ZERO && N.is_multiple_of(2);
     let zero = arithmetic.zero();
     // Even powers see the sums of the pairs, odd ones the differences.
     let mut parts = [[zero; MAX_PAIRS]; 2];
     for j in 0..pairs {
-        parts[0][j] = arithmetic.add(products[1 + 2 * j], products[2 + 2 * j]);
-        parts[1][j] = arithmetic.sub(products[1 + 2 * j], products[2 + 2 * j]);
+        let last = !ZERO && !smaller && j + 1 == pairs;
+        let (plus, minus) = (products[first + 2 * j], products[first + 2 * j + if last { 2 } else { 1 }]);
+        parts[0][j] = arithmetic.add(plus, minus);
+        parts[1][j] = arithmetic.sub(plus, minus);
     }
+    let infinity = products[if ZERO || smaller { N - 1 } else { N - 2 }];
     let mut outputs = [zero; M];
     for (i, output) in outputs.iter_mut().enumerate() {
-        let mut sum = match (i, i + 1 == M) {
-            (0, _) => products[0],
-            (_, true) => products[2 * pairs + 1],
-            _ => zero,
-        };
-        if i == 0 && M == 1 {
-            sum = arithmetic.add(sum, products[2 * pairs + 1]);
+        let power = |j: usize| arithmetic.constant(k.powers[i][j]);
+        let mut sum = if i + 1 == M { infinity } else { zero };
+        if ZERO && i == 0 {
+            sum = if M == 1 { arithmetic.add(sum, products[0]) } else { products[0] };
         }
         for j in 0..pairs {
-            sum = arithmetic.mul_add(arithmetic.constant(k.powers[i][j]), parts[i % 2][j], sum);
+            sum = arithmetic.mul_add(power(j), parts[i % 2][j], sum);
         }
-        if !N.is_multiple_of(2) {
-            sum = arithmetic.mul_add(arithmetic.constant(k.powers[i][MAX_PAIRS]), products[N - 1], sum);
+        if smaller {
+            sum = arithmetic.mul_add(power(pairs), products[2 * pairs], sum);
         }
         *output = sum;
     }
     outputs
 }
 
-/// Calls `$body` with the constant `$N` set to the number of points `$n`.
+/// Calls `$body` with the constants `$N` and `$ZERO` set to the number of points `$n` and whether 0 is one of them.
 macro_rules! with_points {
-    ($n:expr, $N:ident => $body:expr) => {
-        $crate::line::with_constant!($n, $N in [2 3 4 5 6 7 8] => $body)
+    ($n:expr, $zero:expr, $N:ident, $ZERO:ident => $body:expr) => {
+        $crate::line::with_points!(@ $n, $zero, $N, $ZERO,
+            [(2, true) (4, true) (6, true) (8, true) (6, false) (7, false)] => $body)
     };
-}
-
-/// Calls `$body` with the constants `$N` and `$M` set to the numbers of points `$n` and outputs `$m`.
-macro_rules! with_sizes {
-    ($n:expr, $m:expr, $N:ident, $M:ident => $body:expr) => {
-        $crate::line::with_sizes!($n, $m, $N, $M, [2: 1 2, 3: 1 2 3, 4: 1 2 3, 5: 1 2 3 4, 6: 1 2 3 4 5,
-            7: 1 2 3 4 5 6, 8: 1 2 3 4 5 6 7] => $body)
-    };
-    ($n:expr, $m:expr, $N:ident, $M:ident, [$($points:literal: $($outputs:literal)*),*] => $body:expr) => {
-        match $n {
-            $($points => {
+    (@ $n:expr, $zero:expr, $N:ident, $ZERO:ident, [$(($points:literal, $with_zero:literal))*] => $body:expr) => {
+        match ($n, $zero) {
+            $(($points, $with_zero) => {
                 const $N: usize = $points;
-                $crate::line::with_constant!($m, $M in [$($outputs)*] => $body)
+                const $ZERO: bool = $with_zero;
+                $body
             })*
-            n => unreachable!("no transform has {n} points"),
+            (n, zero) => unreachable!("no transform has {n} points (0 among them: {zero})"),
         }
     };
 }
 
-/// Calls `$body` with the constant `$N` set to `$n`, one of the values listed.
-macro_rules! with_constant {
-    ($n:expr, $N:ident in [$($value:literal)*] => $body:expr) => {
-        match $n {
-            $($value => { const $N: usize = $value; $body })*
-            n => unreachable!("no transform has the size {n}"),
+/// [`with_points`], and the constant `$M` set to the number of outputs `$m`: those of 2 to 5 taps, of 3, 5 and 7 for 8
+/// points, and of 1 tap for 2.
+macro_rules! with_sizes {
+    ($n:expr, $zero:expr, $m:expr, $N:ident, $ZERO:ident, $M:ident => $body:expr) => {
+        $crate::line::with_sizes!(@ $n, $zero, $m, $N, $ZERO, $M, [(2, true, 2)
+            (4, true, 2) (4, true, 3) (6, true, 2) (6, true, 3) (6, true, 4) (6, true, 5)
+            (8, true, 2) (8, true, 4) (8, true, 6) (6, false, 2) (6, false, 3) (6, false, 4) (6, false, 5)
+            (7, false, 3) (7, false, 4) (7, false, 5) (7, false, 6)] => $body)
+    };
+    (@ $n:expr, $zero:expr, $m:expr, $N:ident, $ZERO:ident, $M:ident,
+        [$(($points:literal, $with_zero:literal, $outputs:literal))*] => $body:expr) => {
+        match ($n, $zero, $m) {
+            $(($points, $with_zero, $outputs) => {
+                const $N: usize = $points;
+                const $ZERO: bool = $with_zero;
+                const $M: usize = $outputs;
+                $body
+            })*
+            (n, zero, m) => unreachable!("no transform has {m} outputs of {n} points (0 among them: {zero})"),
         }
     };
 }
-pub(crate) use with_constant;
 pub(crate) use with_points;
 pub(crate) use with_sizes;
 
@@ -327,35 +332,41 @@ mod tests {
     #[test]
     fn lines_are_cook_tooms_matrices() {
         const PAIRS: [Fraction; 3] = [Fraction::new(5, 8), Fraction::new(3, 2), Fraction::new(2, 1)];
-        for n in 2..=MAX_POINTS {
-            let extended = n % 2 == 1;
-            let points = Points { pairs: &PAIRS[..(n - 2) / 2], extra: extended.then_some(Fraction::new(-1, 1)) };
-            let k = Coefficients::new(&points);
-            for taps in 1..=n {
-                let mut expected = CookToom::new(&points.finite(extended), taps);
-                if extended {
-                    // There the extra point comes before ∞ and the rows before it are not divided.
-                    expected.input.swap(n - 2, n - 1);
-                    for row in &mut expected.output {
-                        row.swap(n - 2, n - 1);
+        for (pairs, zero) in [(0, true), (1, true), (2, true), (3, true), (3, false)] {
+            let points = Points { pairs: &PAIRS[..pairs], zero };
+            for extended in [false, true] {
+                if extended && zero {
+                    continue;
+                }
+                let n = points.base() + usize::from(extended);
+                let k = Coefficients::new(&points, extended);
+                for taps in if pairs == 0 { 1..2 } else { 2..n.min(6) } {
+                    let outputs = n + 1 - taps;
+                    if n == 8 && outputs % 2 == 1 {
+                        continue; // Not among the sizes that are compiled.
                     }
-                    for (row, point) in expected.input.iter_mut().zip(points.finite(false)) {
-                        for x in row {
-                            *x = *x * (point - Fraction::new(-1, 1)).inverse();
+                    let mut expected = CookToom::new(&points.finite(extended), taps);
+                    if extended {
+                        // The last of the points comes after ∞.
+                        expected.input.swap(n - 2, n - 1);
+                        for row in &mut expected.output {
+                            row.swap(n - 2, n - 1);
+                        }
+                    } else if !zero {
+                        let left_out = -PAIRS[pairs - 1];
+                        for (row, point) in expected.input.iter_mut().zip(points.finite(false)) {
+                            for x in row {
+                                *x = *x * (point - left_out);
+                            }
                         }
                     }
+                    with_sizes!(n, zero, outputs, N, ZERO, M => {
+                        let input = |d| input_line::<_, N, ZERO>(Exact, &k, d).to_vec();
+                        assert_eq!(matrix::<N>(input), expected.input, "{points:?} {extended}");
+                        let output = |products| output_line::<_, N, M, ZERO>(Exact, &k, products).to_vec();
+                        assert_eq!(matrix::<N>(output), expected.output, "{points:?} {extended} F({outputs}, {taps})");
+                    });
                 }
-                let outputs = n + 1 - taps;
-                with_points!(n, N => {
-                    assert_eq!(matrix::<N>(|d| input_line(Exact, &k, d).to_vec()), expected.input, "input, n = {n}");
-                });
-                if taps == 1 && n > 2 {
-                    continue; // Pointless, and not compiled.
-                }
-                with_sizes!(n, outputs, N, M => {
-                    let transform = |products| output_line::<_, N, M>(Exact, &k, products).to_vec();
-                    assert_eq!(matrix::<N>(transform), expected.output, "F({outputs}, {taps})");
-                });
             }
         }
     }

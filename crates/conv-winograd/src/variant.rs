@@ -11,13 +11,15 @@ use crate::plan::WinogradPlan;
 use crate::schedule::Blocking;
 
 /// Points 0, ±1, ∞.
-const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], extra: None };
+const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], zero: true };
 /// Points 0, ±5/8, ±3/2, ∞.
-const SIX: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(3, 2)], extra: None };
-/// Points 0, ±5/8, ±9/8, ∞ and 3.
-const SEVEN: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(9, 8)], extra: Some(Fraction::new(3, 1)) };
+const SIX: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(3, 2)], zero: true };
+/// Points ±3/4, ±15/8, ±1/4, ∞; tiles one output smaller leave out −1/4.
+const SEVEN: Points = Points { pairs: &[Fraction::new(3, 4), Fraction::new(15, 8), Fraction::new(1, 4)], zero: false };
 /// Points 0, ±1/2, ±1, ±2, ∞.
-const EIGHT: Points = Points { pairs: &[Fraction::new(1, 2), Fraction::new(1, 1), Fraction::new(2, 1)], extra: None };
+const EIGHT: Points = Points { pairs: &[Fraction::new(1, 2), Fraction::new(1, 1), Fraction::new(2, 1)], zero: true };
+/// An axis of one tap gains nothing from points: F(2, 1) at 0 and ∞ is the identity.
+const TWO: Points = Points { pairs: &[], zero: true };
 
 /// The filters of a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,14 +60,17 @@ static F2X5: Variant = dense("winograd/f2x5", SIX, Sizes::Base, 5, FIVE);
 static F3X5: Variant = dense("winograd/f3x5", SEVEN, Sizes::Extended, 5, FIVE);
 static F4X5: Variant = dense("winograd/f4x5", EIGHT, Sizes::Base, 5, FIVE);
 static POLY_6: Variant = strided("winograd/poly-6", SIX, Sizes::Base);
+static POLY_4: Variant = strided("winograd/poly-4", FOUR, Sizes::Base);
+static POLY_67: Variant = strided("winograd/poly-67", SEVEN, Sizes::Mixed);
 static POLY_7: Variant = strided("winograd/poly-7", SEVEN, Sizes::Extended);
 
 /// Every algorithm of this crate.
 pub static ALGORITHMS: &[&dyn Algorithm] =
-    &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_6, &POLY_7];
+    &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_4, &POLY_6, &POLY_67, &POLY_7];
 
 /// The variants themselves, whose [`Variant::plan_with`] takes the blocking as a parameter.
-pub static VARIANTS: &[&Variant] = &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_6, &POLY_7];
+pub static VARIANTS: &[&Variant] =
+    &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_4, &POLY_6, &POLY_67, &POLY_7];
 
 impl Variant {
     /// [`Algorithm::plan`] with the schedule and the sizes of blocks given.
@@ -90,9 +95,7 @@ impl Variant {
         self.supports(problem)?;
         let axis = |axis: &Axis| {
             let taps = axis.kernel.div_ceil(axis.stride);
-            // An axis of one tap gains nothing from points: F(2, 1) at 0 and ∞ is the identity.
-            let (points, sizes) =
-                if taps == 1 { (Points { pairs: &[], extra: None }, Sizes::Base) } else { (self.points, self.sizes) };
+            let (points, sizes) = if taps == 1 { (TWO, Sizes::Base) } else { (self.points, self.sizes) };
             AxisPlan::new(axis, points, Cover::new(axis, sizes, points.base() + 1 - taps, points.base()))
         };
         Ok(Geometry::new(problem, [axis(problem.height()), axis(problem.width())]))

@@ -4,23 +4,18 @@ use conv_core::{Filter, PlanError};
 use conv_simd::AlignedBuffer;
 
 use crate::cook_toom::CookToom;
-use crate::fraction::Fraction;
 use crate::geometry::{AxisPlan, Geometry};
 use crate::layout::Layout;
 
-/// `G` of an axis, n × taps, in the grid's order: 0, ±p, ∞, then the extra point.
-///
-/// The points without the extra one are scaled as if there were none: see [`crate::line`].
+/// `G` of an axis, n × taps, in the grid's order: all points but the extra one, which comes after ∞. Smaller tiles use
+/// the same rows: see [`crate::line`].
 pub(crate) fn filter_matrix(axis: &AxisPlan) -> Vec<Vec<f64>> {
-    let doubles = |row: &Vec<Fraction>| row.iter().map(|x| x.to_f64()).collect();
-    let base = CookToom::new(&axis.points.finite(false), axis.taps);
-    let mut rows: Vec<Vec<f64>> = base.filter.iter().map(doubles).collect();
-    if axis.cover.has_extended() {
-        // In Cook–Toom's order the extra point comes before ∞.
-        let extended = CookToom::new(&axis.points.finite(true), axis.taps);
-        rows.push(doubles(&extended.filter[extended.filter.len() - 2]));
+    let mut rows = CookToom::new(&axis.points.finite(true), axis.taps).filter;
+    if !axis.points.zero {
+        let n = rows.len();
+        rows.swap(n - 2, n - 1);
     }
-    rows
+    rows.iter().map(|row| row.iter().map(|x| x.to_f64()).collect()).collect()
 }
 
 /// Packs `U[group][chunk][plane][register block][depth][channel]`, and after it the bias, `[group][channel]`, both

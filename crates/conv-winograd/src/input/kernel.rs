@@ -45,15 +45,15 @@ impl InputTile<'_> {
                 let part = segment.start.max(strip)..(segment.start + segment.len).min(end);
                 if !part.is_empty() {
                     let to = part.start - strip;
-                    with_points!(points[0], N => isa.run(Columns::<N> {
+                    with_points!(points[0], vertical.points.zero, N, ZERO => isa.run(Columns::<N, ZERO> {
                         source: self.source(segment, part, points[1]),
-                        coefficients: &vertical.coefficients,
+                        coefficients: vertical.coefficients(down),
                         to,
                         between,
                     }));
                 }
             }
-            with_points!(points[1], N => isa.run(Rows::<N> { tile: self, rows: points[0], strip, len: end - strip, between }));
+            with_points!(points[1], horizontal.points.zero, N, ZERO => isa.run(Rows::<N, ZERO> { tile: self, rows: points[0], strip, len: end - strip, between }));
         }
     }
 
@@ -133,7 +133,7 @@ impl<const N: usize> Source<'_, N> {
 }
 
 /// The first pass.
-struct Columns<'a, const N: usize> {
+struct Columns<'a, const N: usize, const ZERO: bool> {
     source: Source<'a, N>,
     coefficients: &'a Coefficients<f32>,
     /// Where the floats go in the strip.
@@ -141,7 +141,7 @@ struct Columns<'a, const N: usize> {
     between: &'a mut Between,
 }
 
-impl<const N: usize> SimdOp for Columns<'_, N> {
+impl<const N: usize, const ZERO: bool> SimdOp for Columns<'_, N, ZERO> {
     type Output = ();
 
     #[inline(always)]
@@ -176,7 +176,7 @@ impl<const N: usize> SimdOp for Columns<'_, N> {
                         }
                     };
                 }
-                let transformed = input_line::<_, N>(Lanes(simd), coefficients, values);
+                let transformed = input_line::<_, N, ZERO>(Lanes(simd), coefficients, values);
                 for (i, value) in transformed.into_iter().enumerate() {
                     // SAFETY: c is below the strip, a whole vector more is below its row.
                     unsafe { simd.store_ptr(between.add((i * MAX_POINTS + j) * STRIP_ROW + to + c), value) };
@@ -191,7 +191,7 @@ impl<const N: usize> SimdOp for Columns<'_, N> {
 }
 
 /// The second pass.
-struct Rows<'a, const N: usize> {
+struct Rows<'a, const N: usize, const ZERO: bool> {
     tile: &'a InputTile<'a>,
     rows: usize,
     /// The strip's first float in a row of V.
@@ -201,13 +201,14 @@ struct Rows<'a, const N: usize> {
     between: &'a Between,
 }
 
-impl<const N: usize> SimdOp for Rows<'_, N> {
+impl<const N: usize, const ZERO: bool> SimdOp for Rows<'_, N, ZERO> {
     type Output = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
         let Rows { tile, rows, strip, len, between } = self;
         let [vertical, horizontal] = &tile.geometry.axes;
+        let coefficients = horizontal.coefficients(tile.tile.axes[1].extended);
         let (v, steps) = (tile.v.wrapping_add(strip), tile.steps);
         for i in 0..rows {
             let row = between[i * MAX_POINTS * STRIP_ROW..][..MAX_POINTS * STRIP_ROW].as_ptr();
@@ -218,7 +219,7 @@ impl<const N: usize> SimdOp for Rows<'_, N> {
                     // SAFETY: c is below the strip, a whole vector more is below its row.
                     *value = unsafe { simd.load_ptr(row.add(j * STRIP_ROW + c)) };
                 }
-                let transformed = input_line::<_, N>(Lanes(simd), &horizontal.coefficients, values);
+                let transformed = input_line::<_, N, ZERO>(Lanes(simd), coefficients, values);
                 for (value, plane) in transformed.into_iter().zip(planes) {
                     // SAFETY: V has a row of whole vectors for this tile in each of its planes.
                     unsafe { simd.store_ptr(v.add(plane + c), value) };

@@ -42,16 +42,16 @@ impl OutputTile<'_> {
         let outputs = [vertical.cover.size(down), horizontal.cover.size(across)];
         for strip in (0..self.channels).step_by(STRIP) {
             let len = STRIP.min(self.channels - strip);
-            with_sizes!(points[0], outputs[0], N, M => isa.run(Columns::<N, M> {
+            with_sizes!(points[0], vertical.points.zero, outputs[0], N, ZERO, M => isa.run(Columns::<N, M, ZERO> {
                 tile: self, columns: points[1], strip, len, between,
             }));
-            with_sizes!(points[1], outputs[1], N, M => isa.run(Rows::<N, M> { tile: self, strip, len, between }));
+            with_sizes!(points[1], horizontal.points.zero, outputs[1], N, ZERO, M => isa.run(Rows::<N, M, ZERO> { tile: self, strip, len, between }));
         }
     }
 }
 
 /// The first pass.
-struct Columns<'a, const N: usize, const M: usize> {
+struct Columns<'a, const N: usize, const M: usize, const ZERO: bool> {
     tile: &'a OutputTile<'a>,
     columns: usize,
     /// The strip's first channel.
@@ -61,7 +61,7 @@ struct Columns<'a, const N: usize, const M: usize> {
     between: &'a mut Between,
 }
 
-impl<const N: usize, const M: usize> SimdOp for Columns<'_, N, M> {
+impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Columns<'_, N, M, ZERO> {
     type Output = ();
 
     #[inline(always)]
@@ -69,6 +69,7 @@ impl<const N: usize, const M: usize> SimdOp for Columns<'_, N, M> {
         let Columns { tile: &OutputTile { geometry, tile, m, steps, y, y_steps, .. }, columns, strip, len, between } =
             self;
         let [vertical, horizontal] = &geometry.axes;
+        let coefficients = vertical.coefficients(tile.axes[0].extended);
         let (m, y, between) = (m.wrapping_add(strip), y.wrapping_add(strip), between.as_mut_ptr());
         let [down, across] = tile.axes.map(|axis| axis.outputs);
         for j in 0..columns {
@@ -85,7 +86,7 @@ impl<const N: usize, const M: usize> SimdOp for Columns<'_, N, M> {
                     // SAFETY: M has a row of whole vectors for this tile in each of its planes.
                     *product = unsafe { simd.load_ptr(m.add(plane + c)) };
                 }
-                let outputs = output_line::<_, N, M>(Lanes(simd), &vertical.coefficients, products);
+                let outputs = output_line::<_, N, M, ZERO>(Lanes(simd), coefficients, products);
                 for (i, output) in outputs.into_iter().enumerate() {
                     // SAFETY: c is below the strip, a whole vector more is below its row.
                     unsafe { simd.store_ptr(between.add((i * MAX_POINTS + j) * STRIP_ROW + c), output) };
@@ -96,7 +97,7 @@ impl<const N: usize, const M: usize> SimdOp for Columns<'_, N, M> {
 }
 
 /// The second pass.
-struct Rows<'a, const N: usize, const M: usize> {
+struct Rows<'a, const N: usize, const M: usize, const ZERO: bool> {
     tile: &'a OutputTile<'a>,
     /// The strip's first channel.
     strip: usize,
@@ -105,12 +106,13 @@ struct Rows<'a, const N: usize, const M: usize> {
     between: &'a Between,
 }
 
-impl<const N: usize, const M: usize> SimdOp for Rows<'_, N, M> {
+impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Rows<'_, N, M, ZERO> {
     type Output = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
         let Rows { tile: &OutputTile { geometry, tile, bias, relu, y, y_steps, .. }, strip, len, between } = self;
+        let coefficients = geometry.axes[1].coefficients(tile.axes[1].extended);
         let (y, bias) = (y.wrapping_add(strip), &bias[strip..]);
         let [down, across] = tile.axes.map(|axis| axis.outputs);
         let least = simd.splat(if relu { 0.0 } else { f32::NEG_INFINITY });
@@ -122,7 +124,7 @@ impl<const N: usize, const M: usize> SimdOp for Rows<'_, N, M> {
                     // SAFETY: c is below the strip, a whole vector more is below its row.
                     *product = unsafe { simd.load_ptr(row.add(j * STRIP_ROW + c)) };
                 }
-                let outputs = output_line::<_, N, M>(Lanes(simd), &geometry.axes[1].coefficients, products);
+                let outputs = output_line::<_, N, M, ZERO>(Lanes(simd), coefficients, products);
                 let bias = simd.load(&bias[c..]);
                 for (j, output) in outputs.into_iter().enumerate() {
                     if j < across {
