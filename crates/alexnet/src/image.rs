@@ -127,6 +127,8 @@ fn centre(path: &Path, image: &RgbImage, input: Shape) -> Result<RgbImage, Image
     let scaled = ::image::imageops::resize(image, scaled_width, scaled_height, FilterType::Triangle);
     // Not above the scaled sides, so they fit.
     let (cut_width, cut_height) = (input.width as u32, input.height as u32);
-    let (x, y) = ((scaled_width - cut_width).div_ceil(2), (scaled_height - cut_height).div_ceil(2));
+    // Half the margin; a half pixel goes to the even side, as Python rounds it.
+    let offset = |margin: u32| margin / 2 + (margin & (margin / 2) & 1);
+    let (x, y) = (offset(scaled_width - cut_width), offset(scaled_height - cut_height));
     Ok(::image::imageops::crop_imm(&scaled, x, y, cut_width, cut_height).to_image())
 }

@@ -205,7 +205,7 @@ pub enum NetworkError {
         /// What it was given.
         input: Shape,
         /// Why.
-        source: ProblemError,
+        source: Box<ProblemError>,
     },
     /// Another parameter that makes no sense.
     #[error("{layer}: {parameter} is {value}; it must be {expected}")]
@@ -298,7 +298,7 @@ impl Network {
         let name = self.qualified(&layer.name);
         match problem {
             Ok(problem) => Ok(Some(problem.with_name(name))),
-            Err(source) => Err(NetworkError::Problem { layer: name, input, source }),
+            Err(source) => Err(NetworkError::Problem { layer: name, input, source: Box::new(source) }),
         }
     }
 

@@ -182,8 +182,12 @@ fn write_whole(path: &Path, header: &[u8], data: &[f32]) -> io::Result<()> {
 
 /// The file up to its elements, which start at a multiple of 64 bytes.
 fn header(shape: &[usize]) -> Vec<u8> {
-    let dimensions: String = shape.iter().map(|size| format!("{size}, ")).collect();
-    let dictionary = format!("{{'descr': '{DESCR}', 'fortran_order': False, 'shape': ({}), }}", dimensions.trim_end());
+    let mut dimensions = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if shape.len() == 1 {
+        // A tuple of one.
+        dimensions.push(',');
+    }
+    let dictionary = format!("{{'descr': '{DESCR}', 'fortran_order': False, 'shape': ({dimensions}), }}");
     let start = MAGIC.len() + 4;
     let end = (start + dictionary.len() + 1).next_multiple_of(64);
     let mut bytes = MAGIC.to_vec();

@@ -13,18 +13,11 @@ pub(crate) fn max_pool(isa: Isa, workers: usize, pool: &MaxPool, shape: Shape, i
     for_each_chunk(workers, output, row_len, |index, output| {
         let (image, row) = (index / height.output(), index % height.output());
         let image = &input[image * shape.floats()..][..shape.floats()];
-        let (first, rows) = inside(&height, row);
+        let (taps, first) = height.taps_from(row);
         let input_row = shape.width * shape.channels;
-        let input = &image[first * input_row..][..rows * input_row];
+        let input = &image[first * input_row..][..taps.len() * input_row];
         isa.run(PoolRow { width: &width, channels: shape.channels, input, output });
     });
-}
-
-/// The first input position of window `o` that is no padding, and how many there are: at least one.
-#[inline(always)]
-fn inside(axis: &Axis, o: usize) -> (usize, usize) {
-    let taps = axis.valid_taps(o);
-    (axis.position(o, taps.start) as usize, taps.len())
 }
 
 /// One row of the output from the rows of the input under it.
@@ -42,11 +35,11 @@ impl SimdOp for PoolRow<'_> {
     fn eval<S: Simd>(self, simd: S) {
         let channels = self.channels;
         for (o, output) in self.output.chunks_exact_mut(channels).enumerate() {
-            let (first, pixels) = inside(self.width, o);
+            let (taps, first) = self.width.taps_from(o);
             for c in (0..channels).step_by(S::LANES) {
                 let mut largest = simd.splat(f32::NEG_INFINITY);
                 for row in self.input.chunks_exact(self.width.input * channels) {
-                    for pixel in row[first * channels..][..pixels * channels].chunks_exact(channels) {
+                    for pixel in row[first * channels..][..taps.len() * channels].chunks_exact(channels) {
                         largest = simd.max(largest, simd.load_partial(&pixel[c..]));
                     }
                 }

@@ -15,9 +15,9 @@ const CHUNK: usize = 1 << 16;
 impl Weights {
     /// Random weights, the same for the same `network` and `seed` on every machine and with any number of threads.
     ///
-    /// Uniform in ±√(6 / fan-in), whose variance 2 / fan-in keeps the mean square of activations from one ReLU to the
-    /// next (K. He et al., "Delving Deep into Rectifiers", ICCV 2015); biases uniform in ±0.05. A 1e-3 here and there of
-    /// normalisation and pooling moves the scale by small factors, which a test holds within limits.
+    /// Uniform with variance 2 / fan-in before a ReLU, which keeps the mean square of activations from layer to layer
+    /// (K. He et al., "Delving Deep into Rectifiers", ICCV 2015), and 1 / fan-in elsewhere; biases uniform in ±0.05.
+    /// Normalisation and pooling move the scale by small factors, which a test holds within limits.
     ///
     /// # Errors
     /// [`WeightsError`] if the layers do not fit together or there is not enough memory.
@@ -31,7 +31,9 @@ impl Weights {
                 streams.split().fill(&mut values, bound);
                 Ok(values)
             };
-            let bound = (6.0 / problem.reduction() as f32).sqrt();
+            let gain = if shaped.layer.kind.relu() { 2.0 } else { 1.0 };
+            // A uniform distribution in ±b has variance b²/3.
+            let bound = (3.0 * gain / problem.reduction() as f32).sqrt();
             layers.push(LayerWeights {
                 name: shaped.layer.name.clone(),
                 weights: uniform(problem.weight_len(), bound)?,
