@@ -66,6 +66,15 @@ impl Axis {
         if first < end { first..end } else { 0..0 }
     }
 
+    /// The taps that lie inside the input for output `o`, and the input position of the first of them; `(0..0, 0)` where
+    /// all are padding.
+    pub fn taps_from(&self, o: usize) -> (Range<usize>, usize) {
+        let taps = self.valid_taps(o);
+        // A valid tap lies inside the input: its position is not negative.
+        let first = if taps.is_empty() { 0 } else { self.position(o, taps.start) as usize };
+        (taps, first)
+    }
+
     /// The outputs for which `tap` lies inside the input; empty (and then `0..0`) where there are none.
     pub fn valid_outputs(&self, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation;
@@ -335,6 +344,8 @@ mod tests {
             for o in 0..axis.output() {
                 let taps: Vec<_> = (0..axis.kernel).filter(|&tap| inside(o, tap)).collect();
                 assert_eq!(axis.valid_taps(o).collect::<Vec<_>>(), taps, "{axis:?} output {o}");
+                let first = taps.first().map_or(0, |&tap| axis.position(o, tap) as usize);
+                assert_eq!(axis.taps_from(o), (axis.valid_taps(o), first), "{axis:?} output {o}");
             }
             for tap in 0..axis.kernel {
                 let outputs: Vec<_> = (0..axis.output()).filter(|&o| inside(o, tap)).collect();

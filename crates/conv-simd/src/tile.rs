@@ -206,8 +206,8 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
     let mut w = w;
     for c in 0..len {
         // The next filter row's pixels: two points for large batches of conv1, seven where the filter rows of one tile do
-        // not fit into L1 (12 channels, 11×11), nothing elsewhere.
-        if c % 16 == 0 {
+        // not fit into L1 (12 channels, 11×11), nothing elsewhere. Not with 16 registers, where it makes the sums spill.
+        if S::LANES == 16 && c % 16 == 0 {
             for p in FIRST..PX - LAST {
                 simd.prefetch(x.wrapping_add(p * x_pixel + c + ahead));
             }

@@ -33,8 +33,7 @@ impl SimdOp for Rows<'_> {
         let inner = first.start.max(last.start)..first.end.min(last.end);
         for row in self.rows {
             let (image, oh) = (row / height.output(), row % height.output());
-            let taps = height.valid_taps(oh);
-            let top = height.position(oh, taps.start).max(0) as usize;
+            let (taps, top) = height.taps_from(oh);
             let band = Band {
                 plan: self.plan,
                 input: &self.input[(image * height.input + top) * input_row..],

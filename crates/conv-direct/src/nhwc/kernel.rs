@@ -26,8 +26,9 @@ pub(super) fn run_tiles(
     let output = output.as_ptr().wrapping_add(image * geometry.output[0] * output_row + block.first);
     let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
     let bias = plan.weights.bias.as_ptr().wrapping_add(block.bias);
-    for tile in tiles {
-        let (row, column) = (tile / plan.columns.len(), &plan.columns[tile % plan.columns.len()]);
+    let columns = &plan.columns[block.vectors - 1];
+    for tile in plan.schedule.rescale(tiles, plan.rows.len() * columns.len()) {
+        let (row, column) = (tile / columns.len(), &columns[tile % columns.len()]);
         let super::Row { first_input, taps } = &plan.rows[row];
         let args = TileArgs {
             x: input.wrapping_add(first_input * input_row),

@@ -46,9 +46,11 @@ impl Algorithm for DirectNhwc {
         let layout = weights::Layout::new(problem, options.isa);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem);
-        let columns = columns::cut(problem, &geometry, options.isa.tile_pixels(layout.vectors()));
+        let columns: Vec<_> = (1..=layout.vectors())
+            .map(|vectors| columns::cut(problem, &geometry, options.isa.tile_pixels(vectors)))
+            .collect();
         let rows = geometry.rows();
-        let schedule = Schedule::new(&geometry, columns.len(), layout.blocks().len());
+        let schedule = Schedule::new(&geometry, columns[layout.vectors() - 1].len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
         let (problem, workers) = (problem.clone(), options.workers);
         Ok(Box::new(DirectPlan {
@@ -108,9 +110,8 @@ impl Geometry {
     /// and those between two tiles left conv1 four points short of the peak.
     fn rows(&self) -> Vec<Row> {
         let rows = (0..self.output[0]).map(|row| {
-            let taps = self.height.valid_taps(row);
-            // Not negative for the first valid tap; without one, nothing is read.
-            Row { first_input: self.height.position(row, taps.start).max(0) as usize, taps }
+            let (taps, first_input) = self.height.taps_from(row);
+            Row { first_input, taps }
         });
         rows.collect()
     }
@@ -131,7 +132,8 @@ struct DirectPlan {
     footprint: Footprint,
     geometry: Geometry,
     rows: Vec<Row>,
-    columns: Vec<Column>,
+    /// The tiles of an output row, by the vectors of a block: fewer vectors leave room for more pixels.
+    columns: Vec<Vec<Column>>,
     schedule: Schedule,
     weights: PackedWeights,
 }

@@ -52,6 +52,12 @@ impl Schedule {
         self.images * self.panels * self.blocks * self.pieces
     }
 
+    /// The part of an image cut into `others` tiles that stands for `tiles` of this schedule's: blocks of fewer vectors
+    /// have other tiles.
+    pub(super) fn rescale(&self, tiles: Range<usize>, others: usize) -> Range<usize> {
+        tiles.start * others / self.tiles..tiles.end * others / self.tiles
+    }
+
     /// Image, block and tiles of task `index`; the last panel's last pieces may be empty.
     pub(super) fn task(&self, index: usize) -> (usize, usize, Range<usize>) {
         let (index, piece) = (index / self.pieces, index % self.pieces);
