@@ -161,7 +161,13 @@ pub(crate) struct Block<'a> {
     matrix: PhantomData<&'a mut [f32]>,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// A whole matrix, `width` floats a row.
+    pub fn of(matrix: &'a mut [f32], width: usize) -> Self {
+        let rows = matrix.len() / width;
+        Block { start: matrix.as_mut_ptr(), rows, columns: width, stride: width, matrix: PhantomData }
+    }
+
     /// Rows of the block.
     pub fn rows(&self) -> usize {
         self.rows

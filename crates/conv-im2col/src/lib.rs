@@ -24,9 +24,17 @@ mod gemm;
 mod implicit;
 #[allow(unsafe_code)]
 mod kernel;
+mod kn2row;
 mod lowering;
+mod mec;
 mod tiles;
 mod weights;
 
 /// Every algorithm of this crate.
-pub static ALGORITHMS: &[&dyn Algorithm] = &[&explicit::Im2colFaer, &blocked::Im2colBlocked, &implicit::Im2colImplicit];
+pub static ALGORITHMS: &[&dyn Algorithm] = &[
+    &explicit::Im2colFaer,
+    &blocked::Im2colBlocked,
+    &implicit::Im2colImplicit,
+    &mec::Im2colMec,
+    &kn2row::Im2colKn2row,
+];

@@ -27,6 +27,13 @@ impl Lowering {
         }
     }
 
+    /// The lowering of one dimension: the filter is taken to be as high as the image, so that there is one row for each
+    /// output column of an image and it holds all that this column's filters meet.
+    pub fn of_width(problem: &Problem) -> Self {
+        let height = problem.height().input;
+        Lowering { height: Axis::new(height, height), ..Lowering::new(problem) }
+    }
+
     /// Rows: output pixels of the whole batch.
     pub fn rows(&self) -> usize {
         self.batch * self.height.output() * self.width.output()

@@ -1,0 +1,180 @@
+//! `im2col/kn2row`: one 1×1 product for each tap of the filter, its result shifted and added to the output (Anderson,
+//! Vasudevan, Keane and Gregg, "Low-memory GEMM-based convolution algorithms for deep neural networks", 2017, the
+//! accumulating form).
+//!
+//! Nothing of the input is copied, but every output is read and written once for each tap. The sums are kept apart from
+//! the products, as in the paper, so that they have a phase and a price of their own; a band of output pixels keeps both
+//! in L1.
+
+use std::ops::Range;
+
+use conv_core::{
+    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+};
+use conv_simd::{Isa, Run, Simd, SimdOp};
+
+use crate::epilogue::finish;
+use crate::kernel::{Block, Grid, Operand, Place, Start, for_each_block, multiply};
+use crate::lowering::Lowering;
+use crate::tiles::TileWeights;
+
+/// Output pixels of a band: with 32 channels, 16 KiB of products.
+const BAND: usize = 128;
+
+/// Scratch: the products of one tap with a band, [`BAND`] pixels (or fewer) × the tile's output channels, a worker.
+pub(crate) struct Im2colKn2row;
+
+impl Algorithm for Im2colKn2row {
+    fn name(&self) -> &'static str {
+        "im2col/kn2row"
+    }
+
+    fn supports(&self, _: &Problem) -> Result<(), Unsupported> {
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        problem: &Problem,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        filter.check(problem)?;
+        let isa = options.isa;
+        let [oh, ow] = problem.output_size();
+        let (line, band) = if ow > BAND { (ow, BAND) } else { (oh * ow, (BAND / ow).min(oh) * ow) };
+        let columns = TileWeights::columns_of(problem, isa);
+        let grid = Grid { rows: problem.batch() * oh * ow, line, band, columns };
+        let scratch = options.workers.min(grid.blocks()) * band * isa.tile_shape().channels();
+        let footprint = options.admit(TileWeights::bytes(problem, isa), 4 * scratch as u128)?;
+        Ok(Box::new(Kn2rowPlan {
+            problem: problem.clone(),
+            isa,
+            workers: options.workers,
+            epilogue,
+            footprint,
+            lowering: Lowering::new(problem),
+            grid,
+            weights: TileWeights::new(problem, filter, isa, options.workers)?,
+        }))
+    }
+
+    /// As for every sum of `reduction` products and a bias, in any order: at most `reduction + 1` roundings meet any one
+    /// term (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., §3.1).
+    fn error_growth(&self, problem: &Problem) -> f64 {
+        problem.reduction() as f64 + 1.0
+    }
+}
+
+struct Kn2rowPlan {
+    problem: Problem,
+    isa: Isa,
+    workers: usize,
+    epilogue: Epilogue,
+    footprint: Footprint,
+    lowering: Lowering,
+    grid: Grid,
+    weights: TileWeights,
+}
+
+impl Kn2rowPlan {
+    /// The stretches of `pixels`, each in one output row, for which the tap lies inside the image, with the address of
+    /// the first one's input in floats.
+    fn stretches(&self, pixels: Range<usize>, [r, s]: [usize; 2]) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let (height, width) = (*self.problem.height(), *self.problem.width());
+        let channels = self.problem.in_channels();
+        let (rows, columns) = (height.valid_outputs(r), width.valid_outputs(s));
+        let ow = width.output();
+        (pixels.start / ow..pixels.end.div_ceil(ow)).filter_map(move |line| {
+            let [image, oy, _] = self.lowering.pixel(line * ow);
+            let start = (line * ow + columns.start).max(pixels.start);
+            let end = (line * ow + columns.end).min(pixels.end);
+            (rows.contains(&oy) && start < end).then(|| {
+                // Inside the image: neither position is negative.
+                let y = image * height.input + height.position(oy, r) as usize;
+                let x = width.position(start - line * ow, s) as usize;
+                (start..end, (y * width.input + x) * channels)
+            })
+        })
+    }
+
+    fn band(&self, input: &[f32], products: &mut [f32], place: &Place, block: &mut Block<'_>, probe: &dyn Probe) {
+        let weights = self.weights.block(place.part);
+        let (group, channels) = (self.grid.columns.group(place.part), self.problem.group_in_channels());
+        let pixel = self.problem.width().stride * self.problem.in_channels();
+        let largest = self.isa.tile_shape().pixels;
+        let mut products = Block::of(products, self.isa.tile_shape().channels());
+        let columns = 0..self.grid.columns.range(place.part).len();
+        let first = place.rows.start;
+        let [kh, kw] = [self.problem.height().kernel, self.problem.width().kernel];
+
+        probe.enter(Phase::Reshape);
+        for row in 0..block.rows() {
+            block.row(row).copy_from_slice(&weights.bias[columns.clone()]);
+        }
+        for tap in 0..kh * kw {
+            let at = [tap / kw, tap % kw];
+            probe.enter(Phase::Multiply);
+            for (pixels, from) in self.stretches(place.rows.clone(), at) {
+                let tile = pixels.len().div_ceil(pixels.len().div_ceil(largest));
+                for start in pixels.clone().step_by(tile) {
+                    let end = (start + tile).min(pixels.end);
+                    let operand = Operand {
+                        x: &input[from + (start - pixels.start) * pixel + group * channels..],
+                        pixel,
+                        rows: 1,
+                        row: 0,
+                        w: tap * channels,
+                        w_row: 0,
+                        runs: &[Run { x: 0, w: 0, len: channels, skip_first: 0, skip_last: 0 }],
+                    };
+                    let mut out = products.part(start - first..end - first, columns.clone());
+                    multiply(&weights, &operand, Start::Zero, false, &mut out);
+                }
+            }
+            probe.enter(Phase::Reshape);
+            for (pixels, _) in self.stretches(place.rows.clone(), at) {
+                for row in pixels.start - first..pixels.end - first {
+                    self.isa.run(Add { to: block.row(row), from: products.row(row) });
+                }
+            }
+        }
+        finish(self.isa, block, None, self.epilogue);
+        probe.enter(Phase::Idle);
+    }
+}
+
+/// `to += from`, over the columns of `to`.
+struct Add<'a> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+}
+
+impl SimdOp for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        for (to, from) in self.to.chunks_mut(S::LANES).zip(self.from.chunks(S::LANES)) {
+            let sum = simd.add(simd.load_partial(to), simd.load_partial(from));
+            simd.store_partial(to, sum);
+        }
+    }
+}
+
+impl Plan for Kn2rowPlan {
+    fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
+    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        for_each_block(self.workers, &self.grid, output, scratch, |products, place, mut block| {
+            self.band(input, products, &place, &mut block, probe);
+        });
+    }
+}
