@@ -4,6 +4,7 @@
 mod cook_toom;
 mod cover;
 mod error;
+mod flops;
 mod fraction;
 mod geometry;
 mod input;

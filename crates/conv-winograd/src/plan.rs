@@ -6,7 +6,7 @@ use conv_simd::{AlignedBuffer, Isa};
 use crate::geometry::Geometry;
 use crate::layout::{BETWEEN_LEN, Layout};
 use crate::schedule::{Blocking, Schedule};
-use crate::{schedule, weights};
+use crate::{flops, schedule, weights};
 
 /// See [`Plan`].
 pub(crate) struct WinogradPlan {
@@ -80,6 +80,10 @@ impl Plan for WinogradPlan {
 
     fn footprint(&self) -> Footprint {
         self.footprint
+    }
+
+    fn executed_flops(&self) -> u128 {
+        flops::executed(&self.geometry, &self.layout)
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {

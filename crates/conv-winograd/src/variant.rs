@@ -14,8 +14,8 @@ use crate::schedule::Blocking;
 const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], zero: true };
 /// Points 0, ±5/8, ±3/2, ∞.
 const SIX: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(3, 2)], zero: true };
-/// Points ±3/4, ±15/8, ±1/4, ∞; tiles one output smaller leave out −1/4.
-const SEVEN: Points = Points { pairs: &[Fraction::new(3, 4), Fraction::new(15, 8), Fraction::new(1, 4)], zero: false };
+/// Points ±7/8, ±3/8, ±7/4, ∞; tiles one output smaller leave out −7/4.
+const SEVEN: Points = Points { pairs: &[Fraction::new(7, 8), Fraction::new(3, 8), Fraction::new(7, 4)], zero: false };
 /// Points 0, ±1/2, ±1, ±2, ∞.
 const EIGHT: Points = Points { pairs: &[Fraction::new(1, 2), Fraction::new(1, 1), Fraction::new(2, 1)], zero: true };
 /// An axis of one tap gains nothing from points: F(2, 1) at 0 and ∞ is the identity.
@@ -91,7 +91,7 @@ impl Variant {
         Ok(Box::new(WinogradPlan::new(geometry, filter, epilogue, options, blocking)?))
     }
 
-    fn geometry(&self, problem: &Problem) -> Result<Geometry, Unsupported> {
+    pub(crate) fn geometry(&self, problem: &Problem) -> Result<Geometry, Unsupported> {
         self.supports(problem)?;
         let axis = |axis: &Axis| {
             let taps = axis.kernel.div_ceil(axis.stride);
