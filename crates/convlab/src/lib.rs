@@ -8,7 +8,9 @@
 pub mod bench;
 pub mod check;
 pub mod cli;
+pub mod conv;
 pub mod describe;
+pub mod forward;
 pub mod machine;
 pub mod measure;
 pub mod memory;

@@ -9,7 +9,9 @@ use conv_core::{PlanError, Unsupported};
 
 mod bench;
 mod check;
+mod conv;
 mod describe;
+mod forward;
 mod list;
 mod plot;
 mod selection;
@@ -31,6 +33,8 @@ enum Command {
     Describe(describe::Args),
     Check(check::Args),
     Bench(bench::Args),
+    Forward(forward::Args),
+    Conv(conv::Args),
     Plot(plot::Args),
 }
 
@@ -92,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Describe(args) => describe::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Forward(args) => forward::run(&args),
+        Command::Conv(args) => conv::run(&args),
         Command::Plot(args) => plot::run(&args),
     };
     match result {

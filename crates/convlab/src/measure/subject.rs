@@ -1,7 +1,7 @@
 //! One problem with its data, and the algorithms that are ready to run on it.
 
 use conv_check::{Case, Failure, Flaw, Kind};
-use conv_core::{Epilogue, Plan, PlanError, PlanOptions, Probe, Problem, RunError, Scratch};
+use conv_core::{Epilogue, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, RunError, Scratch};
 use conv_simd::AlignedBuffer;
 
 use crate::measure::{MeasureError, Samples};
@@ -81,14 +81,7 @@ pub struct Subject {
     plan: Box<dyn Plan>,
     scratch: Scratch,
     errors: [f64; 2],
-    counted: Option<Counted>,
-}
-
-/// Bytes as the counting allocator saw them.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    prepared: usize,
-    scratch: usize,
+    counted: Option<Footprint>,
 }
 
 impl Subject {
@@ -102,13 +95,18 @@ impl Subject {
         let plan = plan.map_err(|error| workload.failure(candidate, error))?;
         let (scratch, reserved) = counted(|| Scratch::with_bytes(plan.footprint().scratch_bytes));
         let mut scratch = scratch.map_err(|error| workload.failure(candidate, PlanError::from(error)))?;
-        scratch.fill(f32::NAN);
-        workload.output.fill(f32::NAN);
-        let (ran, running) = counted(|| plan.run(&workload.input, &mut workload.output, &mut scratch));
+        let mut run = || {
+            // Not the first run is counted: in a thread's first product faer allocates a buffer that the thread keeps.
+            plan.run(&workload.input, &mut workload.output, &mut scratch)?;
+            scratch.fill(f32::NAN);
+            workload.output.fill(f32::NAN);
+            Ok(counted(|| plan.run(&workload.input, &mut workload.output, &mut scratch)))
+        };
+        let (ran, running) = run().map_err(|error: RunError| workload.failure(candidate, error))?;
         ran.map_err(|error| workload.failure(candidate, error))?;
-        let counted = planned.zip(reserved).zip(running).map(|((planned, reserved), running)| Counted {
-            prepared: planned.retained_bytes.max(0).cast_unsigned(),
-            scratch: reserved.peak_bytes + running.peak_bytes,
+        let counted = planned.zip(reserved).zip(running).map(|((planned, reserved), running)| Footprint {
+            prepared_bytes: planned.retained_bytes.max(0).cast_unsigned(),
+            scratch_bytes: reserved.peak_bytes + running.peak_bytes,
         });
         let errors = workload.verify(candidate)?;
         Ok(Subject { candidate, plan, scratch, errors, counted })
@@ -132,10 +130,21 @@ impl Subject {
         self.candidate
     }
 
+    /// What the plan declares.
+    pub fn footprint(&self) -> Footprint {
+        self.plan.footprint()
+    }
+
+    /// The same as the counting allocator saw it: what planning left allocated, and the scratch with whatever a run
+    /// allocates beside it. `None` where that is not the global allocator.
+    pub fn counted(&self) -> Option<Footprint> {
+        self.counted
+    }
+
     /// `record` with everything that is known of the plan and its result.
     pub(super) fn record(&self, record: Record) -> Record {
         let problem = self.plan.problem();
-        let footprint = self.plan.footprint();
+        let footprint = self.footprint();
         Record {
             kind: RecordKind::Conv,
             name: label(problem),
@@ -145,9 +154,9 @@ impl Subject {
             batch: Some(problem.batch()),
             executed_flops: Some(self.plan.executed_flops() as f64),
             scratch_bytes: Some(footprint.scratch_bytes),
-            scratch_counted_bytes: self.counted.map(|counted| counted.scratch),
+            scratch_counted_bytes: self.counted.map(|counted| counted.scratch_bytes),
             prepared_bytes: Some(footprint.prepared_bytes),
-            prepared_counted_bytes: self.counted.map(|counted| counted.prepared),
+            prepared_counted_bytes: self.counted.map(|counted| counted.prepared_bytes),
             weight_bytes: Some(4 * problem.weight_len()),
             max_rel_error: Some(self.errors[0]),
             l2_rel_error: Some(self.errors[1]),

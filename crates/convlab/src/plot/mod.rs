@@ -24,7 +24,7 @@ use image::{ExtendedColorType, ImageFormat};
 
 use crate::record::{self, RecordError};
 use picture::Picture;
-pub(crate) use scale::format_bytes;
+pub(crate) use scale::{format_bytes, format_value};
 
 /// Why no charts were drawn.
 #[derive(Debug, thiserror::Error)]

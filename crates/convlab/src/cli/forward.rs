@@ -1,0 +1,291 @@
+//! `convlab forward`: a whole network on pictures.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use alexnet::{Network, Shape, Weights, npy, read_image};
+use conv_core::PlanOptions;
+use conv_simd::Isa;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use serde_json::{Value, json};
+
+use crate::cli::check::progress;
+use crate::cli::{CliError, Exit, print, table};
+use crate::conv::transpose;
+use crate::forward::{TimedPass, top};
+use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
+use crate::memory;
+use crate::plot::{format_bytes, format_value};
+use crate::registry::Chooser;
+
+/// Samples of the time at most, and time after which no other one begins.
+const MAX_SAMPLES: usize = 11;
+const SAMPLING: Duration = Duration::from_millis(500);
+
+/// Run a whole network on pictures: probabilities, time and memory of each layer.
+///
+/// Without pictures the input is random. The weights are synthetic: they show what a pass costs, not what is in a picture.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  convlab forward --network paper --image photo.jpg
+  convlab forward --network owt --algorithm winograd --image a.jpg b.png --top 3
+  convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
+  convlab forward --network paper --input x.npy --output probabilities.npy")]
+pub struct Args {
+    /// The network: paper or owt.
+    #[arg(long, value_name = "NAME")]
+    network: String,
+    /// For the convolutions: an algorithm (winograd/f4x3), a family (winograd: its best variant for each layer) or auto.
+    /// A layer that it does not support is computed by direct/nhwc, and the output says so.
+    #[arg(long, value_name = "NAME|FAMILY|auto", default_value = "auto")]
+    algorithm: String,
+    /// JPEG or PNG pictures, one for each image of the batch: shorter side to 256, centre cut out, normalised.
+    #[arg(long, value_name = "F", num_args = 1.., conflicts_with = "input")]
+    image: Vec<PathBuf>,
+    /// Prepared input, [n, c, h, w] or one image [c, h, w].
+    #[arg(long, value_name = "X.npy")]
+    input: Option<PathBuf>,
+    /// Images [default: as many as are given, or 1].
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Seed of the synthetic weights, and of the input if none is given.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Where the probabilities go, [n, classes].
+    #[arg(long, value_name = "Y.npy")]
+    output: Option<PathBuf>,
+    /// Most probable classes to print for each image.
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    top: usize,
+    /// Threads [default: all of this machine].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS as u64))]
+    threads: Option<u64>,
+    /// Instruction set: avx512, avx2 or portable [default: the best of this machine].
+    #[arg(long)]
+    isa: Option<String>,
+    /// As one JSON object, with the fields of a record.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The images of a batch.
+struct Input {
+    /// What each is called.
+    names: Vec<String>,
+    /// `[n][h][w][c]`.
+    data: Vec<f32>,
+}
+
+/// Reads the input, prepares, runs and reports.
+///
+/// # Errors
+/// [`CliError::Input`] for names that nothing has, files that cannot be read or written, inputs that do not fit the
+/// network or each other, or too little memory.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let network = Network::by_name(&args.network).map_err(CliError::input)?;
+    let chooser = Chooser::by_name(&args.algorithm).map_err(CliError::input)?;
+    let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name).map_err(CliError::input)?;
+    let threads = args.threads.map_or_else(hardware_threads, |count| count as usize);
+    let input = read_input(args, &network)?;
+    let pool = pool(threads).map_err(CliError::input)?;
+    let (pass, probabilities) = pool.install(|| {
+        let mut pass = prepare(args, &network, &chooser, PlanOptions::new(threads).isa(isa), input.names.len())?;
+        let probabilities = measure(&mut pass, &input.data)?;
+        Ok::<_, CliError>((pass, probabilities))
+    })?;
+    if let Some(path) = &args.output {
+        let images = input.names.len();
+        npy::write(path, &[images, probabilities.len() / images], &probabilities).map_err(CliError::input)?;
+    }
+    let report = Report { args, pass, threads, names: input.names, probabilities };
+    if args.json {
+        print(format_args!("{:#}", report.json()?))?;
+    } else {
+        print(report.text())?;
+    }
+    Ok(Exit::Done)
+}
+
+fn prepare(
+    args: &Args,
+    network: &Network,
+    chooser: &Chooser,
+    options: PlanOptions,
+    batch: usize,
+) -> Result<TimedPass, CliError> {
+    let layers = network.infer(batch).map_err(CliError::input)?;
+    let parameters: usize = layers.iter().map(alexnet::ShapedLayer::parameters).sum();
+    memory::admit(&format!("the weights of {}", network.name), 4 * parameters as u128).map_err(CliError::input)?;
+    let weights = Weights::synthetic(network, args.seed).map_err(CliError::input)?;
+    let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
+    TimedPass::new(network, &weights, batch, chooser, &options).map_err(CliError::input)
+}
+
+/// Computes once for the result, and then against the clock.
+fn measure(pass: &mut TimedPass, input: &[f32]) -> Result<Vec<f32>, CliError> {
+    let bar = progress(MAX_SAMPLES as u64).with_message("passes");
+    let probabilities = pass.run(input).map_err(CliError::input)?.to_vec();
+    let end = Instant::now() + SAMPLING;
+    while pass.samples().count() == 0 || pass.samples().count() < MAX_SAMPLES && Instant::now() < end {
+        pass.sample(input).map_err(CliError::input)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(probabilities)
+}
+
+fn read_input(args: &Args, network: &Network) -> Result<Input, CliError> {
+    let expected = |images: usize, given: &str| match args.batch {
+        Some(batch) if batch != images => Err(CliError::input(format_args!(
+            "--batch {batch}, but there are {images} images in {given}; leave --batch out"
+        ))),
+        _ => Ok(()),
+    };
+    // Refuses a batch that is no size before anything of that size is made.
+    let admit = |images: usize| {
+        network.infer(images).map_err(CliError::input)?;
+        let bytes = 4 * images as u128 * network.input.floats() as u128;
+        memory::admit(&format!("an input of {images} images"), 2 * bytes).map_err(CliError::input)
+    };
+    if !args.image.is_empty() {
+        expected(args.image.len(), "--image")?;
+        admit(args.image.len())?;
+        let images = args.image.iter().map(|path| read_image(path, network.input).map_err(CliError::input));
+        let data = images.collect::<Result<Vec<_>, _>>()?.concat();
+        return Ok(Input { names: args.image.iter().map(|path| path.display().to_string()).collect(), data });
+    }
+    if let Some(path) = &args.input {
+        let array = npy::read(path).map_err(CliError::input)?;
+        let Shape { height, width, channels } = network.input;
+        let images = match array.shape[..] {
+            [c, h, w] if [c, h, w] == [channels, height, width] => 1,
+            [n, c, h, w] if [c, h, w] == [channels, height, width] => n,
+            _ => {
+                let (path, shape) = (path.display(), &array.shape);
+                return Err(CliError::input(format_args!(
+                    "{path} has the shape {shape:?}; {} needs [n, {channels}, {height}, {width}], or one image without n",
+                    network.name
+                )));
+            }
+        };
+        expected(images, &path.display().to_string())?;
+        admit(images)?;
+        let data = transpose(&array.data, [channels, height * width]).map_err(CliError::input)?.to_vec();
+        return Ok(Input { names: (0..images).map(|i| format!("{}[{i}]", path.display())).collect(), data });
+    }
+    let images = args.batch.unwrap_or(1);
+    admit(images)?;
+    let mut rng = Pcg64Mcg::seed_from_u64(args.seed);
+    // About as a normalised picture: mean 0, variance 1.
+    let bound = 3_f32.sqrt();
+    let data = (0..images * network.input.floats()).map(|_| rng.random_range(-bound..bound)).collect();
+    Ok(Input { names: (0..images).map(|i| format!("random image {i}")).collect(), data })
+}
+
+/// What is told at the end.
+struct Report<'a> {
+    args: &'a Args,
+    pass: TimedPass,
+    threads: usize,
+    names: Vec<String>,
+    /// `[n][classes]`.
+    probabilities: Vec<f32>,
+}
+
+impl Report<'_> {
+    /// The most probable classes by image.
+    fn images(&self) -> impl Iterator<Item = (&String, Vec<(usize, f32)>)> {
+        let images = self.probabilities.chunks_exact(self.probabilities.len() / self.names.len());
+        self.names.iter().zip(images.map(|image| top(image, self.args.top)))
+    }
+
+    /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
+    fn json(&self) -> Result<Value, CliError> {
+        let record = self.pass.record(crate::record::Record { threads: self.threads, ..Machine::detect().record() });
+        let mut value = serde_json::to_value(record).map_err(CliError::input)?;
+        let memory = self.pass.pass().memory();
+        for (layer, planned) in value["layers"].as_array_mut().into_iter().flatten().zip(&memory.layers) {
+            let fallback = self.pass.fallbacks().iter().find(|(name, _)| *name == planned.name);
+            layer["prepared_bytes"] = json!(planned.prepared_bytes);
+            layer["activation_bytes"] = json!(planned.activation_bytes);
+            layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
+        }
+        let class = |(class, probability)| json!({ "class": class, "probability": probability });
+        let image = |(name, top): (&String, Vec<_>)| {
+            let top: Vec<Value> = top.into_iter().map(class).collect();
+            json!({ "name": name, "top": top })
+        };
+        value["images"] = self.images().map(image).collect();
+        value["weights"] = json!(format!("synthetic, seed {}", self.args.seed));
+        value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
+        value["activation_bytes"] = json!(memory.activation_bytes);
+        value["total_bytes"] = json!(memory.total_bytes());
+        Ok(value)
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![format!(
+            "{}, {} image{}, {}, synthetic weights of seed {} (so classes have no names)\n",
+            self.args.network,
+            self.names.len(),
+            plural(self.names.len()),
+            self.args.algorithm,
+            self.args.seed,
+        )];
+        for (name, top) in self.images() {
+            lines.push(name.clone());
+            let class = |(class, probability): (usize, f32)| format!("  class {class:<4} {:8.4}%", 100.0 * probability);
+            lines.extend(top.into_iter().map(class));
+        }
+        lines.push(format!("\n{}\n", self.layers()));
+        for (layer, reason) in self.pass.fallbacks() {
+            lines.push(format!("* {layer} by direct/nhwc: {reason}"));
+        }
+        let (memory, samples) = (self.pass.pass().memory(), self.pass.samples());
+        lines.push(format!(
+            "Time: median of {} pass{} on {} thread{} after one to warm up; weights prepared in {} ms.",
+            samples.count(),
+            if samples.count() == 1 { "" } else { "es" },
+            self.threads,
+            plural(self.threads),
+            format_value(self.pass.prepared_in().as_secs_f64() * 1e3),
+        ));
+        lines.push(format!(
+            "Memory: {} of prepared weights, {} of scratch that all layers share, {} of activations; {} in all.",
+            format_bytes(memory.prepared_bytes as f64),
+            format_bytes(memory.scratch_bytes as f64),
+            format_bytes(memory.activation_bytes as f64),
+            format_bytes(memory.total_bytes() as f64),
+        ));
+        lines.join("\n")
+    }
+
+    /// The table of layers.
+    fn layers(&self) -> String {
+        let record = self.pass.record(crate::record::Record::default());
+        let total = record.median_ns.unwrap_or(f64::NAN);
+        let row = |time: f64| [format!("{:.3}", time / 1e6), format!("{:.1}", 100.0 * time / total)];
+        let layers = record.layers.iter().zip(&self.pass.pass().memory().layers);
+        let mut rows: Vec<Vec<String>> = layers
+            .map(|(timed, planned)| {
+                let [ms, share] = row(timed.median_ns);
+                let replaced = self.pass.fallbacks().iter().any(|(name, _)| *name == timed.name);
+                let algorithm = planned.algorithm.map_or(String::new(), |name| {
+                    format!("{name}{}", if replaced { " *" } else { "" }) //
+                });
+                let bytes = [planned.prepared_bytes, planned.scratch_bytes, planned.activation_bytes];
+                let [prepared, scratch, activations] = bytes.map(|bytes| format_bytes(bytes as f64));
+                vec![timed.name.clone(), algorithm, ms, share, prepared, scratch, activations]
+            })
+            .collect();
+        let [ms, share] = row(total);
+        rows.push(vec!["all".into(), String::new(), ms, share]);
+        table(&["layer", "algorithm", "ms", "%", "prepared", "scratch", "output"], &rows)
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

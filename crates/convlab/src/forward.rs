@@ -1,0 +1,187 @@
+//! Whole forward passes with a clock: which algorithm computes each layer, how long it takes, what it keeps in memory.
+
+use std::time::{Duration, Instant};
+
+use alexnet::{ForwardError, ForwardPass, LayerKind, LayerObserver, Network, ShapedLayer, Weights};
+use conv_core::{PlanOptions, RunError, Unsupported};
+
+use crate::measure::Samples;
+use crate::record::{Kind, LayerTime, Record};
+use crate::registry::{Choice, Chooser};
+
+/// The choice for a layer: what `chooser` says for a convolution, and for a fully connected layer always `auto`'s, so
+/// that algorithms are compared by what they do to convolutions. `None` for layers without weights.
+pub fn choose(chooser: &Chooser, layer: &ShapedLayer<'_>) -> Option<Choice> {
+    let problem = layer.problem.as_ref()?;
+    let chooser = if matches!(layer.layer.kind, LayerKind::Linear(_)) { &Chooser::Auto } else { chooser };
+    Some(chooser.choose(problem))
+}
+
+/// A forward pass that keeps the times of its runs.
+pub struct TimedPass {
+    network: String,
+    asked_for: String,
+    isa: String,
+    pass: ForwardPass,
+    fallbacks: Vec<(String, Unsupported)>,
+    flops: u128,
+    prepared_in: Duration,
+    whole: Samples,
+    layers: Vec<Samples>,
+}
+
+impl TimedPass {
+    /// Prepares `network` for `batch` images, its convolutions by `chooser`.
+    ///
+    /// # Errors
+    /// As [`ForwardPass::new`].
+    pub fn new(
+        network: &Network,
+        weights: &Weights,
+        batch: usize,
+        chooser: &Chooser,
+        options: &PlanOptions,
+    ) -> Result<Self, ForwardError> {
+        let shaped = network.infer(batch)?;
+        let choices: Vec<_> =
+            shaped.iter().filter_map(|layer| Some((layer, layer.problem.as_ref()?, choose(chooser, layer)?))).collect();
+        let start = Instant::now();
+        let chosen = |problem: &_| {
+            // Problems are named after their layers, so they differ.
+            let choice = choices.iter().find(|(_, other, _)| *other == problem);
+            choice.map_or_else(|| Chooser::Auto.choose(problem), |(_, _, choice)| choice.clone()).algorithm
+        };
+        let pass = ForwardPass::new(network, weights, batch, &chosen, options)?;
+        let prepared_in = start.elapsed();
+        let fallbacks = choices.iter().filter_map(|(layer, _, choice)| {
+            Some((layer.layer.name.clone(), choice.fallback.clone()?)) //
+        });
+        Ok(TimedPass {
+            network: network.name.clone(),
+            asked_for: chooser.name().into(),
+            isa: options.isa.name().into(),
+            fallbacks: fallbacks.collect(),
+            flops: choices.iter().map(|(_, problem, _)| problem.flops()).sum(),
+            prepared_in,
+            whole: Samples::default(),
+            layers: vec![Samples::default(); pass.memory().layers.len()],
+            pass,
+        })
+    }
+
+    /// The pass itself.
+    pub fn pass(&self) -> &ForwardPass {
+        &self.pass
+    }
+
+    /// Convolutions that are computed by `direct/nhwc` instead of what was asked for, and why.
+    pub fn fallbacks(&self) -> &[(String, Unsupported)] {
+        &self.fallbacks
+    }
+
+    /// How long preparing the weights took.
+    pub fn prepared_in(&self) -> Duration {
+        self.prepared_in
+    }
+
+    /// Times of whole runs.
+    pub fn samples(&self) -> &Samples {
+        &self.whole
+    }
+
+    /// Computes once without keeping the time, `[batch][height][width][channels]` to `[batch][classes]`.
+    ///
+    /// # Errors
+    /// [`RunError`] if `input` has not the pass's length.
+    pub fn run(&mut self, input: &[f32]) -> Result<&[f32], RunError> {
+        self.pass.run(input, &mut ())
+    }
+
+    /// Computes once and keeps the time, as a whole and by layer. Best called inside the pool.
+    ///
+    /// # Errors
+    /// As [`TimedPass::run`].
+    pub fn sample(&mut self, input: &[f32]) -> Result<(), RunError> {
+        let start = Instant::now();
+        let mut clock = LayerClock { begun: start, layers: &mut self.layers };
+        self.pass.run(input, &mut clock)?;
+        self.whole.push(start.elapsed().as_nanos() as f64);
+        Ok(())
+    }
+
+    /// `record` with everything that is known of this pass. Its scratch is the common one, its layers have their own.
+    pub fn record(&self, record: Record) -> Record {
+        let memory = self.pass.memory();
+        let layers = memory.layers.iter().zip(&self.layers).map(|(layer, samples)| LayerTime {
+            name: layer.name.clone(),
+            algorithm: layer.algorithm.map(Into::into),
+            median_ns: samples.median(),
+            scratch_bytes: layer.scratch_bytes,
+        });
+        self.whole.record(Record {
+            kind: Kind::Forward,
+            name: self.network.clone(),
+            algorithm: Some(self.asked_for.clone()),
+            isa: self.isa.clone(),
+            batch: Some(self.pass.batch()),
+            gflops_effective: Some(self.flops as f64 / self.whole.median()),
+            layers: layers.collect(),
+            scratch_bytes: Some(memory.scratch_bytes),
+            prepared_bytes: Some(memory.prepared_bytes),
+            ..record
+        })
+    }
+}
+
+/// Times layers as they pass.
+struct LayerClock<'a> {
+    begun: Instant,
+    layers: &'a mut [Samples],
+}
+
+impl LayerObserver for LayerClock<'_> {
+    fn begin(&mut self, _: usize) {
+        self.begun = Instant::now();
+    }
+
+    fn end(&mut self, layer: usize, _: &[f32]) {
+        self.layers[layer].push(self.begun.elapsed().as_nanos() as f64);
+    }
+}
+
+/// Class and probability of the `count` most probable classes of one image, most probable first.
+pub fn top(probabilities: &[f32], count: usize) -> Vec<(usize, f32)> {
+    let mut classes: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
+    classes.sort_by(|a, b| b.1.total_cmp(&a.1));
+    classes.truncate(count);
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::family;
+
+    #[test]
+    fn top_is_sorted_and_cut() {
+        assert_eq!(top(&[0.1, 0.6, 0.1, 0.2], 3), [(1, 0.6), (3, 0.2), (0, 0.1)]);
+        assert_eq!(top(&[1.0], 5).len(), 1);
+    }
+
+    #[test]
+    fn fully_connected_layers_do_not_follow_the_family() {
+        let network = alexnet::paper();
+        for name in ["fft", "im2col", "winograd"] {
+            let chooser = Chooser::by_name(name).unwrap();
+            for layer in network.infer(1).unwrap() {
+                let Some(choice) = choose(&chooser, &layer) else { continue };
+                match layer.layer.kind {
+                    LayerKind::Linear(_) => {
+                        assert_eq!((choice.algorithm.name(), choice.fallback), ("direct/nhwc", None));
+                    }
+                    _ => assert!(choice.fallback.is_some() || family(choice.algorithm) == name),
+                }
+            }
+        }
+    }
+}
