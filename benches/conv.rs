@@ -4,6 +4,8 @@
 //! `results/local/`. Criterion times one candidate after another; `convlab bench` interleaves them, which is better for
 //! comparing on a machine that drifts.
 
+mod common;
+
 use std::time::Instant;
 
 use conv_simd::Isa;
@@ -20,7 +22,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 static ALLOCATOR: convlab::memory::CountingAllocator = convlab::memory::CountingAllocator;
 
 fn main() {
-    let mut criterion = convlab_criterion();
+    let mut criterion = common::criterion();
     let measuring = is_measuring();
     if measuring {
         prepare_folder(LOCAL_RESULTS_OF_WORKSPACE.as_ref()).expect("the results can be written");
@@ -55,12 +57,16 @@ fn bench_case(criterion: &mut Criterion, bench: &Bench, case: &Case) -> Vec<Reco
         let mut subject = None;
         let mut calls = Calls::default();
         group.bench_function(candidate.algorithm.name(), |bencher| {
+            // Before criterion's clock starts, which it does once to warm up.
+            let workload =
+                bench.pool().install(|| workload.get_or_insert_with(|| Workload::new(&case.problem).expect("memory")));
+            let subject = bench.pool().install(|| {
+                subject.get_or_insert_with(|| {
+                    Subject::new(candidate, workload).unwrap_or_else(|failure| panic!("{failure}"))
+                })
+            });
             bencher.iter_custom(|runs| {
                 bench.pool().install(|| {
-                    let workload = workload.get_or_insert_with(|| Workload::new(&case.problem).expect("memory"));
-                    let subject = subject.get_or_insert_with(|| {
-                        Subject::new(candidate, workload).unwrap_or_else(|failure| panic!("{failure}"))
-                    });
                     let start = Instant::now();
                     for _ in 0..runs {
                         subject.run(workload).expect("a plan runs on its own workload");
@@ -81,15 +87,4 @@ fn bench_case(criterion: &mut Criterion, bench: &Bench, case: &Case) -> Vec<Reco
     }
     group.finish();
     records
-}
-
-/// Short enough that all of it ends in a few minutes; every setting can be given on the command line instead.
-fn convlab_criterion() -> Criterion {
-    use std::time::Duration;
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-        .sample_size(20)
-        .nresamples(10_000)
-        .configure_from_args()
 }
