@@ -66,6 +66,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let _ = address;
     }
 
+    /// The same address, of which the compiler no longer knows how it came about: what is computed from it stays where it
+    /// is written instead of being hoisted and spilled. Portable code leaves that to the compiler.
+    #[inline(always)]
+    fn opaque(self, address: *const f32) -> *const f32 {
+        address
+    }
+
     /// Zero in all lanes.
     #[inline(always)]
     fn zero(self) -> Self::Vec {

@@ -163,14 +163,43 @@ fn total<S: Simd>(simd: S, vectors: &[S::Vec]) -> f32 {
     lanes.iter().sum()
 }
 
+/// A loop of multiply-adds of known length, to be timed now and then: the clock of a shared machine drifts, and a share of
+/// the peak means something only against a peak of the same moment.
+#[derive(Debug, Clone, Copy)]
+pub struct PeakProbe {
+    isa: Isa,
+    rounds: u64,
+}
+
+impl PeakProbe {
+    /// A loop of about `length` on `pool`.
+    pub fn new(pool: &ThreadPool, isa: Isa, length: Duration) -> Self {
+        let trial = PeakProbe { isa, rounds: 100_000 };
+        let took = best_time(pool, 3, |_| trial.run());
+        let rounds = trial.rounds as f64 * length.as_secs_f64() / took.as_secs_f64();
+        PeakProbe { isa, rounds: rounds.ceil().max(1.0) as u64 }
+    }
+
+    /// The instruction set that it runs on.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    fn run(&self) -> f32 {
+        black_box(self.isa.run(MultiplyAdds { rounds: self.rounds }))
+    }
+
+    /// GFLOP/s of all threads of `pool`, the best of `attempts`.
+    pub fn gflops(&self, pool: &ThreadPool, attempts: usize) -> f64 {
+        let took = best_time(pool, attempts, |_| self.run());
+        let flops = MultiplyAdds { rounds: self.rounds }.flops(self.isa);
+        flops * pool.current_num_threads() as f64 / took.as_secs_f64() * 1e-9
+    }
+}
+
 /// The best of twenty attempts of about 5 ms: whatever disturbs can only lower it.
 fn peak_gflops(pool: &ThreadPool, isa: Isa) -> f64 {
-    const ATTEMPT: Duration = Duration::from_millis(5);
-    let probe = MultiplyAdds { rounds: 1_000_000 };
-    let took = best_time(pool, 1, |_| black_box(isa.run(MultiplyAdds { ..probe })));
-    let rounds = (probe.rounds as f64 * ATTEMPT.as_secs_f64() / took.as_secs_f64()).ceil() as u64;
-    let took = best_time(pool, 20, |_| black_box(isa.run(MultiplyAdds { rounds })));
-    MultiplyAdds { rounds }.flops(isa) * pool.current_num_threads() as f64 / took.as_secs_f64() * 1e-9
+    PeakProbe::new(pool, isa, Duration::from_millis(5)).gflops(pool, 20)
 }
 
 /// The sum of `data`, read as four streams of two vectors a step.

@@ -119,6 +119,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskstore_ps(to, mask(count), value) }
     }
     #[inline(always)]
+    fn opaque(self, address: *const f32) -> *const f32 {
+        super::opaque(address)
+    }
+    #[inline(always)]
     fn prefetch(self, address: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }

@@ -113,6 +113,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(to, mask(count), value) }
     }
     #[inline(always)]
+    fn opaque(self, address: *const f32) -> *const f32 {
+        super::opaque(address)
+    }
+    #[inline(always)]
     fn prefetch(self, address: *const f32) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }

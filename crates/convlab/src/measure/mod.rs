@@ -3,6 +3,9 @@
 //! A shared host drifts by more than algorithms differ. So the candidates of a problem take turns: in each round every
 //! one gives one sample, in an order that is shuffled anew, and what is compared is their medians. A sample lasts at least
 //! [`MIN_SAMPLE`]; the run before it is not timed, so that "warm" means this algorithm's own data in the caches.
+//!
+//! The multiply-add peak takes its turns with them: the clock of a shared host drifts by several percent within seconds,
+//! and a share of the peak is one median over another of the same rounds.
 
 mod phases;
 mod samples;
@@ -19,7 +22,7 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use rayon::ThreadPool;
 
-use crate::machine::{Limits, Machine, Stream};
+use crate::machine::{Limits, Machine, PeakProbe, Stream};
 use crate::memory::TooLittleMemory;
 use crate::record::{Cache, Clock, Model, Record};
 use crate::suite::Case;
@@ -30,6 +33,9 @@ pub use subject::{Subject, Workload};
 
 /// Shortest sample of a warm run: clocks and interrupts weigh less than a thousandth of it.
 pub const MIN_SAMPLE: Duration = Duration::from_millis(1);
+
+/// Length of one sample of the multiply-add peak.
+const PEAK_SAMPLE: Duration = Duration::from_millis(1);
 
 /// Bytes of other memory that are read between two cold runs: the fully connected weights of AlexNet in f32, which pass
 /// through the caches between two visits of a convolution.
@@ -76,7 +82,7 @@ pub enum MeasureError {
 pub struct Bench {
     machine: Machine,
     pool: ThreadPool,
-    limits: Vec<(Isa, Limits)>,
+    limits: Vec<(PeakProbe, Limits)>,
     effort: Effort,
 }
 
@@ -98,13 +104,17 @@ struct Entry {
     prepare: Samples,
 }
 
+/// The peak of each instruction set, GFLOP/s, as sampled in the rounds of one problem.
+type Peaks = Vec<(Isa, Samples)>;
+
 impl Bench {
     /// A bench on `pool`, whose peak and bandwidth are measured here and now for each of `isas`.
     ///
     /// # Errors
     /// [`MeasureError::Allocation`] if there is no memory to read for the bandwidth.
     pub fn new(machine: &Machine, pool: ThreadPool, isas: &[Isa], effort: Effort) -> Result<Self, MeasureError> {
-        let limits = isas.iter().map(|&isa| Ok((isa, Limits::measure(&pool, isa)?)));
+        let limits =
+            isas.iter().map(|&isa| Ok((PeakProbe::new(&pool, isa, PEAK_SAMPLE), Limits::measure(&pool, isa)?)));
         let limits = limits.collect::<Result<_, AllocationError>>()?;
         Ok(Bench { machine: machine.clone(), pool, limits, effort })
     }
@@ -117,13 +127,13 @@ impl Bench {
     /// A record of kind `machine` for each instruction set.
     pub fn machine_records(&self) -> Vec<Record> {
         let threads = self.pool.current_num_threads();
-        self.limits.iter().map(|(isa, limits)| limits.record(&self.machine, *isa, threads)).collect()
+        self.limits.iter().map(|(probe, limits)| limits.record(&self.machine, probe.isa(), threads)).collect()
     }
 
     /// A record of everything about `subject` but times.
     pub fn record(&self, subject: &Subject) -> Record {
         let isa = subject.candidate().isa;
-        let limits = self.limits.iter().find(|(measured, _)| *measured == isa).map(|(_, limits)| limits);
+        let limits = self.limits.iter().find(|(probe, _)| probe.isa() == isa).map(|(_, limits)| limits);
         Record {
             threads: self.pool.current_num_threads(),
             peak_gflops: limits.map(|limits| limits.peak_gflops),
@@ -157,36 +167,51 @@ impl Bench {
                 Err(failure) => measured.failures.push(failure),
             }
         }
-        self.rounds(&mut entries, |entry| {
+        let mut peaks: Peaks = self.limits.iter().map(|(probe, _)| (probe.isa(), Samples::default())).collect();
+        let sample_peaks = || {
+            for ((probe, _), (_, samples)) in self.limits.iter().zip(&mut peaks) {
+                samples.push(probe.gflops(&self.pool, 1));
+            }
+        };
+        self.rounds(&mut entries, sample_peaks, |entry| {
             entry.subject.run(&mut workload)?;
             entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(&mut workload))?);
             Ok(())
         })?;
         if self.effort.cold {
             let others = Stream::with_bytes(COLD_BYTES)?;
-            self.rounds(&mut entries, |entry| {
-                others.sweep(entry.subject.candidate().isa);
-                entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
-                Ok(())
-            })?;
+            self.rounds(
+                &mut entries,
+                || (),
+                |entry| {
+                    others.sweep(entry.subject.candidate().isa);
+                    entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
+                    Ok(())
+                },
+            )?;
         }
-        self.rounds(&mut entries, |entry| {
-            let candidate = entry.subject.candidate();
-            let mut plan = None;
-            let time = sample(Duration::ZERO, &mut 1, || workload.plan(candidate).map(|made| plan = Some(made)))?;
-            entry.prepare.push(time);
-            Ok(())
-        })?;
+        self.rounds(
+            &mut entries,
+            || (),
+            |entry| {
+                let candidate = entry.subject.candidate();
+                let mut plan = None;
+                let time = sample(Duration::ZERO, &mut 1, || workload.plan(candidate).map(|made| plan = Some(made)))?;
+                entry.prepare.push(time);
+                Ok(())
+            },
+        )?;
         for entry in &mut entries {
-            measured.records.extend(self.records(entry, &mut workload)?);
+            measured.records.extend(self.records(entry, &peaks, &mut workload)?);
         }
         Ok(measured)
     }
 
-    /// Lets every entry give one sample a round.
+    /// Lets every entry give one sample a round, after `begin_round`.
     fn rounds(
         &self,
         entries: &mut [Entry],
+        mut begin_round: impl FnMut(),
         mut give_sample: impl FnMut(&mut Entry) -> Result<(), MeasureError>,
     ) -> Result<(), MeasureError> {
         let mut order: Vec<usize> = (0..entries.len()).collect();
@@ -196,6 +221,7 @@ impl Bench {
             if round >= self.effort.min_samples && Instant::now() >= end {
                 break;
             }
+            begin_round();
             order.shuffle(&mut rng);
             for &index in &order {
                 give_sample(&mut entries[index])?;
@@ -204,10 +230,12 @@ impl Bench {
         Ok(())
     }
 
-    fn records(&self, entry: &mut Entry, workload: &mut Workload) -> Result<Vec<Record>, MeasureError> {
+    fn records(&self, entry: &mut Entry, peaks: &Peaks, workload: &mut Workload) -> Result<Vec<Record>, MeasureError> {
         let phases = self.phases(entry, workload)?;
         let subject = &entry.subject;
-        let base = Record { clock: Some(Clock::Convlab), ..self.record(subject) };
+        let peak = peaks.iter().find(|(isa, _)| *isa == subject.candidate().isa).map(|(_, samples)| samples.median());
+        let record = self.record(subject);
+        let base = Record { clock: Some(Clock::Convlab), peak_gflops: peak.or(record.peak_gflops), ..record };
         let run = |cache| Record { model: Some(Model::Run), cache: Some(cache), ..base.clone() };
         let mut records = vec![Record { phases, ..subject.timed(run(Cache::Warm), &entry.warm) }];
         if entry.cold.count() > 0 {
