@@ -246,9 +246,10 @@ pub(crate) enum Start {
 /// # Panics
 /// If the block's size is no register tile's, or the operand reaches outside its slices.
 pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: Start, relu: bool, out: &mut Block<'_>) {
-    let TileShape { pixels, vectors, lanes } = weights.isa.tile_shape();
+    let TileShape { vectors, lanes, .. } = weights.isa.tile_shape();
     let width = weights.vectors * lanes;
-    assert!((1..=pixels).contains(&out.rows) && weights.vectors <= vectors);
+    assert!((1..=vectors).contains(&weights.vectors));
+    assert!((1..=weights.isa.tile_pixels(weights.vectors)).contains(&out.rows));
     assert!(out.columns <= width && out.columns + lanes > width && weights.bias.len() == width);
     for run in operand.runs.iter().filter(|_| operand.rows > 0) {
         assert!(run.skip_first.min(run.skip_last) == 0 && run.skip_first.max(run.skip_last) <= MAX_CLIP);

@@ -87,6 +87,20 @@ impl Lowering {
     ) {
         isa.run(Write { lowering: self, input, rows, group, window, to, stride });
     }
+
+    /// Writes the input under `rows`, which lie in one output row, with zeros for the horizontal padding: for each vertical
+    /// tap of `window`, all of them inside the image, the pixels from the first row's first tap to the last row's last one,
+    /// with the window's channels. Each tap's stretch begins a piece of `stride` floats of `to`.
+    pub fn write_span(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        (rows, group): (Range<usize>, usize),
+        window: &Window,
+        (to, stride): (&mut [f32], usize),
+    ) {
+        isa.run(WriteSpan(Write { lowering: self, input, rows, group, window, to, stride }));
+    }
 }
 
 /// A part of the filter's extent: a box of vertical taps, horizontal taps and channels of a group, in that order in
@@ -194,6 +208,42 @@ impl Write<'_> {
                         copy(simd, from, &mut to[tap * channels.len()..][..channels.len()]);
                     }
                 }
+            }
+        }
+    }
+}
+
+struct WriteSpan<'a>(Write<'a>);
+
+impl SimdOp for WriteSpan<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let Write { lowering, input, rows, group, window, to, stride } = self.0;
+        let Lowering { height, width, groups, channels: pixel, .. } = lowering;
+        let [image, oy, first] = lowering.pixel(rows.start);
+        let channels = window.channels.len();
+        let start = width.position(first, window.taps_x.start);
+        let end = width.position(first + rows.len() - 1, window.taps_x.end - 1) + 1;
+        // The part of it inside the image.
+        let inside = start.clamp(0, width.input as isize)..end.clamp(0, width.input as isize);
+        let before = (inside.start - start) as usize * channels;
+        let after = (inside.end - start) as usize * channels;
+        let first_channel = group * (pixel / groups) + window.channels.start;
+        for (i, tap_y) in window.taps_y.clone().enumerate() {
+            let to = &mut to[i * stride..][..(end - start) as usize * channels];
+            zero(simd, &mut to[..before]);
+            zero(simd, &mut to[after..]);
+            let to = &mut to[before..after];
+            let y = image * height.input + height.position(oy, tap_y) as usize;
+            let from = &input[(y * width.input + inside.start as usize) * pixel + first_channel..];
+            if channels == *pixel {
+                copy(simd, &from[..to.len()], to);
+                continue;
+            }
+            for x in 0..(inside.end - inside.start) as usize {
+                copy(simd, &from[x * pixel..][..channels], &mut to[x * channels..][..channels]);
             }
         }
     }

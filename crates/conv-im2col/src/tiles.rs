@@ -29,25 +29,25 @@ pub(crate) struct TileBlock<'a> {
 }
 
 impl TileWeights {
-    /// The output channels of `problem` in blocks; none spans two groups.
-    pub fn columns_of(problem: &Problem, isa: Isa) -> Columns {
-        Columns::new(problem.groups(), problem.group_out_channels(), isa.tile_shape().channels())
+    /// The output channels of `problem` in blocks of `vectors` at most; none spans two groups.
+    pub fn columns_of(problem: &Problem, (isa, vectors): (Isa, usize)) -> Columns {
+        Columns::new(problem.groups(), problem.group_out_channels(), vectors * isa.lanes())
     }
 
     /// Bytes that [`TileWeights::new`] will allocate: every block is whole vectors.
-    pub fn bytes(problem: &Problem, isa: Isa) -> u128 {
-        let channels = TileWeights::columns_of(problem, isa).padded(isa.lanes()).width();
+    pub fn bytes(problem: &Problem, tile: (Isa, usize)) -> u128 {
+        let channels = TileWeights::columns_of(problem, tile).padded(tile.0.lanes()).width();
         4 * channels as u128 * (problem.reduction() as u128 + 1)
     }
 
-    /// Prepares `filter`, whose lengths were checked, on up to `workers` threads.
+    /// Prepares `filter`, whose lengths were checked, for blocks of `tile`'s vectors on up to `workers` threads.
     ///
     /// # Errors
     /// [`PlanError::Allocation`].
-    pub fn new(problem: &Problem, filter: Filter<'_>, isa: Isa, workers: usize) -> Result<Self, PlanError> {
-        let columns = TileWeights::columns_of(problem, isa);
-        let weights = prepare(problem, filter.weights, columns, isa.lanes(), workers)?;
-        let padded = columns.padded(isa.lanes());
+    pub fn new(problem: &Problem, filter: Filter<'_>, tile: (Isa, usize), workers: usize) -> Result<Self, PlanError> {
+        let (columns, lanes) = (TileWeights::columns_of(problem, tile), tile.0.lanes());
+        let weights = prepare(problem, filter.weights, columns, lanes, workers)?;
+        let padded = columns.padded(lanes);
         let mut bias = AlignedBuffer::zeroed(padded.width())?;
         if let Some(values) = filter.bias {
             for part in 0..columns.parts() {
@@ -55,7 +55,7 @@ impl TileWeights {
                 bias[padded.range(part).start..][..range.len()].copy_from_slice(&values[range]);
             }
         }
-        Ok(TileWeights { isa, columns, reduction: problem.reduction(), weights, bias })
+        Ok(TileWeights { isa: tile.0, columns, reduction: problem.reduction(), weights, bias })
     }
 
     /// The output channels of each block, by [`TileWeights::columns_of`].
