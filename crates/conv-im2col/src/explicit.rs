@@ -103,7 +103,7 @@ impl ExplicitPlan {
     fn lower(&self, input: &[f32], first: usize, matrix: &mut [f32], probe: &dyn Probe) {
         let (reduction, stride) = (self.problem.reduction(), self.lowering.row_len());
         let window = self.lowering.whole();
-        let grid = Grid::new(matrix.len() / stride, ROWS, Columns::new(1, stride, stride));
+        let grid = Grid::new(matrix.len() / stride, ROWS, Columns::whole(stride));
         for_each_block(self.workers, &grid, matrix, &mut [], |_, place, mut block| {
             probe.enter(Phase::Lower);
             let band = block.as_slice();

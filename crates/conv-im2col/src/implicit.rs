@@ -45,7 +45,7 @@ impl Algorithm for Im2colImplicit {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let isa = options.isa;
-        let shape = isa.tile_shape();
+        let shape = TileWeights::shape(problem, isa, problem.width().output());
         let tile = (isa, shape.vectors);
         let lowering = Lowering::new(problem);
         let tiling = Tiling::new(problem, shape.pixels);

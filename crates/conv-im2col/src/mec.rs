@@ -53,7 +53,7 @@ impl Algorithm for Im2colMec {
             epilogue,
             footprint,
             lowering,
-            lower: Grid::new(rows, BAND, Columns::new(1, width, width)),
+            lower: Grid::new(rows, BAND, Columns::whole(width)),
             multiply: Grid { rows: problem.batch() * oh * ow, line: ow, band: tile, columns },
             weights: TileWeights::new(problem, filter, (isa, shape.vectors), options.workers)?,
         }))

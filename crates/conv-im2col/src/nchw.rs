@@ -97,7 +97,7 @@ impl NchwPlan {
     fn split(&self, from: &[f32], to: &mut [f32], probe: &dyn Probe) {
         let channels = self.problem.in_channels();
         let pixels = to.len() / channels;
-        let grid = Grid::new(channels, SQUARE, Columns::new(1, pixels, pixels));
+        let grid = Grid::new(channels, SQUARE, Columns::whole(pixels));
         for_each_block(self.workers, &grid, to, &mut [], |_, place, mut block| {
             probe.enter(Phase::Reshape);
             transpose((&from[place.rows.start..], channels), (block.as_slice(), pixels), |_, value| value);
@@ -110,7 +110,7 @@ impl NchwPlan {
         let (height, width) = (self.problem.height(), self.problem.width());
         let [oh, ow] = self.problem.output_size();
         let taps = height.kernel * width.kernel;
-        let grid = Grid::new(columns.len() / (oh * ow), width.kernel, Columns::new(1, oh * ow, oh * ow));
+        let grid = Grid::new(columns.len() / (oh * ow), width.kernel, Columns::whole(oh * ow));
         for_each_block(self.workers, &grid, columns, &mut [], |_, place, mut block| {
             probe.enter(Phase::Lower);
             let plane = &planes[place.rows.start / taps * height.input * width.input..][..height.input * width.input];
@@ -136,7 +136,7 @@ impl NchwPlan {
         let pixels = product.len() / self.problem.out_channels();
         // faer packs the columns at each call: in pieces of pixels each is packed once. One worker leaves them whole.
         let pieces = if self.workers == 1 { 1 } else { (4 * self.workers).div_ceil(self.problem.groups()) };
-        let parts = Columns::new(1, pixels, pixels.div_ceil(pieces).next_multiple_of(SQUARE));
+        let parts = Columns::new(1, pixels, SQUARE, pixels.div_ceil(pieces * SQUARE));
         let grid = Grid::new(self.problem.out_channels(), channels, parts);
         for_each_block(self.workers, &grid, product, &mut [], |_, place, mut block| {
             probe.enter(Phase::Multiply);
@@ -154,7 +154,7 @@ impl NchwPlan {
     fn join(&self, from: &[f32], to: &mut [f32], probe: &dyn Probe) {
         let channels = self.problem.out_channels();
         let pixels = to.len() / channels;
-        let grid = Grid::new(pixels, SQUARE, Columns::new(1, channels, channels));
+        let grid = Grid::new(pixels, SQUARE, Columns::whole(channels));
         for_each_block(self.workers, &grid, to, &mut [], |_, place, mut block| {
             probe.enter(Phase::Reshape);
             let bias = self.bias.as_deref();

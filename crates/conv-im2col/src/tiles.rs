@@ -1,7 +1,7 @@
 //! Weights for the register tile, and products by it.
 
 use conv_core::{Filter, PlanError, Problem};
-use conv_simd::{AlignedBuffer, Isa};
+use conv_simd::{AlignedBuffer, Isa, TileShape};
 
 use crate::kernel::Columns;
 use crate::weights::prepare;
@@ -29,14 +29,24 @@ pub(crate) struct TileBlock<'a> {
 }
 
 impl TileWeights {
+    /// The register tile for maps that are cut into rows of `line` pixels: the one that has most sums in flight on
+    /// average. On AVX2 that is 4 pixels × 3 vectors for rows of 13 and 256 channels, 6 × 2 for rows of 27 and 128.
+    pub fn shape(problem: &Problem, isa: Isa, line: usize) -> TileShape {
+        let TileShape { vectors: most, lanes, .. } = isa.tile_shape();
+        let all = problem.group_out_channels().div_ceil(lanes);
+        let tiles = |vectors: usize| line.div_ceil(isa.tile_pixels(vectors)) * all.div_ceil(vectors);
+        let vectors = (1..=most).rev().min_by_key(|&vectors| tiles(vectors)).unwrap_or(most);
+        TileShape { pixels: isa.tile_pixels(vectors), vectors, lanes }
+    }
+
     /// The output channels of `problem` in blocks of `vectors` at most; none spans two groups.
     pub fn columns_of(problem: &Problem, (isa, vectors): (Isa, usize)) -> Columns {
-        Columns::new(problem.groups(), problem.group_out_channels(), vectors * isa.lanes())
+        Columns::new(problem.groups(), problem.group_out_channels(), isa.lanes(), vectors)
     }
 
     /// Bytes that [`TileWeights::new`] will allocate: every block is whole vectors.
     pub fn bytes(problem: &Problem, tile: (Isa, usize)) -> u128 {
-        let channels = TileWeights::columns_of(problem, tile).padded(tile.0.lanes()).width();
+        let channels = TileWeights::columns_of(problem, tile).padded().width();
         4 * channels as u128 * (problem.reduction() as u128 + 1)
     }
 
@@ -45,9 +55,9 @@ impl TileWeights {
     /// # Errors
     /// [`PlanError::Allocation`].
     pub fn new(problem: &Problem, filter: Filter<'_>, tile: (Isa, usize), workers: usize) -> Result<Self, PlanError> {
-        let (columns, lanes) = (TileWeights::columns_of(problem, tile), tile.0.lanes());
-        let weights = prepare(problem, filter.weights, columns, lanes, workers)?;
-        let padded = columns.padded(lanes);
+        let columns = TileWeights::columns_of(problem, tile);
+        let weights = prepare(problem, filter.weights, columns, columns.padded(), workers)?;
+        let padded = columns.padded();
         let mut bias = AlignedBuffer::zeroed(padded.width())?;
         if let Some(values) = filter.bias {
             for part in 0..columns.parts() {
@@ -66,7 +76,7 @@ impl TileWeights {
     /// The block `part`.
     pub fn block(&self, part: usize) -> TileBlock<'_> {
         let lanes = self.isa.lanes();
-        let range = self.columns.padded(lanes).range(part);
+        let range = self.columns.padded().range(part);
         TileBlock {
             isa: self.isa,
             vectors: range.len() / lanes,

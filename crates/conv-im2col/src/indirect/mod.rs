@@ -9,7 +9,7 @@ use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
     for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice, TileShape};
 
 use crate::tiles::TileWeights;
 
@@ -43,8 +43,9 @@ impl Algorithm for Im2colIndirect {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let isa = options.isa;
-        let vectors = vectors(problem, isa);
-        let mut table = Table::new(problem, isa.tile_pixels(vectors));
+        let [oh, ow] = problem.output_size();
+        let TileShape { pixels, vectors, .. } = TileWeights::shape(problem, isa, problem.batch() * oh * ow);
+        let mut table = Table::new(problem, pixels);
         let footprint = options.admit(TileWeights::bytes(problem, (isa, vectors)) + table.bytes(), 0)?;
         table.point(problem);
         let weights = TileWeights::new(problem, filter, (isa, vectors), options.workers)?;
@@ -66,15 +67,6 @@ impl Algorithm for Im2colIndirect {
     fn error_growth(&self, problem: &Problem) -> f64 {
         problem.reduction() as f64 + 1.0
     }
-}
-
-/// Vectors of a tile: the most that divide those of a group's channels, because a lone vector left over would starve it.
-/// On AVX2 128 channels are eight blocks of 6 pixels × 2 vectors, not five of 4 × 3 and a rest; as fast as 4 × 3, since
-/// tiles are full whatever the width of the map.
-fn vectors(problem: &Problem, isa: Isa) -> usize {
-    let most = isa.tile_shape().vectors;
-    let all = problem.group_out_channels().div_ceil(isa.lanes());
-    (2..=most).rev().find(|&vectors| all.is_multiple_of(vectors)).unwrap_or(most)
 }
 
 /// As many tiles as [`PANEL_BYTES`] hold the input of, fewer where the workers would have too little to share.

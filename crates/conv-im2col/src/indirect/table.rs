@@ -102,8 +102,8 @@ fn place(problem: &Problem, pixel: usize) -> [usize; 3] {
 }
 
 /// The output pixels of `images`, those with the same taps inside the image together, and how many there are of each
-/// kind.
-fn sorted_pixels(problem: &Problem, images: usize) -> (Box<[usize]>, Vec<usize>) {
+/// kind: first by the vertical taps, then by the horizontal ones.
+fn sorted_pixels(problem: &Problem, images: usize) -> (Box<[usize]>, Vec<Vec<usize>>) {
     let [oh, ow] = problem.output_size();
     let [rows, columns]: [Vec<Range<usize>>; 2] =
         [(problem.height(), oh), (problem.width(), ow)].map(|(axis, size)| {
@@ -119,25 +119,26 @@ fn sorted_pixels(problem: &Problem, images: usize) -> (Box<[usize]>, Vec<usize>)
                     pixels.extend(columns.clone().map(|x| (image * oh + y) * ow + x));
                 }
             }
-            counts.push(images * rows.len() * columns.len());
         }
+        counts.push(columns.iter().map(|columns| images * rows.len() * columns.len()).collect());
     }
     (pixels.into(), counts)
 }
 
-/// Cuts pixels of neighbouring kinds into tiles. A kind has tiles of its own, as equal as can be, unless it is small and
-/// there is room for it in its neighbour's: a tile more costs more than some zeros.
-fn tile_pixels(kinds: &[usize], largest: usize) -> Vec<Range<usize>> {
+/// Cuts pixels into tiles. A kind has tiles of its own, as equal as can be, unless it is small and there is room for it
+/// in those of a neighbour with the same vertical taps: a tile more costs more than some zeros.
+fn tile_pixels(kinds: &[Vec<usize>], largest: usize) -> Vec<Range<usize>> {
     let mut runs: Vec<usize> = Vec::new();
-    for &kind in kinds {
-        match runs.last_mut() {
-            Some(run)
-                if 2 * kind.min(*run) < largest
-                    && (*run + kind).div_ceil(largest) < run.div_ceil(largest) + kind.div_ceil(largest) =>
-            {
+    for kinds in kinds {
+        runs.push(kinds[0]);
+        for &kind in &kinds[1..] {
+            let run = runs.last_mut().expect("the row's first kind was pushed");
+            let apart = run.div_ceil(largest) + kind.div_ceil(largest);
+            if 2 * kind.min(*run) < largest && (*run + kind).div_ceil(largest) < apart {
                 *run += kind;
+            } else {
+                runs.push(kind);
             }
-            _ => runs.push(kind),
         }
     }
     let (mut tiles, mut first) = (Vec::new(), 0);
