@@ -50,7 +50,7 @@ impl Algorithm for Im2colImplicit {
         let lowering = Lowering::new(problem);
         let tiling = Tiling::new(problem, shape.pixels);
         let columns = TileWeights::columns_of(problem, tile).joined(tiling.tiles(), 8 * options.workers);
-        let grid = Grid { rows: lowering.rows(), line: tiling.line, band: tiling.pixels, columns };
+        let grid = Grid { rows: lowering.rows(), line: tiling.line, band: tiling.pixels, equal: true, columns };
         let panel = Panel::new(problem, &tiling);
         let scratch = options.workers.min(grid.blocks()) * panel.floats(&tiling);
         let footprint = options.admit(TileWeights::bytes(problem, tile), 4 * scratch as u128)?;

@@ -98,8 +98,11 @@ pub(crate) struct Grid {
     pub rows: usize,
     /// No band crosses a multiple of this many rows.
     pub line: usize,
-    /// Rows of a band; the last of a line may be shorter.
+    /// Rows of a band at most.
     pub band: usize,
+    /// Whether the bands of a line are as equal as can be, which suits the register tile: 13 pixels by fours are 4, 3, 3
+    /// and 3, not three fours and a single one. Otherwise all but the last of a line are full.
+    pub equal: bool,
     /// Its columns.
     pub columns: Columns,
 }
@@ -107,7 +110,7 @@ pub(crate) struct Grid {
 impl Grid {
     /// Bands of `band` rows all through the matrix.
     pub fn new(rows: usize, band: usize, columns: Columns) -> Self {
-        Grid { rows, line: rows, band, columns }
+        Grid { rows, line: rows, band, equal: false, columns }
     }
 
     /// Number of bands.
@@ -123,9 +126,14 @@ impl Grid {
     /// The rows of `band`.
     fn rows_of(&self, band: usize) -> Range<usize> {
         let bands = self.line.div_ceil(self.band);
-        let line = band / bands * self.line;
-        let first = line + band % bands * self.band;
-        first..(first + self.band).min(line + self.line).min(self.rows)
+        let (line, band) = (band / bands * self.line, band % bands);
+        let len = self.line.min(self.rows - line);
+        if self.equal {
+            let bands = len.div_ceil(self.band);
+            line + band * len / bands..line + (band + 1) * len / bands
+        } else {
+            line + band * self.band..line + (band * self.band + self.band).min(len)
+        }
     }
 }
 
@@ -318,8 +326,10 @@ mod tests {
 
     #[test]
     fn every_element_is_in_one_block() {
-        for (line, band) in [(7, 3), (7, 7), (3, 2), (2, 5), (4, 1)] {
-            let grid = Grid { rows: 7, line, band, columns: Columns::new(2, 5, 3, 1) };
+        for (line, band, equal) in
+            [(7, 3, false), (7, 3, true), (7, 7, true), (3, 2, false), (2, 5, true), (4, 1, true)]
+        {
+            let grid = Grid { rows: 7, line, band, equal, columns: Columns::new(2, 5, 3, 1) };
             let mut matrix = vec![0.0; 7 * 10];
             for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
                 assert_eq!(place.rows.start / line, (place.rows.end - 1) / line);

@@ -38,7 +38,7 @@ impl Algorithm for Im2colMec {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let isa = options.isa;
-        let shape = isa.tile_shape();
+        let shape = TileWeights::shape(problem, isa, problem.width().output());
         let lowering = Lowering::of_width(problem);
         let (rows, width) = (lowering.rows(), lowering.row_len());
         let footprint =
@@ -54,7 +54,7 @@ impl Algorithm for Im2colMec {
             footprint,
             lowering,
             lower: Grid::new(rows, BAND, Columns::whole(width)),
-            multiply: Grid { rows: problem.batch() * oh * ow, line: ow, band: tile, columns },
+            multiply: Grid { rows: problem.batch() * oh * ow, line: ow, band: tile, equal: true, columns },
             weights: TileWeights::new(problem, filter, (isa, shape.vectors), options.workers)?,
         }))
     }
