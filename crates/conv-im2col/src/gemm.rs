@@ -15,11 +15,17 @@ use crate::weights::prepare;
 /// a call run at 92–97% of the FMA peak on all of AlexNet's layers, as fast as the whole matrix in one call.
 pub(crate) const ROWS: usize = 12;
 
-/// Widest panel: the height of faer's AVX-512 tile, and a multiple of its AVX2 tile.
-const PANEL: usize = 96;
+/// Panels are whole vectors of this many columns on every instruction set; a group's last one may be narrower.
+const PANEL_UNIT: usize = 16;
 
-/// Panel widths are multiples of this, whole vectors on every instruction set; a group's last panel may be narrower.
-const PANEL_STEP: usize = 16;
+/// Widest panel, in units: the height of faer's AVX-512 tile, and a multiple of its AVX2 tile.
+const PANEL: usize = 6;
+
+/// What a panel may take of a 1 MiB L2, in which it is to stay from one dozen rows to the next.
+const PANEL_BYTES: usize = 700 << 10;
+
+/// Narrowest panel that is worth that, in units: with 48 columns the products ran at 73% of the peak instead of 83%.
+const PANEL_LEAST: usize = 4;
 
 /// Weights as panels of output channels, each a row-major matrix `[kh·kw·ic/groups × panel]` of its own, with the bias.
 pub(crate) struct Panels {
@@ -32,9 +38,9 @@ pub(crate) struct Panels {
 impl Panels {
     /// The output channels of `problem` in equal panels; none spans two groups.
     pub fn columns_of(problem: &Problem) -> Columns {
-        let channels = problem.group_out_channels();
-        let panel = channels.div_ceil(channels.div_ceil(PANEL)).next_multiple_of(PANEL_STEP);
-        Columns::new(problem.groups(), channels, panel)
+        let fitting = PANEL_BYTES / 4 / (PANEL_UNIT * problem.reduction());
+        let most = fitting.clamp(PANEL_LEAST, PANEL);
+        Columns::new(problem.groups(), problem.group_out_channels(), PANEL_UNIT, most)
     }
 
     /// Bytes that [`Panels::new`] will allocate.
@@ -48,7 +54,7 @@ impl Panels {
     /// [`PlanError::Allocation`].
     pub fn new(problem: &Problem, filter: Filter<'_>, workers: usize) -> Result<Self, PlanError> {
         let columns = Panels::columns_of(problem);
-        let weights = prepare(problem, filter.weights, columns, 1, workers)?;
+        let weights = prepare(problem, filter.weights, columns, columns, workers)?;
         let bias = filter.bias.map(AlignedBuffer::copy_of).transpose()?;
         Ok(Panels { columns, reduction: problem.reduction(), weights, bias })
     }

@@ -9,54 +9,60 @@ use faer::MatMut;
 
 use crate::tiles::TileBlock;
 
-/// The columns of a matrix in disjoint parts: groups of equal width, each cut into pieces of which the last may be
-/// narrower.
+/// The columns of a matrix in disjoint parts: groups of equal width, each cut into pieces of whole units (vectors, say)
+/// as equal as can be; a group's last unit may be narrower.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Columns {
     groups: usize,
     group: usize,
-    piece: usize,
+    unit: usize,
     /// Pieces of a group.
     pieces: usize,
+    /// How many neighbouring pieces are one part.
+    joined: usize,
 }
 
 impl Columns {
-    /// `groups` groups of `group` columns in pieces of `piece`.
+    /// `groups` groups of `group` columns in pieces of at most `most` units of `unit` columns. Equal pieces because a
+    /// narrow rest would starve the tile: 16 vectors by threes are five pieces of 3 or 2, not five of 3 and one of 1.
     ///
     /// # Panics
     /// If a size is zero.
-    pub fn new(groups: usize, group: usize, piece: usize) -> Self {
-        assert!(groups > 0 && group > 0 && piece > 0);
-        Columns { groups, group, piece, pieces: group.div_ceil(piece) }
+    pub fn new(groups: usize, group: usize, unit: usize, most: usize) -> Self {
+        assert!(groups > 0 && group > 0 && unit > 0 && most > 0);
+        Columns { groups, group, unit, pieces: group.div_ceil(unit).div_ceil(most), joined: 1 }
     }
 
-    /// The same parts with each group rounded up to a multiple of `lanes`, which must divide the pieces.
-    pub fn padded(self, lanes: usize) -> Columns {
-        assert!(self.piece.is_multiple_of(lanes));
-        Columns { group: self.group.next_multiple_of(lanes), ..self }
+    /// All columns as one part.
+    pub fn whole(width: usize) -> Self {
+        Columns::new(1, width, width, 1)
+    }
+
+    /// The same parts with each group rounded up to whole units.
+    pub fn padded(self) -> Columns {
+        Columns { group: self.group.next_multiple_of(self.unit), ..self }
     }
 
     /// The same parts with `factor` columns for each.
     pub fn scaled(self, factor: usize) -> Columns {
-        Columns { group: self.group * factor, piece: self.piece * factor, ..self }
+        Columns { group: self.group * factor, unit: self.unit * factor, ..self }
     }
 
     /// The same columns in larger parts, as few as make `wanted` of them together with `others`, but at most a group.
     pub fn joined(self, others: usize, wanted: usize) -> Columns {
-        let pieces = wanted.div_ceil(others * self.groups).min(self.pieces);
-        Columns::new(self.groups, self.group, self.pieces.div_ceil(pieces) * self.piece)
+        let parts = wanted.div_ceil(others * self.groups).min(self.pieces);
+        Columns { joined: self.pieces.div_ceil(parts), ..self }
     }
 
     /// The parts of which part `part` of `joined` consists.
     pub fn parts_of(&self, joined: &Columns, part: usize) -> Range<usize> {
-        let (group, range) = (joined.group(part), joined.range(part));
-        let first = group * self.pieces + (range.start - group * self.group) / self.piece;
-        first..first + range.len().div_ceil(self.piece)
+        let (group, pieces) = joined.pieces_of(part);
+        group * self.pieces + pieces.start..group * self.pieces + pieces.end
     }
 
     /// Number of parts.
     pub fn parts(&self) -> usize {
-        self.groups * self.pieces
+        self.groups * self.pieces.div_ceil(self.joined)
     }
 
     /// Columns in all.
@@ -66,14 +72,22 @@ impl Columns {
 
     /// The group that `part` belongs to.
     pub fn group(&self, part: usize) -> usize {
-        part / self.pieces
+        self.pieces_of(part).0
     }
 
     /// The columns of `part`.
     pub fn range(&self, part: usize) -> Range<usize> {
-        let group = self.group(part);
-        let first = (part - group * self.pieces) * self.piece;
-        group * self.group + first..group * self.group + (first + self.piece).min(self.group)
+        let (group, pieces) = self.pieces_of(part);
+        let units = self.group.div_ceil(self.unit);
+        let first = |piece: usize| group * self.group + (piece * units / self.pieces * self.unit).min(self.group);
+        first(pieces.start)..first(pieces.end)
+    }
+
+    /// The group of `part`, and which of its pieces.
+    fn pieces_of(&self, part: usize) -> (usize, Range<usize>) {
+        let parts = self.pieces.div_ceil(self.joined);
+        let (group, first) = (part / parts, part % parts * self.joined);
+        (group, first..(first + self.joined).min(self.pieces))
     }
 }
 
@@ -84,8 +98,11 @@ pub(crate) struct Grid {
     pub rows: usize,
     /// No band crosses a multiple of this many rows.
     pub line: usize,
-    /// Rows of a band; the last of a line may be shorter.
+    /// Rows of a band at most.
     pub band: usize,
+    /// Whether the bands of a line are as equal as can be, which suits the register tile: 13 pixels by fours are 4, 3, 3
+    /// and 3, not three fours and a single one. Otherwise all but the last of a line are full.
+    pub equal: bool,
     /// Its columns.
     pub columns: Columns,
 }
@@ -93,7 +110,7 @@ pub(crate) struct Grid {
 impl Grid {
     /// Bands of `band` rows all through the matrix.
     pub fn new(rows: usize, band: usize, columns: Columns) -> Self {
-        Grid { rows, line: rows, band, columns }
+        Grid { rows, line: rows, band, equal: false, columns }
     }
 
     /// Number of bands.
@@ -109,9 +126,14 @@ impl Grid {
     /// The rows of `band`.
     fn rows_of(&self, band: usize) -> Range<usize> {
         let bands = self.line.div_ceil(self.band);
-        let line = band / bands * self.line;
-        let first = line + band % bands * self.band;
-        first..(first + self.band).min(line + self.line).min(self.rows)
+        let (line, band) = (band / bands * self.line, band % bands);
+        let len = self.line.min(self.rows - line);
+        if self.equal {
+            let bands = len.div_ceil(self.band);
+            line + band * len / bands..line + (band + 1) * len / bands
+        } else {
+            line + band * self.band..line + (band * self.band + self.band).min(len)
+        }
     }
 }
 
@@ -246,9 +268,10 @@ pub(crate) enum Start {
 /// # Panics
 /// If the block's size is no register tile's, or the operand reaches outside its slices.
 pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: Start, relu: bool, out: &mut Block<'_>) {
-    let TileShape { pixels, vectors, lanes } = weights.isa.tile_shape();
+    let TileShape { vectors, lanes, .. } = weights.isa.tile_shape();
     let width = weights.vectors * lanes;
-    assert!((1..=pixels).contains(&out.rows) && weights.vectors <= vectors);
+    assert!((1..=vectors).contains(&weights.vectors));
+    assert!((1..=weights.isa.tile_pixels(weights.vectors)).contains(&out.rows));
     assert!(out.columns <= width && out.columns + lanes > width && weights.bias.len() == width);
     for run in operand.runs.iter().filter(|_| operand.rows > 0) {
         assert!(run.skip_first.min(run.skip_last) == 0 && run.skip_first.max(run.skip_last) <= MAX_CLIP);
@@ -288,9 +311,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn pieces_are_equal_and_join() {
+        let columns = Columns::new(2, 125, 8, 3);
+        let widths: Vec<_> = (0..columns.parts()).map(|part| columns.range(part).len()).collect();
+        assert_eq!(widths, [16, 24, 24, 16, 24, 21].repeat(2));
+        let joined = columns.joined(3, 12);
+        assert_eq!(joined.parts(), 4);
+        for part in 0..joined.parts() {
+            let parts = columns.parts_of(&joined, part);
+            assert_eq!(columns.range(parts.start).start, joined.range(part).start);
+            assert_eq!(columns.range(parts.end - 1).end, joined.range(part).end);
+        }
+    }
+
+    #[test]
     fn every_element_is_in_one_block() {
-        for (line, band) in [(7, 3), (7, 7), (3, 2), (2, 5), (4, 1)] {
-            let grid = Grid { rows: 7, line, band, columns: Columns::new(2, 5, 3) };
+        for (line, band, equal) in
+            [(7, 3, false), (7, 3, true), (7, 7, true), (3, 2, false), (2, 5, true), (4, 1, true)]
+        {
+            let grid = Grid { rows: 7, line, band, equal, columns: Columns::new(2, 5, 3, 1) };
             let mut matrix = vec![0.0; 7 * 10];
             for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
                 assert_eq!(place.rows.start / line, (place.rows.end - 1) / line);

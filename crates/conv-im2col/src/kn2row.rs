@@ -42,12 +42,13 @@ impl Algorithm for Im2colKn2row {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let isa = options.isa;
+        let shape = isa.tile_shape();
         let [oh, ow] = problem.output_size();
         let (line, band) = if ow > BAND { (ow, BAND) } else { (oh * ow, (BAND / ow).min(oh) * ow) };
-        let columns = TileWeights::columns_of(problem, isa);
-        let grid = Grid { rows: problem.batch() * oh * ow, line, band, columns };
-        let scratch = options.workers.min(grid.blocks()) * band * isa.tile_shape().channels();
-        let footprint = options.admit(TileWeights::bytes(problem, isa), 4 * scratch as u128)?;
+        let columns = TileWeights::columns_of(problem, (isa, shape.vectors));
+        let grid = Grid { rows: problem.batch() * oh * ow, line, band, equal: false, columns };
+        let scratch = options.workers.min(grid.blocks()) * band * shape.channels();
+        let footprint = options.admit(TileWeights::bytes(problem, (isa, shape.vectors)), 4 * scratch as u128)?;
         Ok(Box::new(Kn2rowPlan {
             problem: problem.clone(),
             isa,
@@ -56,7 +57,7 @@ impl Algorithm for Im2colKn2row {
             footprint,
             lowering: Lowering::new(problem),
             grid,
-            weights: TileWeights::new(problem, filter, isa, options.workers)?,
+            weights: TileWeights::new(problem, filter, (isa, shape.vectors), options.workers)?,
         }))
     }
 
@@ -103,8 +104,9 @@ impl Kn2rowPlan {
         let weights = self.weights.block(place.part);
         let (group, channels) = (self.grid.columns.group(place.part), self.problem.group_in_channels());
         let pixel = self.problem.width().stride * self.problem.in_channels();
-        let largest = self.isa.tile_shape().pixels;
-        let mut products = Block::of(products, self.isa.tile_shape().channels());
+        let shape = self.isa.tile_shape();
+        let largest = shape.pixels;
+        let mut products = Block::of(products, shape.channels());
         let columns = 0..self.grid.columns.range(place.part).len();
         let first = place.rows.start;
         let [kh, kw] = [self.problem.height().kernel, self.problem.width().kernel];

@@ -22,19 +22,23 @@ mod epilogue;
 mod explicit;
 mod gemm;
 mod implicit;
+mod indirect;
 #[allow(unsafe_code)]
 mod kernel;
 mod kn2row;
 mod lowering;
 mod mec;
+mod nchw;
 mod tiles;
 mod weights;
 
 /// Every algorithm of this crate.
 pub static ALGORITHMS: &[&dyn Algorithm] = &[
     &explicit::Im2colFaer,
+    &nchw::Im2colNchw,
     &blocked::Im2colBlocked,
     &implicit::Im2colImplicit,
+    &indirect::Im2colIndirect,
     &mec::Im2colMec,
     &kn2row::Im2colKn2row,
 ];

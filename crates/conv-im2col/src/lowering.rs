@@ -87,6 +87,20 @@ impl Lowering {
     ) {
         isa.run(Write { lowering: self, input, rows, group, window, to, stride });
     }
+
+    /// Writes the input under `rows`, which lie in one output row, with zeros for the horizontal padding: for each vertical
+    /// tap of `window`, all of them inside the image, the pixels from the first row's first tap to the last row's last one,
+    /// with the window's channels. Each tap's stretch begins a piece of `stride` floats of `to`.
+    pub fn write_span(
+        &self,
+        isa: Isa,
+        input: &[f32],
+        (rows, group): (Range<usize>, usize),
+        window: &Window,
+        (to, stride): (&mut [f32], usize),
+    ) {
+        isa.run(WriteSpan(Write { lowering: self, input, rows, group, window, to, stride }));
+    }
 }
 
 /// A part of the filter's extent: a box of vertical taps, horizontal taps and channels of a group, in that order in
@@ -199,6 +213,46 @@ impl Write<'_> {
     }
 }
 
+struct WriteSpan<'a>(Write<'a>);
+
+impl SimdOp for WriteSpan<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let Write { lowering, input, rows, group, window, to, stride } = self.0;
+        let Lowering { height, width, groups, channels: pixel, .. } = lowering;
+        let [image, oy, first] = lowering.pixel(rows.start);
+        let channels = window.channels.len();
+        let start = width.position(first, window.taps_x.start);
+        let end = width.position(first + rows.len() - 1, window.taps_x.end - 1) + 1;
+        let span = (end - start) as usize * channels;
+        // The part of it inside the image; nothing, if all of it is padding on one side.
+        let before = (-start).clamp(0, end - start);
+        let after = (width.input as isize - start).clamp(before, end - start);
+        let first_channel = group * (pixel / groups) + window.channels.start;
+        for (i, tap_y) in window.taps_y.clone().enumerate() {
+            let to = &mut to[i * stride..][..span];
+            zero(simd, &mut to[..before as usize * channels]);
+            zero(simd, &mut to[after as usize * channels..]);
+            if before == after {
+                continue;
+            }
+            let to = &mut to[before as usize * channels..after as usize * channels];
+            let y = image * height.input + height.position(oy, tap_y) as usize;
+            let from = &input[(y * width.input + (start + before) as usize) * pixel + first_channel..];
+            if channels == *pixel {
+                copy(simd, &from[..to.len()], to);
+                continue;
+            }
+            // By index, as in `write_line`.
+            for x in 0..(after - before) as usize {
+                copy(simd, &from[x * pixel..][..channels], &mut to[x * channels..][..channels]);
+            }
+        }
+    }
+}
+
 /// Copies a short run without the call that `copy_from_slice` makes.
 #[inline(always)]
 pub(crate) fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
@@ -223,5 +277,38 @@ pub(crate) fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
 pub(crate) fn zero<S: Simd>(simd: S, to: &mut [f32]) {
     for to in to.chunks_mut(S::LANES) {
         simd.store_partial(to, simd.zero());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_holds_the_columns_even_where_all_is_padding() {
+        for descriptor in ["g2mb2ic6ih5iw5oc2kh3kw3ph1pw20", "mb1ic3ih5iw9oc1kh3kw5sw2ph1pw11"] {
+            let problem: Problem = descriptor.parse().unwrap();
+            let input: Vec<f32> = (0..problem.input_len()).map(|i| i as f32 + 1.0).collect();
+            let (lowering, isa) = (Lowering::new(&problem), Isa::best());
+            let (width, channels) = (problem.width(), problem.group_in_channels());
+            for first in (0..lowering.rows()).step_by(width.output()) {
+                for start in (first..first + width.output()).step_by(4) {
+                    let rows = start..(start + 4).min(first + width.output());
+                    let window = Window { taps_y: lowering.valid_taps_y(start), ..lowering.whole() };
+                    let of = (rows.clone(), problem.groups() - 1);
+                    let pitch = (3 * width.stride + width.kernel) * channels;
+                    let mut span = vec![f32::NAN; window.taps_y.len() * pitch];
+                    lowering.write_span(isa, &input, of.clone(), &window, (&mut span, pitch));
+                    let mut columns = vec![f32::NAN; rows.len() * window.len()];
+                    lowering.write(isa, &input, of, &window, (&mut columns, window.len()));
+                    for (pixel, column) in columns.chunks_exact(window.len()).enumerate() {
+                        for (tap, line) in column.chunks_exact(window.line()).enumerate() {
+                            let at = tap * pitch + pixel * width.stride * channels;
+                            assert_eq!(span[at..][..line.len()], *line, "{descriptor}, rows {rows:?}, pixel {pixel}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -38,12 +38,14 @@ impl Algorithm for Im2colMec {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let isa = options.isa;
+        let shape = TileWeights::shape(problem, isa, problem.width().output());
         let lowering = Lowering::of_width(problem);
         let (rows, width) = (lowering.rows(), lowering.row_len());
-        let footprint = options.admit(TileWeights::bytes(problem, isa), 4 * rows as u128 * width as u128)?;
+        let footprint =
+            options.admit(TileWeights::bytes(problem, (isa, shape.vectors)), 4 * rows as u128 * width as u128)?;
         let [oh, ow] = problem.output_size();
-        let tile = ow.div_ceil(ow.div_ceil(isa.tile_shape().pixels));
-        let columns = TileWeights::columns_of(problem, isa);
+        let tile = ow.div_ceil(ow.div_ceil(shape.pixels));
+        let columns = TileWeights::columns_of(problem, (isa, shape.vectors));
         Ok(Box::new(MecPlan {
             problem: problem.clone(),
             isa,
@@ -51,9 +53,9 @@ impl Algorithm for Im2colMec {
             epilogue,
             footprint,
             lowering,
-            lower: Grid::new(rows, BAND, Columns::new(1, width, width)),
-            multiply: Grid { rows: problem.batch() * oh * ow, line: ow, band: tile, columns },
-            weights: TileWeights::new(problem, filter, isa, options.workers)?,
+            lower: Grid::new(rows, BAND, Columns::whole(width)),
+            multiply: Grid { rows: problem.batch() * oh * ow, line: ow, band: tile, equal: true, columns },
+            weights: TileWeights::new(problem, filter, (isa, shape.vectors), options.workers)?,
         }))
     }
 

@@ -5,9 +5,9 @@ use conv_simd::AlignedBuffer;
 
 use crate::kernel::{Columns, Grid, for_each_block};
 
-/// Cuts the output channels of `problem` as `columns` does and makes of each part's filters `[k][ic/groups][kh][kw]` a
-/// matrix `[kh·kw·ic/groups × width]`, one after another. The width is the part's channels rounded up to `lanes`, with
-/// zeros. Works on up to `workers` threads.
+/// Makes of each part of `columns`, which are the output channels of `problem`, a matrix `[kh·kw·ic/groups × width]` out
+/// of its filters `[k][ic/groups][kh][kw]`, one after another. The widths are those of the same part in `stored`: as many
+/// as its channels, or more, with zeros. Works on up to `workers` threads.
 ///
 /// # Errors
 /// [`PlanError::Allocation`].
@@ -15,12 +15,12 @@ pub(crate) fn prepare(
     problem: &Problem,
     weights: &[f32],
     columns: Columns,
-    lanes: usize,
+    stored: Columns,
     workers: usize,
 ) -> Result<AlignedBuffer, PlanError> {
     let (reduction, channels) = (problem.reduction(), problem.group_in_channels());
     let taps = reduction / channels;
-    let stored = columns.padded(lanes).scaled(reduction);
+    let stored = stored.scaled(reduction);
     let mut prepared = AlignedBuffer::zeroed(stored.width())?;
     let grid = Grid::new(1, 1, stored);
     for_each_block(workers, &grid, &mut prepared, &mut [], |_, place, mut block| {
