@@ -197,6 +197,11 @@ pub enum RecordError {
     },
 }
 
+/// The file of records that `path` means: itself, or the [`FILE_NAME`] of a folder.
+pub fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE_NAME) } else { path.into() }
+}
+
 /// Reads a file of records; empty lines are skipped.
 ///
 /// # Errors
