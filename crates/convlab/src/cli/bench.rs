@@ -8,7 +8,7 @@ use conv_simd::Isa;
 
 use crate::bench::{LOCAL_RESULTS, keep};
 use crate::cli::check::progress;
-use crate::cli::selection::{Selection, isas, refusals};
+use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, print, table};
 use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
 use crate::measure::{Bench, Effort};
@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let isas = isas(&args.isa, vec![Isa::best()])?;
     let cases = args.selection.cases(&isas)?;
     prepare_folder(&args.out).map_err(CliError::input)?;
-    let mut threads: Vec<usize> = args.threads.iter().map(|&count| count as usize).collect();
+    let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
     if threads.is_empty() {
         threads.push(hardware_threads());
     }
