@@ -12,7 +12,7 @@ use common::{WORKSPACE, convlab, text};
 const BEGIN: &str = "<!-- table: convlab ";
 const END: &str = "<!-- end -->";
 
-/// `document` with the output of its commands between the markers, and how many there are.
+/// `document` with the output of its commands (quoted for a shell where a pattern stands) between the markers, and how many there are.
 fn filled(document: &str) -> (String, usize) {
     let mut pieces = document.split(BEGIN);
     let mut made = pieces.next().unwrap_or_default().to_owned();
@@ -20,7 +20,7 @@ fn filled(document: &str) -> (String, usize) {
     for piece in pieces {
         let (command, rest) = piece.split_once(" -->\n").expect("a marker ends with ' -->'");
         let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("no {END} after {command}"));
-        let output = convlab(Path::new(WORKSPACE), command);
+        let output = convlab(Path::new(WORKSPACE), &command.replace('\'', ""));
         assert!(output.status.success(), "convlab {command}: {}", text(&output.stderr));
         made += &format!("{BEGIN}{command} -->\n\n{}\n{END}{after}", text(&output.stdout));
         tables += 1;
