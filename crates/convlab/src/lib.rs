@@ -17,4 +17,5 @@ pub mod memory;
 pub mod plot;
 pub mod record;
 pub mod registry;
+pub mod report;
 pub mod suite;

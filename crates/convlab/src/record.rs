@@ -198,6 +198,11 @@ pub enum RecordError {
     },
 }
 
+/// The file of records that `path` means: itself, or the [`FILE_NAME`] of a folder.
+pub fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE_NAME) } else { path.into() }
+}
+
 /// Reads a file of records; empty lines are skipped.
 ///
 /// # Errors
@@ -212,14 +217,19 @@ pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
         .collect()
 }
 
-/// Makes sure that records can be written into `folder`, which is created if it is not there. Called before anything is
-/// measured: an hour of measurements must not end at a folder that is write-protected.
+/// Makes sure that records can be merged into `folder`, which is created if it is not there. Called before anything is
+/// measured: an hour of measurements must not end at a folder that is write-protected, or at damaged records in it.
 ///
 /// # Errors
-/// [`RecordError::Write`].
+/// As [`merge_into`].
 pub fn prepare_folder(folder: &Path) -> Result<(), RecordError> {
     let written = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
-    written.map(drop).map_err(|source| RecordError::Write { path: folder.into(), source })
+    written.map_err(|source| RecordError::Write { path: folder.into(), source })?;
+    read_if_there(&folder.join(FILE_NAME)).map(drop)
+}
+
+fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
+    if path.exists() { read(path) } else { Ok(Vec::new()) }
 }
 
 /// Writes `records` into the [`FILE_NAME`] of `folder`, beside it first and then renamed. Returns the file's path.
@@ -231,7 +241,7 @@ pub fn prepare_folder(folder: &Path) -> Result<(), RecordError> {
 /// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
 pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordError> {
     let path = folder.join(FILE_NAME);
-    let mut all = if path.exists() { read(&path)? } else { Vec::new() };
+    let mut all = read_if_there(&path)?;
     all.retain(|old| !records.iter().any(|new| same_comparison(old, new)));
     all.extend_from_slice(records);
     write(folder, &path, &all).map_err(|source| RecordError::Write { path: folder.into(), source })?;

@@ -160,7 +160,7 @@ fn auto(problem: &Problem) -> Choice {
 const AUTO_MIN_CHANNELS: usize = 16;
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters and `?` for one.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     // Whether the pattern so far matches the first `i` characters. No backtracking: `****…*x` costs what it is long.
     let mut matched = vec![false; text.len() + 1];

@@ -25,6 +25,9 @@ pub enum SuiteError {
         /// What is wrong with it as a descriptor.
         source: Box<DescriptorError>,
     },
+    /// A problem descriptor, but of no convolution.
+    #[error(transparent)]
+    Problem(DescriptorError),
     /// A network, but no such layer.
     #[error("{network} has no convolution called '{layer}'; it has {known}")]
     Layer {
@@ -113,6 +116,9 @@ fn parse(argument: &str) -> Result<Vec<Problem>, SuiteError> {
         return read_file(path);
     }
     let problem = argument.parse().map_err(|source: DescriptorError| {
+        if let DescriptorError::Problem { .. } = source {
+            return SuiteError::Problem(source);
+        }
         let networks = networks().iter().map(|network| network.name.as_str()).collect::<Vec<_>>().join(", ");
         SuiteError::Argument { argument: argument.into(), networks, source: source.into() }
     })?;

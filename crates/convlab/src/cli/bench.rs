@@ -1,5 +1,6 @@
 //! `convlab bench`: how fast is every algorithm, what does it cost in memory?
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use conv_simd::Isa;
 
 use crate::bench::{LOCAL_RESULTS, keep};
 use crate::cli::check::progress;
-use crate::cli::selection::{Selection, isas, refusals};
+use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, print, table};
 use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
 use crate::measure::{Bench, Effort};
@@ -45,16 +46,25 @@ pub struct Args {
     quick: bool,
 }
 
+/// What is said before a build that checks every sum and index measures anything.
+const SLOW_BUILD: &str = "\
+convlab: this build checks overflows and debug assertions, so its figures are worth nothing;
+convlab: measure with `cargo run --release -- bench`";
+
 /// Measures, prints tables, writes records and charts.
 ///
 /// # Errors
 /// [`CliError`] for arguments that name nothing, problems that nobody computes or that do not fit into memory, or a
 /// folder that cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
+    if cfg!(debug_assertions) {
+        // Nothing is lost if stderr is closed.
+        let _ = writeln!(io::stderr(), "{SLOW_BUILD}");
+    }
     let isas = isas(&args.isa, vec![Isa::best()])?;
     let cases = args.selection.cases(&isas)?;
     prepare_folder(&args.out).map_err(CliError::input)?;
-    let mut threads: Vec<usize> = args.threads.iter().map(|&count| count as usize).collect();
+    let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
     if threads.is_empty() {
         threads.push(hardware_threads());
     }

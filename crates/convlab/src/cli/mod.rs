@@ -14,6 +14,7 @@ mod describe;
 mod forward;
 mod list;
 mod plot;
+mod report;
 mod selection;
 mod table;
 
@@ -36,6 +37,7 @@ enum Command {
     Forward(forward::Args),
     Conv(conv::Args),
     Plot(plot::Args),
+    Report(report::Args),
 }
 
 /// How a command ended that did what it was asked.
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Forward(args) => forward::run(&args),
         Command::Conv(args) => conv::run(&args),
         Command::Plot(args) => plot::run(&args),
+        Command::Report(args) => report::run(&args),
     };
     match result {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,

@@ -27,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// [`CliError`] if the records cannot be read or the charts cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let records = if args.records.is_dir() { args.records.join(record::FILE_NAME) } else { args.records.clone() };
+    let records = record::file(&args.records);
     let beside = || records.parent().unwrap_or(&records).to_owned();
     let out = args.out.clone().unwrap_or_else(beside);
     for file in plot::charts(&records, &out).map_err(CliError::input)? {

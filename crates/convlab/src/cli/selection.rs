@@ -1,11 +1,11 @@
 //! The arguments that say what is computed: problems, algorithms, instruction sets, batch.
 
-use conv_core::Algorithm;
+use conv_core::{Algorithm, Problem};
 use conv_simd::Isa;
 
 use crate::cli::CliError;
 use crate::registry::{algorithms, select};
-use crate::suite::{self, Case};
+use crate::suite::{self, Case, label};
 
 /// What to compute.
 #[derive(Debug, clap::Args)]
@@ -31,9 +31,19 @@ impl Selection {
     pub fn cases(&self, isas: &[Isa]) -> Result<Vec<Case>, CliError> {
         let defaults = || alexnet::networks().into_iter().map(|network| network.name).collect();
         let arguments = if self.problems.is_empty() { defaults() } else { self.problems.clone() };
-        let problems = suite::problems(&arguments, &self.batch).map_err(CliError::input)?;
+        let problems = each_once(suite::problems(&arguments, &self.batch).map_err(CliError::input)?);
         if problems.is_empty() {
             return Err(CliError::input(format_args!("{} holds no problem", arguments.join(", "))));
+        }
+        // Records are told apart by their names.
+        for (i, problem) in problems.iter().enumerate() {
+            let same = |other: &&Problem| label(other) == label(problem) && other.batch() == problem.batch();
+            if let Some(other) = problems[..i].iter().find(same) {
+                let name = label(problem);
+                return Err(CliError::input(format_args!(
+                    "two problems are called {name}, '{other}' and '{problem}': give one of them another name"
+                )));
+            }
         }
         let cases = suite::cases(problems, &self.algorithms()?, isas);
         if cases.iter().all(|case| case.candidates.is_empty())
@@ -66,10 +76,19 @@ pub fn isas(names: &[String], otherwise: Vec<Isa>) -> Result<Vec<Isa>, CliError>
     if names.is_empty() {
         return Ok(otherwise);
     }
-    let mut isas =
-        names.iter().map(|name| Isa::by_name(name)).collect::<Result<Vec<_>, _>>().map_err(CliError::input)?;
-    isas.dedup();
-    Ok(isas)
+    let isas = names.iter().map(|name| Isa::by_name(name)).collect::<Result<Vec<_>, _>>().map_err(CliError::input)?;
+    Ok(each_once(isas))
+}
+
+/// `values` without those that came before: what is named twice is measured once.
+pub fn each_once<T: PartialEq>(values: Vec<T>) -> Vec<T> {
+    let mut once = Vec::with_capacity(values.len());
+    for value in values {
+        if !once.contains(&value) {
+            once.push(value);
+        }
+    }
+    once
 }
 
 /// A line that says which algorithms do not compute a problem, if there are such.

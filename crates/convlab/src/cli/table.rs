@@ -10,8 +10,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         .map(|column| {
             let cells = || rows.iter().map(|row| cell(row, column));
             let width = cells().map(|text| text.chars().count()).max().unwrap_or(0);
-            let number = |text: &String| text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.is_empty();
-            (width.max(header[column].chars().count()), column > 0 && cells().all(|text| number(&text)))
+            (width.max(header[column].chars().count()), column > 0 && cells().all(|text| is_number(&text)))
         })
         .collect();
     let header: Vec<String> = header.iter().map(ToString::to_string).collect();
@@ -30,6 +29,23 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// The same as Markdown.
+pub fn markdown(header: &[&str], rows: &[Vec<String>]) -> String {
+    // What comes from a file may hold anything; a cell is one line without bars.
+    let clean = |cell: &str| cell.replace(char::is_control, " ").replace('|', "\\|");
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let is_number = |column: usize| rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)));
+    let rule = (0..header.len()).map(|column| if column > 0 && is_number(column) { "---:" } else { "---" });
+    let mut lines = vec![line(header.iter().map(ToString::to_string).collect()), line(rule.map(Into::into).collect())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(|cell| clean(cell)).collect())));
+    lines.join("\n")
+}
+
+/// Whether a cell is aligned as a number; an empty one does not object.
+fn is_number(cell: &str) -> bool {
+    cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +54,10 @@ mod tests {
     fn numbers_are_aligned_right() {
         let rows = [vec!["a".into(), "1.5".into(), "x".into()], vec!["long".into(), "100".into(), "é".into()]];
         assert_eq!(table(&["name", "ms", "note"], &rows), "name   ms  note\na     1.5  x\nlong  100  é");
+        let rows = [vec!["a|b".into(), "1.5".into(), "x\ny".into()]];
+        assert_eq!(
+            markdown(&["name", "ms", "note"], &rows),
+            "| name | ms | note |\n| --- | ---: | --- |\n| a\\|b | 1.5 | x y |"
+        );
     }
 }

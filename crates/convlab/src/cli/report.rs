@@ -1,0 +1,71 @@
+//! `convlab report`: tables from records.
+
+use std::path::PathBuf;
+
+use conv_simd::Isa;
+
+use crate::cli::table::markdown;
+use crate::cli::{CliError, Exit, print, table};
+use crate::record;
+use crate::report::{HEADER, Query, tables};
+
+/// Make tables from records alone: for every layer the best variant of each family.
+///
+/// A table for each processor, instruction set, number of threads and batch in the records. Times are medians in
+/// milliseconds, warm and cold. "GFLOP/s" counts the operations of the direct method, and "x peak" is that over the
+/// multiply-add peak; "% of peak" counts the operations really executed. Nothing is measured.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  convlab report results/local                        the records.jsonl of that folder
+  convlab report results/local --name 'paper/*' --all
+  convlab report results/local --batch 1 --threads 1 --markdown")]
+pub struct Args {
+    /// File of records, or the folder of a `records.jsonl`.
+    records: PathBuf,
+    /// Only what is called so; `*` stands for any characters, `?` for one.
+    #[arg(long, value_name = "GLOB")]
+    name: Option<String>,
+    /// Only this number of images.
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Only this number of threads.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Only this instruction set.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Isa::NAMES))]
+    isa: Option<String>,
+    /// Every variant, not only the best of each family.
+    #[arg(long)]
+    all: bool,
+    /// As Markdown.
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// Prints the tables.
+///
+/// # Errors
+/// [`CliError`] if the records cannot be read or hold nothing that was asked for.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let path = record::file(&args.records);
+    let records = record::read(&path).map_err(CliError::input)?;
+    let query = Query {
+        name: args.name.clone(),
+        batch: args.batch,
+        threads: args.threads,
+        isa: args.isa.clone(),
+        every_variant: args.all,
+    };
+    let tables = tables(&records, &query);
+    if tables.is_empty() {
+        return Err(CliError::input(format_args!(
+            "{}: no such measurements in these records; make some with `convlab bench`",
+            path.display()
+        )));
+    }
+    let draw = if args.markdown { markdown } else { table };
+    let text = tables.iter().map(|made| format!("{}\n\n{}", made.caption, draw(&HEADER, &made.rows)));
+    print(text.collect::<Vec<_>>().join("\n\n"))?;
+    Ok(Exit::Done)
+}

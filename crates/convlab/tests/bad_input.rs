@@ -1,0 +1,156 @@
+//! What the program says to bad input: exit code 2, or 3 where the algorithm does not compute the problem, and a message
+//! that names what is wrong. It never panics.
+
+mod common;
+
+use std::fs;
+
+use alexnet::npy;
+use common::Folder;
+
+/// Runs each command, which must end with `code` and a message that contains the second string.
+fn assert_refused(folder: &Folder, code: i32, cases: &[(&str, &str)]) {
+    for (arguments, part) in cases {
+        let message = folder.fail(arguments, code);
+        assert!(message.contains(part), "{arguments}: '{part}' is not in: {message}");
+        assert!(!message.contains("panicked"), "{arguments}: {message}");
+    }
+}
+
+#[test]
+fn problems() {
+    let folder = Folder::new();
+    folder.write("set.txt", "ic8ih9oc8kh3\nic8ih9oc8kh3z5\n");
+    folder.write("empty.txt", "# nothing\n");
+    folder.write("same.txt", "ic8ih9oc8kh3n\"a\"\nic8ih9oc8kh3sh2n\"a\"\n");
+    fs::write(folder.path("binary"), [0xff; 16]).unwrap();
+    for command in ["check", "bench --quick --out out"] {
+        let cases = [
+            // The caret is under the x.
+            ("ic8ih9oc8kx3", "  ic8ih9oc8kx3\n           ^"),
+            ("mb1ic3ih4oc8kh9ph1", "the filter spans 9 elements in height, but the padded input has only 6"),
+            ("mb1ic1000000000000ih13oc8kh3", "the input would need 676000000000000 bytes; the limit is"),
+            ("mb1ic99999999999999999999ih13oc8kh3", "99999999999999999999"),
+            ("mb1ic3ih9oc8kh3sh0", "stride height is 0"),
+            ("papre", "no network (paper, owt)"),
+            ("paper/conv9", "it has conv1, conv2"),
+            ("set.txt", "set.txt:2: "),
+            ("empty.txt", "empty.txt holds no problem"),
+            ("same.txt", "two problems are called same/a"),
+            ("binary", "cannot read problems from binary"),
+            (".", "cannot read problems from ."),
+            ("paper/conv3 --algorithm wingorad", "did you mean winograd?"),
+            ("paper/conv3 --batch 0", "batch is 0"),
+            ("paper/conv3 --batch x", "invalid value 'x'"),
+            ("paper/conv3 --isa sse", "the names are avx512, avx2, portable"),
+            ("mb1ic3ih9oc8kh3 --batch 99999999999", "with a batch of 99999999999"),
+        ];
+        for (problem, part) in cases {
+            assert_refused(&folder, 2, &[(&format!("{command} {problem}"), part)]);
+        }
+        assert_refused(
+            &folder,
+            3,
+            &[(
+                &format!("{command} paper/conv2 --algorithm winograd/f4x3"),
+                "winograd/f4x3 computes 3x3, 3x1 and 1x3 filters, not 5x5",
+            )],
+        );
+    }
+    assert!(!folder.path("out").exists());
+}
+
+#[test]
+fn a_valid_descriptor_of_no_convolution_is_not_called_a_file() {
+    let message = Folder::new().fail("check mb1ic3ih4oc8kh9", 2);
+    assert!(message.starts_with("convlab: 'mb1ic3ih4oc8kh9' is no convolution: "), "{message}");
+}
+
+#[test]
+fn output_folders() {
+    let folder = Folder::new();
+    folder.write("file", "");
+    folder.ok("bench ic8ih9oc8kh3 --algorithm direct --threads 1 --quick --out good");
+    fs::create_dir(folder.path("damaged")).unwrap();
+    folder.write("damaged/records.jsonl", "{\"kind\": \"conv\"\n");
+    let bench = "bench ic8ih9oc8kh3 --algorithm direct --threads 1 --quick --out";
+    // Nothing is printed on standard output: all of it is refused before the first measurement.
+    for (out, part) in [
+        ("file", "cannot write records into file"),
+        ("file/in", "cannot write records into file/in"),
+        ("damaged", "records.jsonl:1: not a record"),
+    ] {
+        let output = folder.run(&format!("{bench} {out}"));
+        let message = common::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{out}: {message}");
+        assert!(message.contains(part) && output.stdout.is_empty(), "{out}: {message}");
+    }
+    assert_refused(
+        &folder,
+        2,
+        &[
+            ("plot good --out file", "cannot write file"),
+            ("bench ic8ih9oc8kh3 --threads 0", "0 is not in 1..=1024"),
+            ("bench ic8ih9oc8kh3 --threads 1025", "1025 is not in 1..=1024"),
+        ],
+    );
+}
+
+#[test]
+fn records() {
+    let folder = Folder::new();
+    folder.write("text", "ms\n1.5\n");
+    folder.write("cut.jsonl", "{\"kind\":\"conv\",\"name\":\"a\",\"isa\":\"avx2\",\"threa");
+    folder.write("empty.jsonl", "\n");
+    fs::create_dir(folder.path("folder")).unwrap();
+    folder.write(
+        "negative.jsonl",
+        "{\"kind\":\"conv\",\"name\":\"a\",\"algorithm\":\"direct/nhwc\",\"isa\":\"avx2\",\"threads\":1,\
+         \"median_ns\":-1.0,\"commit\":\"\",\"rustc\":\"\",\"cpu\":\"\",\"date\":\"\"}\n",
+    );
+    for command in ["plot", "report"] {
+        for (file, part) in [
+            ("none", "cannot read records from none"),
+            ("folder", "cannot read records from folder/records.jsonl"),
+            ("text", "text:1: not a record"),
+            ("cut.jsonl", "cut.jsonl:1: not a record"),
+            ("empty.jsonl", "in these records; make some with `convlab bench`"),
+        ] {
+            assert_refused(&folder, 2, &[(&format!("{command} {file}"), part)]);
+        }
+    }
+    assert_refused(&folder, 2, &[("plot negative.jsonl", "a median_ns of -1"), ("report text --isa sse", "'sse'")]);
+}
+
+#[test]
+fn networks_pictures_and_arrays() {
+    let folder = Folder::new();
+    folder.write("text.jpg", "a picture of a cat");
+    fs::write(folder.path("cut.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    npy::write(&folder.path("x.npy"), &[3, 227, 227], &vec![0.5; 3 * 227 * 227]).unwrap();
+    let bytes = fs::read(folder.path("x.npy")).unwrap();
+    fs::write(folder.path("short.npy"), &bytes[..bytes.len() - 2]).unwrap();
+    npy::write(&folder.path("flat.npy"), &[2, 3], &[0.0; 6]).unwrap();
+    assert_refused(
+        &folder,
+        2,
+        &[
+            ("describe papre", "the names are paper, owt"),
+            ("list nothing", "possible values: algorithms, problems, networks"),
+            ("forward", "--network"),
+            ("forward --network papre", "the names are paper, owt"),
+            ("forward --network paper --algorithm winorad", "did you mean winograd?"),
+            ("forward --network paper --image none.jpg", "none.jpg"),
+            ("forward --network paper --image text.jpg", "text.jpg is no JPEG or PNG picture"),
+            ("forward --network paper --image cut.png", "cut.png"),
+            ("forward --network paper --input short.npy", "truncated"),
+            ("forward --network paper --input text.jpg", "text.jpg is no .npy file"),
+            ("forward --network paper --input flat.npy", "has the shape [2, 3]; paper needs [n, 3, 227, 227]"),
+            ("forward --network owt --input x.npy", "owt needs [n, 3, 224, 224]"),
+            ("forward --network paper --input x.npy --batch 2", "--batch 2, but there are 1 images"),
+            ("forward --network paper --batch 0", "batch is 0"),
+            ("forward --network paper --batch 1000000000000", "the limit is"),
+            ("forward --network paper --threads 1 --output none/y.npy", "none/y.npy"),
+        ],
+    );
+}

@@ -1,0 +1,171 @@
+//! The program's commands as a user runs them: what they print, what they write.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use alexnet::npy;
+use common::{Folder, WORKSPACE, text};
+use convlab::record::{self, Kind, Model, Record};
+use convlab::registry::{algorithms, families};
+use serde_json::Value;
+
+/// 3×3 at stride 1, computed by every family.
+const TINY: &str = "g2mb1ic8ih9oc12kh3ph1";
+
+fn parse(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+/// The field `name` of every object of an array.
+fn fields<'a>(array: &'a Value, name: &str) -> Vec<&'a str> {
+    array.as_array().unwrap().iter().map(|object| object[name].as_str().unwrap()).collect()
+}
+
+#[test]
+fn help_names_every_command_and_shows_examples() {
+    let folder = Folder::new();
+    let help = folder.ok("help");
+    for command in ["list", "describe", "check", "bench", "forward", "conv", "plot", "report"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{help}");
+        let help = folder.ok(&format!("{command} --help"));
+        assert!(help.contains(&format!("\n  convlab {command} ")), "no example: {help}");
+    }
+    assert!(folder.ok("--version").starts_with("convlab "));
+    folder.fail("", 2);
+}
+
+#[test]
+fn lists_as_text_and_as_json() {
+    let folder = Folder::new();
+    let listed = parse(&folder.ok("list algorithms --json"));
+    let names: Vec<&str> = algorithms().iter().map(|algorithm| algorithm.name()).collect();
+    assert_eq!(fields(&listed, "algorithm"), names);
+    assert_eq!(fields(&listed, "family").into_iter().collect::<BTreeSet<_>>(), families().into_iter().collect());
+    let table = folder.ok("list algorithms");
+    for name in names {
+        assert!(table.lines().any(|line| line.split_whitespace().next() == Some(name)), "{table}");
+    }
+
+    let problems = parse(&folder.ok("list problems --json"));
+    assert_eq!(fields(&problems, "name")[1], "paper/conv2");
+    assert_eq!(fields(&problems, "descriptor")[1], "g2mb1ic96ih27oc256oh27kh5ph2");
+    assert_eq!(problems[1]["gflop"], 0.448);
+    assert!(folder.ok("list problems").contains("paper/conv2  g2mb1ic96ih27oc256oh27kh5ph2"));
+
+    let networks = parse(&folder.ok("list networks --json"));
+    assert_eq!(fields(&networks, "network"), ["paper", "owt"]);
+    assert_eq!(networks[0]["parameters"], 60_965_224);
+    assert!(folder.ok("list networks").contains("227x227x3"));
+}
+
+#[test]
+fn describes_a_network() {
+    let text = Folder::new().ok("describe paper");
+    assert!(text.starts_with("paper: 227x227x3 in, 60,965,224 parameters"), "{text}");
+    assert!(text.contains("363 x 3025") && text.contains("Split into two halves"), "{text}");
+}
+
+#[test]
+fn checks_every_algorithm_on_every_instruction_set() {
+    let folder = Folder::new();
+    let all = folder.ok(&format!("check {TINY}"));
+    for family in families() {
+        assert!(all.contains(&format!("\n  {family}/")), "{all}");
+    }
+    assert!(all.trim_end().ends_with("checks, 0 failed"), "{all}");
+    let some = folder.ok(&format!("check {TINY} --algorithm direct,*/f2x3 --isa portable,portable --batch 2"));
+    assert!(some.contains("mb2ic8ih9") && some.trim_end().ends_with("2 checks, 0 failed"), "{some}");
+}
+
+#[test]
+fn checks_a_file_of_problems() {
+    let folder = Folder::new();
+    folder.write("set.txt", "# two\nic3ih9oc4kh3n\"a\"\n\nic3ih9oc4kh3sh2n\"b\" # strided\n");
+    let text = folder.ok("check set.txt --algorithm direct,winograd/f2x3 --isa portable");
+    assert!(text.contains("set/a  mb2ic3ih9") && text.contains("set/b  mb2ic3ih9"), "{text}");
+    assert!(text.contains("not computed by winograd/f2x3"), "{text}");
+}
+
+#[test]
+fn benches_into_a_folder_then_plots_and_reports() {
+    let folder = Folder::new();
+    let arguments = format!("bench {TINY} {TINY} --threads 1,1 --quick --out out/of");
+    let output = folder.run(&arguments);
+    let message = text(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    // Only the release build is worth measuring, and only the other one says so.
+    assert_eq!(message.contains("cargo run --release -- bench"), cfg!(debug_assertions), "{message}");
+
+    let records = record::read(&folder.path("out/of/records.jsonl")).unwrap();
+    let runs: Vec<&Record> = records.iter().filter(|record| record.model == Some(Model::Run)).collect();
+    let names: BTreeSet<&str> = runs.iter().map(|record| record.algorithm.as_deref().unwrap()).collect();
+    assert_eq!(runs.len(), names.len(), "nothing is measured twice");
+    assert_eq!(records.iter().filter(|record| record.kind == Kind::Machine).count(), 1);
+    for record in runs {
+        assert!(record.median_ns > Some(0.0) && record.max_rel_error < Some(1e-4), "{record:?}");
+        assert_eq!(record.scratch_counted_bytes, record.scratch_bytes, "{record:?}");
+    }
+
+    let charts = ["throughput-b1-t1.svg", "throughput-b1-t1.png", "memory-b1-t1.svg", "memory-b1-t1.png"];
+    let printed = text(&output.stdout);
+    for chart in charts {
+        assert!(folder.path("out/of").join(chart).exists() && printed.contains(chart), "{printed}");
+    }
+    let plotted = folder.ok("plot out/of/records.jsonl --out charts");
+    assert_eq!(plotted.lines().count(), charts.len());
+    assert_eq!(
+        fs::read(folder.path("charts/memory-b1-t1.svg")).unwrap(),
+        fs::read(folder.path("out/of/memory-b1-t1.svg")).unwrap()
+    );
+
+    let best = folder.ok("report out/of");
+    for family in families() {
+        assert_eq!(best.matches(&format!("  {family}/")).count(), 1, "{best}");
+    }
+    let every = folder.ok("report out/of/records.jsonl --all --markdown --threads 1 --batch 1 --name *ih9*");
+    assert_eq!(every.lines().filter(|line| line.starts_with("| g2mb1ic8ih9")).count(), names.len(), "{every}");
+
+    // Another run takes the place of the first.
+    folder.ok(&arguments);
+    assert_eq!(record::read(&folder.path("out/of/records.jsonl")).unwrap().len(), records.len());
+}
+
+#[test]
+fn every_family_sees_the_same_in_a_photograph() {
+    let folder = Folder::new();
+    let photograph = format!("{WORKSPACE}/crates/alexnet/images/chelsea.jpg");
+    let mut first: Option<Vec<(u64, f64)>> = None;
+    for algorithm in families().into_iter().chain(["auto"]) {
+        let json = folder.ok(&format!(
+            "forward --network paper --image {photograph} --algorithm {algorithm} --json --output {algorithm}.npy"
+        ));
+        let report = parse(&json);
+        let record: Record = serde_json::from_value(report.clone()).unwrap();
+        assert_eq!((record.name.as_str(), record.algorithm.as_deref()), ("paper", Some(algorithm)));
+        assert!(record.layers.len() >= 11 && record.layers.iter().all(|layer| layer.median_ns >= 0.0));
+        for layer in record.layers.iter().filter(|layer| layer.name.starts_with("conv")) {
+            let used = layer.algorithm.as_deref().unwrap();
+            let said = report["layers"].as_array().unwrap().iter().find(|said| said["name"] == *layer.name).unwrap();
+            let replaced = algorithm != "auto" && !used.starts_with(algorithm);
+            assert_eq!(said["fallback"].is_string(), replaced, "{algorithm}: {said}");
+        }
+        let class = |class: &Value| (class["class"].as_u64().unwrap(), class["probability"].as_f64().unwrap());
+        let top: Vec<_> = report["images"][0]["top"].as_array().unwrap().iter().map(class).collect();
+        assert_eq!(top.len(), 5);
+        let first = first.get_or_insert_with(|| top.clone());
+        for (one, other) in first.iter().zip(&top) {
+            assert!(one.0 == other.0 && (one.1 - other.1).abs() < 1e-3, "{algorithm}: {first:?} and {top:?}");
+        }
+        let probabilities = npy::read(&folder.path(&format!("{algorithm}.npy"))).unwrap();
+        assert_eq!(probabilities.shape, [1, 1000]);
+        assert!((probabilities.data.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn forward_as_text_on_random_input() {
+    let text = Folder::new().ok("forward --network owt --batch 2 --seed 3 --top 2 --threads 1 --isa portable");
+    assert!(text.contains("random image 1") && text.contains("conv5 ") && text.contains("fc8 "), "{text}");
+}
