@@ -66,7 +66,7 @@ pub enum NpyError {
         /// The file.
         path: PathBuf,
     },
-    /// A shape beyond [`MAX_TENSOR_BYTES`] or [`MAX_DIMENSIONS`].
+    /// A shape beyond [`MAX_TENSOR_BYTES`] or 64 dimensions.
     #[error(
         "{path}: the shape {shape:?} is beyond the limits of {MAX_DIMENSIONS} dimensions and {MAX_TENSOR_BYTES} bytes (64 GiB)"
     )]
@@ -171,7 +171,9 @@ fn write_whole(path: &Path, header: &[u8], data: &[f32]) -> io::Result<()> {
     #[cfg(unix)]
     // As any new file, not closed to others as temporary files are.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut out = BufWriter::new(builder.tempfile_in(folder)?);
+    // Without the temporary file's name, which tells a user nothing.
+    let file = builder.tempfile_in(folder).map_err(|error| io::Error::from(error.kind()))?;
+    let mut out = BufWriter::new(file);
     out.write_all(header)?;
     for float in data {
         out.write_all(&float.to_le_bytes())?;

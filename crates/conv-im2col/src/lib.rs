@@ -7,7 +7,7 @@
 //! # Memory that faer keeps
 //! faer's matrix product packs operands into a buffer of its own, one in each thread that ever multiplied, as large as
 //! two L3 caches (of which it touches what it packs) and never returned. It is neither prepared weights nor scratch, so
-//! no [`conv_core::Footprint`] here contains it; [`gemm`] calls faer in such a way that on x86-64 nothing is packed.
+//! no [`conv_core::Footprint`] here contains it; `gemm.rs` calls faer in such a way that on x86-64 nothing is packed.
 //!
 //! # Instruction sets
 //! faer chooses its instruction set itself. [`conv_core::PlanOptions::isa`] governs what is ours in the variants that

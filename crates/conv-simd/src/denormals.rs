@@ -3,8 +3,8 @@
 /// Makes the calling thread treat denormal floats as zero, in operands (DAZ) and results (FTZ).
 ///
 /// A denormal operand costs 40–50 times a normal multiply-add on current processors, and activations that fade towards
-/// zero do reach them. Every worker pool that the harness makes calls this once on each thread, and says so in its
-/// records; a library user decides for their own threads. Errors are below `f32::MIN_POSITIVE` (1.2e-38) an operation.
+/// zero do reach them. Every worker pool that the harness makes calls this once on each thread; a
+/// library user decides for their own threads. Errors are below `f32::MIN_POSITIVE` (1.2e-38) an operation.
 /// Does nothing on processors other than x86-64.
 pub fn flush_denormals() {
     #[cfg(target_arch = "x86_64")]

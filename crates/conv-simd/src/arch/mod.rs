@@ -15,6 +15,8 @@ pub(crate) use tile_row;
 
 /// [`crate::Simd::opaque`] by an empty piece of assembly: no instruction at all, where `black_box` goes through memory.
 #[cfg(target_arch = "x86_64")]
+// The address passes through; nobody follows it.
+#[allow(clippy::pointers_in_nomem_asm_block)]
 #[inline(always)]
 pub(crate) fn opaque(address: *const f32) -> *const f32 {
     let mut address = address;

@@ -88,6 +88,11 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let chooser = Chooser::by_name(&args.algorithm).map_err(CliError::input)?;
     let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name).map_err(CliError::input)?;
     let threads = args.threads.map_or_else(hardware_threads, |count| count as usize);
+    if let Some(path) = &args.output
+        && path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
+        return Err(CliError::input(format_args!("--output {}: there is no such folder", path.display())));
+    }
     let input = read_input(args, &network)?;
     let pool = pool(threads).map_err(CliError::input)?;
     let (pass, probabilities) = pool.install(|| {
