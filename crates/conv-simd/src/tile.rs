@@ -154,7 +154,8 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
                     y = y.wrapping_add(args.y_pixel);
                 }
             }
-            let ahead = if row + 1 < args.rows { args.x_row } else { 0 };
+            // The next row's pixels, and after the last row those of the tile that probably comes next.
+            let ahead = if row + 1 < args.rows { args.x_row } else { PX * args.x_pixel };
             for run in args.runs {
                 let x = x_row.wrapping_offset(run.x);
                 let w = w_row.add(run.w * NV * S::LANES);
@@ -218,7 +219,7 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
     for c in 0..len {
         // The next filter row's pixels: two points for large batches of conv1, seven where the filter rows of one tile do
         // not fit into L1 (12 channels, 11×11), nothing elsewhere. Not with 16 registers, where it makes the sums spill.
-        if S::LANES == 16 && c % 16 == 0 && ahead != 0 {
+        if S::LANES == 16 && c % 16 == 0 {
             for p in FIRST..PX - LAST {
                 simd.prefetch(pixels[p].wrapping_add(c + ahead));
             }
