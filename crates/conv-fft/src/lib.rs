@@ -10,6 +10,13 @@
 use conv_core::Algorithm;
 
 mod plain;
+mod tiled;
+
+use tiled::Tiled;
+
+static T8: Tiled<8> = Tiled { name: "fft/t8", supported: "filters of up to 7 strides" };
+static T16: Tiled<16> = Tiled { name: "fft/t16", supported: "filters of up to 15 strides" };
+static T32: Tiled<32> = Tiled { name: "fft/t32", supported: "filters of up to 31 strides" };
 
 /// Every algorithm of this crate.
-pub static ALGORITHMS: &[&dyn Algorithm] = &[&plain::Plain];
+pub static ALGORITHMS: &[&dyn Algorithm] = &[&plain::Plain, &T8, &T16, &T32];
