@@ -170,9 +170,9 @@ pub(super) fn rows_forward<A: Arithmetic, const N: usize>(
 ) {
     let whole = &mut work.whole;
     transform(a, &mut work.between, x, |k, value| whole[k] = value);
-    for row in 0..2 {
-        y(row, 0, [whole[0][row], whole[N / 2][row]]);
-    }
+    let ([first, second], [first_half, second_half]) = (whole[0], whole[N / 2]);
+    y(0, 0, [first, first_half]);
+    y(1, 0, [second, second_half]);
     for k in 1..N / 2 {
         let [first, second] = separate(a, whole[k], whole[N - k]);
         y(0, k, first);
@@ -199,9 +199,9 @@ pub(super) fn column_forward<A: Arithmetic, const N: usize>(
         y(2 * k - 2, first);
         y(2 * k - 1, second);
     }
-    for i in 0..2 {
-        y(N - 2 + i, [whole[0][i]; 2]);
-        y(N + i, [whole[N / 2][i]; 2]);
+    let ([first, second], [first_half, second_half]) = (whole[0], whole[N / 2]);
+    for (i, value) in [first, second, first_half, second_half].into_iter().enumerate() {
+        y(N - 2 + i, [value; 2]);
     }
 }
 

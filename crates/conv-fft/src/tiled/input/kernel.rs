@@ -55,15 +55,19 @@ impl<'a> InputRows<'a> {
     fn sample(&self, row: usize, column: usize, to: &mut [f32]) {
         let Geometry { problem, height, width } = self.geometry;
         let channels = problem.group_in_channels();
-        let mut parts = to.chunks_exact_mut(channels);
+        let position = |right: usize| width.position(self.tile.column, column, right);
+        // Phases side by side are one stretch of floats, except where other groups or the image's edge lie between.
+        let whole = problem.groups() == 1 && position(0).is_some() && position(width.phases - 1).is_some();
+        let stretch = if whole { width.phases } else { 1 };
+        let mut parts = to.chunks_exact_mut(stretch * channels);
         for down in 0..height.phases {
             let y = height.position(self.tile.row, row, down);
-            for (right, part) in (0..width.phases).zip(&mut parts) {
-                match (y, width.position(self.tile.column, column, right)) {
+            for (right, part) in (0..width.phases).step_by(stretch).zip(&mut parts) {
+                match (y, position(right)) {
                     (Some(y), Some(x)) => {
                         let pixel = (self.tile.image * problem.height().input + y) * problem.width().input + x;
                         let from = pixel * problem.in_channels() + self.group * channels;
-                        part.copy_from_slice(&self.input[from..from + channels]);
+                        part.copy_from_slice(&self.input[from..from + part.len()]);
                     }
                     _ => part.fill(0.0),
                 }

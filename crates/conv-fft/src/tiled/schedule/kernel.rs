@@ -120,36 +120,43 @@ impl<const N: usize> Block<'_, N> {
     /// The products of `rows` tiles of V with a chunk of output channels, into M, in the order of the weights in memory.
     fn multiply(&self, column: usize, chunk: usize, rows: usize, [v, m]: [*mut f32; 2]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
-        let (shape, width) = (plan.isa.tile_shape(), layout.chunk_width(chunk));
+        let (shape, width, padded) = (plan.isa.tile_shape(), layout.chunk_width(chunk), layout.depth_padded);
         let strips = rows.div_ceil(shape.pixels);
         let columns = (self.group * N / 2 + column) * layout.channels;
         let mut weights = plan.weights[(columns + chunk * layout.chunk) * 2 * N * layout.depth..].as_ptr();
         let run = |x: usize, w| Run { x: x as isize, w, len: layout.depth, skip_first: 0, skip_last: 0 };
-        let runs = [run(0, 0), run(layout.depth_padded, layout.depth)];
+        let runs = [run(0, 0), run(padded, layout.depth)];
+        // V holds im, re, −im: the real part is computed from the second on, the imaginary part from the first on. Of
+        // each row of V a part reads two of three thirds; see `ahead` for what stands last.
+        let parts = [(padded, 0, -(padded as isize)), (0, layout.chunk, 2 * padded as isize)];
         for plane in 0..planes::<N>(column) {
             let (v, m) = (v.wrapping_add(plane * layout.v[1]), m.wrapping_add(plane * layout.m[1]));
-            let real = is_real::<N>(column, plane);
-            let runs = if real { &runs[..1] } else { &runs[..] };
+            // A real plane has one part of everything.
+            let factors = if is_real::<N>(column, plane) { 1 } else { 2 };
             for channel in (0..width).step_by(layout.block) {
                 let channels = layout.block.min(width - channel);
+                let panel = factors * layout.depth * channels;
+                let next = weights.wrapping_add(panel);
+                // A tile prefetches what stands `x_row` behind its pixels: the next weights, so that they come from memory
+                // also while this panel is read from L1. The first part's lines and the second's, shifted, make a
+                // stretch as long as these rows of V. Without: 20% longer products in conv3 at batch 64, 9% in conv2.
+                let ahead = (next.addr() as isize - v.addr() as isize) / size_of::<f32>() as isize;
                 for strip in 0..strips {
                     // Equal strips: 15 rows are 8 + 7 and not 14 + 1.
                     let (first, end) = (strip * rows / strips, (strip + 1) * rows / strips);
                     let tile = plan.isa.tile(end - first, channels / shape.lanes);
-                    // V holds im, re, −im: the real part is computed from the second on, the imaginary part from the
-                    // first on.
-                    for part in 0..if real { 1 } else { 2 } {
+                    for &(x, y, shift) in &parts[..factors] {
                         // SAFETY: V and M have these rows in each plane, and the weights this plane's of these channels.
                         unsafe {
                             tile.run(&TileArgs {
-                                x: v.add(first * layout.v[0] + (1 - part) * layout.depth_padded),
+                                x: v.add(first * layout.v[0] + x),
                                 x_pixel: layout.v[0],
                                 w: weights,
                                 rows: 1,
-                                x_row: 0,
+                                x_row: if first * layout.v[0] < panel { (ahead + shift) as usize } else { 0 },
                                 w_row: 0,
-                                runs,
-                                y: m.add(first * layout.m[0] + part * layout.chunk + channel),
+                                runs: &runs[..factors],
+                                y: m.add(first * layout.m[0] + y + channel),
                                 y_pixel: layout.m[0],
                                 channels,
                                 init: Init::Zero,
@@ -158,7 +165,7 @@ impl<const N: usize> Block<'_, N> {
                         }
                     }
                 }
-                weights = weights.wrapping_add(runs.len() * layout.depth * channels);
+                weights = next;
             }
         }
     }
