@@ -4,6 +4,9 @@
 //! Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs" (2013), showed that sums over
 //! channels can stay in the frequency domain; Zlateski, Jia, Li and Durand, "The Anatomy of Efficient FFT and Winograd
 //! Convolutions on Modern CPUs" (ICS 2019), measured when that pays.
+//!
+//! `fft/rustfft` is the plain version, to be read and to be measured against; `fft/t8`, `fft/t16` and `fft/t32` are the
+//! fast one with tiles of that size: see their modules.
 
 #![deny(unsafe_code)]
 

@@ -47,3 +47,29 @@ pub(super) fn executed<const N: usize>(geometry: &Geometry, layout: &Layout) -> 
     let (depth, channels) = (layout.depth as u128, layout.channels as u128);
     geometry.problem.groups() as u128 * (input * depth + output * channels + products * channels)
 }
+
+#[cfg(test)]
+mod tests {
+    use conv_core::Problem;
+    use conv_simd::Isa;
+
+    use super::*;
+    use crate::tiled::transform::{is_real, planes};
+
+    #[test]
+    fn products_are_those_of_the_planes() {
+        let problem: Problem = "mb1ic16ih16oc16kh3".parse().unwrap();
+        let geometry = Geometry::new(&problem, 16);
+        let layout = Layout::new::<16>(&geometry, Isa::best().tile_shape(), 1);
+        let outputs = executed::<16>(&geometry, &Layout { depth: 0, ..layout });
+        let inputs = executed::<16>(&geometry, &Layout { channels: 0, ..layout });
+        let all = executed::<16>(&geometry, &layout);
+        let multiply_adds = |column, plane| if is_real::<16>(column, plane) { 1 } else { 4 };
+        let products: u128 =
+            (0..8).flat_map(|column| (0..planes::<16>(column)).map(move |plane| multiply_adds(column, plane))).sum();
+        assert_eq!(all - outputs - inputs, 2 * products * 16 * layout.channels as u128);
+        // Eight pairs of rows and eight columns; a split-radix transform of 16 complex points has 168 operations.
+        let one = (inputs / 16 - 128) / 16;
+        assert!((168..250).contains(&one), "{one}");
+    }
+}

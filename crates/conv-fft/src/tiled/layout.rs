@@ -17,9 +17,10 @@ const LINE: usize = 16;
 /// X and Y of a block should stay in an L3 of 32 MiB, through which weights stream once for each block: with 12 MiB
 /// instead, conv2 of AlexNet for 64 channels at batch 16 took 8.2 ms instead of 6.0, conv3 at batch 64 34 ms instead of 31.
 const BLOCK_BYTES: usize = 20 << 20;
-/// What V's plane, and M of a chunk, may take of an L2 of 1 MiB.
+/// A plane of V may take so much of an L2 of 1 MiB, and M of a chunk twice as much. All of V in half of the L2 measured
+/// worse: it needs tasks of fewer tiles, each of which reads its weights again (conv3 at batch 64: 36 ms instead of 31).
 const TASK_BYTES: usize = 256 << 10;
-/// The most register tiles of output channels in a chunk.
+/// The most register tiles of output channels in a chunk; four measured no better.
 const CHUNK_BLOCKS: usize = 2;
 
 /// Sizes and strides, in floats.
@@ -48,7 +49,7 @@ pub(super) struct Layout {
     /// M, from tile to tile and from plane to plane.
     pub m: [usize; 2],
     /// Planes of column 0, which has the most.
-    planes: usize,
+    pub planes: usize,
 }
 
 impl Layout {
