@@ -4,12 +4,22 @@
 //! Mathieu, Henaff and LeCun, "Fast Training of Convolutional Networks through FFTs" (2013), showed that sums over
 //! channels can stay in the frequency domain; Zlateski, Jia, Li and Durand, "The Anatomy of Efficient FFT and Winograd
 //! Convolutions on Modern CPUs" (ICS 2019), measured when that pays.
+//!
+//! `fft/rustfft` is the plain version, to be read and to be measured against; `fft/t8`, `fft/t16` and `fft/t32` are the
+//! fast one with tiles of that size: see their modules.
 
 #![deny(unsafe_code)]
 
 use conv_core::Algorithm;
 
 mod plain;
+mod tiled;
+
+use tiled::Tiled;
+
+static T8: Tiled<8> = Tiled { name: "fft/t8", supported: "filters of up to 7 strides" };
+static T16: Tiled<16> = Tiled { name: "fft/t16", supported: "filters of up to 15 strides" };
+static T32: Tiled<32> = Tiled { name: "fft/t32", supported: "filters of up to 31 strides" };
 
 /// Every algorithm of this crate.
-pub static ALGORITHMS: &[&dyn Algorithm] = &[&plain::Plain];
+pub static ALGORITHMS: &[&dyn Algorithm] = &[&plain::Plain, &T8, &T16, &T32];

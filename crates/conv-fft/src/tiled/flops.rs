@@ -1,0 +1,75 @@
+//! What a run executes, counted by running the transforms on nothing.
+
+use std::cell::Cell;
+
+use super::arithmetic::Counter;
+use super::geometry::Geometry;
+use super::layout::Layout;
+use super::transform::{Work, column_forward, column_inverse, rows_forward, rows_inverse};
+
+/// Operations of one vector lane of one transform.
+fn counted<const N: usize>(transform: impl for<'a> Fn(Counter<'a>, &mut Work<Counter<'a>, N>)) -> u128 {
+    let count = Cell::new(0);
+    let counter = Counter(&count);
+    transform(counter, &mut Work::new(counter));
+    count.get()
+}
+
+/// Operations of one run: products with all the channels that the register tile computes, transforms of the rows that
+/// some output needs, the separate sign of V's third part.
+pub(super) fn executed<const N: usize>(geometry: &Geometry, layout: &Layout) -> u128 {
+    let row_in = counted::<N>(|a, work| rows_forward(a, work, |_| [(); 2], |_, _, _| {}));
+    let row_out = counted::<N>(|a, work| rows_inverse(a, work, |_, _| [(); 2], |_, _| {}));
+    let columns = |forward: bool| -> u128 {
+        let one = |column| {
+            counted::<N>(|a, work| {
+                if forward {
+                    column_forward(a, work, column, |_| [(); 2], |_, _| {});
+                } else {
+                    column_inverse(a, work, column, |_| [(); 2], |_, _| {});
+                }
+            })
+        };
+        (0..N / 2).map(one).sum()
+    };
+    let (height, width) = (&geometry.height, &geometry.width);
+    let pairs = |rows: fn(&super::Side, usize) -> std::ops::Range<usize>| -> u128 {
+        let rows = (0..height.count).map(|row| rows(height, row).len().div_ceil(2) as u128).sum::<u128>();
+        rows * (width.count * geometry.problem.batch()) as u128
+    };
+    let tiles = geometry.tiles() as u128;
+    let negations = (N * N / 2) as u128;
+    let input = pairs(super::Side::samples) * row_in + tiles * (columns(true) + negations);
+    let output = pairs(super::Side::outputs) * row_out + tiles * columns(false);
+    // Two operations a multiply-add, four real products a complex one; N²/2 complex frequencies, of which four real ones
+    // are counted as two with half the products.
+    let products = tiles * (4 * N * N - 8) as u128 * layout.depth as u128;
+    let (depth, channels) = (layout.depth as u128, layout.channels as u128);
+    geometry.problem.groups() as u128 * (input * depth + output * channels + products * channels)
+}
+
+#[cfg(test)]
+mod tests {
+    use conv_core::Problem;
+    use conv_simd::Isa;
+
+    use super::*;
+    use crate::tiled::transform::{is_real, planes};
+
+    #[test]
+    fn products_are_those_of_the_planes() {
+        let problem: Problem = "mb1ic16ih16oc16kh3".parse().unwrap();
+        let geometry = Geometry::new(&problem, 16);
+        let layout = Layout::new::<16>(&geometry, Isa::best().tile_shape(), 1);
+        let outputs = executed::<16>(&geometry, &Layout { depth: 0, ..layout });
+        let inputs = executed::<16>(&geometry, &Layout { channels: 0, ..layout });
+        let all = executed::<16>(&geometry, &layout);
+        let multiply_adds = |column, plane| if is_real::<16>(column, plane) { 1 } else { 4 };
+        let products: u128 =
+            (0..8).flat_map(|column| (0..planes::<16>(column)).map(move |plane| multiply_adds(column, plane))).sum();
+        assert_eq!(all - outputs - inputs, 2 * products * 16 * layout.channels as u128);
+        // Eight pairs of rows and eight columns; a split-radix transform of 16 complex points has 168 operations.
+        let one = (inputs / 16 - 128) / 16;
+        assert!((168..250).contains(&one), "{one}");
+    }
+}

@@ -1,0 +1,180 @@
+//! The forward transforms, a vector of channels at a time.
+
+use std::ops::Range;
+
+use conv_simd::{Simd, SimdOp};
+
+use crate::tiled::arithmetic::Lanes;
+use crate::tiled::geometry::{Geometry, Tile};
+use crate::tiled::layout::Layout;
+use crate::tiled::transform::{Work, column_forward, rows_forward};
+
+/// Two neighbouring rows of a tile of one group.
+pub(in crate::tiled) struct InputRows<'a> {
+    pub geometry: &'a Geometry,
+    pub layout: &'a Layout,
+    /// The batch, `[n][ih][iw][ic]`.
+    pub input: &'a [f32],
+    pub group: usize,
+    pub tile: Tile,
+    /// Samples of the vertical axis, one or two.
+    pub rows: Range<usize>,
+    /// The first row in X.
+    x: *mut f32,
+}
+
+impl<'a> InputRows<'a> {
+    /// # Safety
+    /// X must have two rows at `x`, which no other thread may touch while this transforms.
+    pub unsafe fn new(
+        geometry: &'a Geometry,
+        layout: &'a Layout,
+        input: &'a [f32],
+        (group, tile, rows): (usize, Tile, Range<usize>),
+        x: *mut f32,
+    ) -> Self {
+        InputRows { geometry, layout, input, group, tile, rows, x }
+    }
+
+    /// Copies the two rows, `[row][sample][phase][channel]`, zeros where they leave the image.
+    pub fn gather(&self, lines: &mut [f32]) {
+        let (columns, depth) = (self.geometry.width.samples(self.tile.column), self.layout.depth_padded);
+        for (i, line) in lines.chunks_exact_mut(lines.len() / 2).enumerate() {
+            for column in columns.clone() {
+                let sample = &mut line[column * depth..][..self.layout.depth];
+                if i < self.rows.len() {
+                    self.sample(self.rows.start + i, column, sample);
+                } else {
+                    sample.fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Copies the channels of all phases of one sample.
+    fn sample(&self, row: usize, column: usize, to: &mut [f32]) {
+        let Geometry { problem, height, width } = self.geometry;
+        let channels = problem.group_in_channels();
+        let position = |right: usize| width.position(self.tile.column, column, right);
+        // Phases side by side are one stretch of floats, except where other groups or the image's edge lie between.
+        let whole = problem.groups() == 1 && position(0).is_some() && position(width.phases - 1).is_some();
+        let stretch = if whole { width.phases } else { 1 };
+        let mut parts = to.chunks_exact_mut(stretch * channels);
+        for down in 0..height.phases {
+            let y = height.position(self.tile.row, row, down);
+            for (right, part) in (0..width.phases).step_by(stretch).zip(&mut parts) {
+                match (y, position(right)) {
+                    (Some(y), Some(x)) => {
+                        let pixel = (self.tile.image * problem.height().input + y) * problem.width().input + x;
+                        let from = pixel * problem.in_channels() + self.group * channels;
+                        part.copy_from_slice(&self.input[from..from + part.len()]);
+                    }
+                    _ => part.fill(0.0),
+                }
+            }
+        }
+    }
+
+    /// The transform of what was gathered.
+    pub fn transform<const N: usize>(&self, isa: conv_simd::Isa, lines: &[f32]) {
+        isa.run(RowTransform::<N> {
+            lines: [&lines[..lines.len() / 2], &lines[lines.len() / 2..]],
+            columns: self.geometry.width.samples(self.tile.column),
+            layout: self.layout,
+            x: self.x,
+        });
+    }
+}
+
+struct RowTransform<'a, const N: usize> {
+    /// `[sample][channel]`.
+    lines: [&'a [f32]; 2],
+    /// Samples that are not zero.
+    columns: Range<usize>,
+    layout: &'a Layout,
+    /// See [`InputRows::new`].
+    x: *mut f32,
+}
+
+impl<const N: usize> SimdOp for RowTransform<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let (depth, row_len) = (self.layout.depth_padded, self.layout.x[0]);
+        assert!(self.lines.iter().all(|line| line.len() >= N * depth));
+        let [first, second] = self.lines.map(<[f32]>::as_ptr);
+        let lanes = Lanes(simd);
+        let mut work = Work::<_, N>::new(lanes);
+        for c in (0..depth).step_by(S::LANES) {
+            let load = |j: usize| {
+                if !self.columns.contains(&j) {
+                    return [simd.zero(); 2];
+                }
+                // SAFETY: both lines have N samples of `depth` floats, which are whole vectors.
+                unsafe { [simd.load_ptr(first.add(j * depth + c)), simd.load_ptr(second.add(j * depth + c))] }
+            };
+            rows_forward(lanes, &mut work, load, |row, column, [re, im]| {
+                // SAFETY: two rows of N/2 columns of two parts of `depth` floats are this task's own.
+                unsafe {
+                    let x = self.x.add(row * row_len + column * 2 * depth + c);
+                    simd.store_ptr(x, re);
+                    simd.store_ptr(x.add(depth), im);
+                }
+            });
+        }
+    }
+}
+
+/// One column of one tile, from X to the planes of V.
+pub(in crate::tiled) struct InputColumn<'a, const N: usize> {
+    pub layout: &'a Layout,
+    pub column: usize,
+    /// The rows that X has of this tile; the others are zero.
+    pub rows: Range<usize>,
+    /// The column in the first of these rows.
+    x: *const f32,
+    /// The tile's row in the first plane.
+    v: *mut f32,
+}
+
+impl<'a, const N: usize> InputColumn<'a, N> {
+    /// # Safety
+    /// X must be complete in these rows of this column, and V have a row at `v` in each plane, which no other thread may
+    /// touch.
+    pub unsafe fn new(layout: &'a Layout, column: usize, rows: Range<usize>, [x, v]: [*mut f32; 2]) -> Self {
+        InputColumn { layout, column, rows, x, v }
+    }
+}
+
+impl<const N: usize> SimdOp for InputColumn<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let (depth, [row_len, _], [_, plane_len]) = (self.layout.depth_padded, self.layout.x, self.layout.v);
+        let lanes = Lanes(simd);
+        let mut work = Work::<_, N>::new(lanes);
+        for c in (0..depth).step_by(S::LANES) {
+            let load = |j: usize| {
+                if !self.rows.contains(&j) {
+                    return [simd.zero(); 2];
+                }
+                // SAFETY: X has this row.
+                unsafe {
+                    let x = self.x.add((j - self.rows.start) * row_len + c);
+                    [simd.load_ptr(x), simd.load_ptr(x.add(depth))]
+                }
+            };
+            column_forward(lanes, &mut work, self.column, load, |plane, [re, im]| {
+                // SAFETY: a row of V has three parts of `depth` floats.
+                unsafe {
+                    let v = self.v.add(plane * plane_len + c);
+                    simd.store_ptr(v, im);
+                    simd.store_ptr(v.add(depth), re);
+                    simd.store_ptr(v.add(2 * depth), simd.sub(simd.zero(), im));
+                }
+            });
+        }
+    }
+}

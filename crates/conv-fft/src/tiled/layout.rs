@@ -1,0 +1,122 @@
+//! Sizes and strides of what lies between the stages.
+//!
+//! For a block of tiles: X, the transformed input rows, `[tile][row][column][re, im][input channel]`, and Y, the inverse
+//! of the products' columns, `[tile][row][column][re, im][output channel]`. For one column of some of these tiles: V, its
+//! planes, `[plane][tile][im, re, −im][input channel]`, and M, the products of a chunk of output channels,
+//! `[plane][tile][re, im][output channel]`. All weights:
+//! `U[group][column][chunk][plane][register block][re, im][input channel][output channel]`.
+
+use conv_simd::TileShape;
+
+use super::geometry::Geometry;
+use super::transform::planes;
+
+/// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
+const LINE: usize = 16;
+
+/// X and Y of a block should stay in an L3 of 32 MiB, through which weights stream once for each block: with 12 MiB
+/// instead, conv2 of AlexNet for 64 channels at batch 16 took 8.2 ms instead of 6.0, conv3 at batch 64 34 ms instead of 31.
+const BLOCK_BYTES: usize = 20 << 20;
+/// A plane of V may take so much of an L2 of 1 MiB, and M of a chunk twice as much. All of V in half of the L2 measured
+/// worse: it needs tasks of fewer tiles, each of which reads its weights again (conv3 at batch 64: 36 ms instead of 31).
+const TASK_BYTES: usize = 256 << 10;
+/// The most register tiles of output channels in a chunk; four measured no better.
+const CHUNK_BLOCKS: usize = 2;
+
+/// Sizes and strides, in floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Input channels of all phases.
+    pub depth: usize,
+    /// The same, rounded up to whole vectors.
+    pub depth_padded: usize,
+    /// Output channels of a group, rounded up to whole vectors.
+    pub channels: usize,
+    /// Output channels of the register tile.
+    pub block: usize,
+    /// Output channels of a chunk.
+    pub chunk: usize,
+    /// Tiles of a block.
+    pub tiles: usize,
+    /// Tiles of a task of the second stage.
+    pub task_tiles: usize,
+    /// X, from row to row and from tile to tile.
+    pub x: [usize; 2],
+    /// Y, from row to row and from tile to tile.
+    pub y: [usize; 2],
+    /// V, from tile to tile and from plane to plane.
+    pub v: [usize; 2],
+    /// M, from tile to tile and from plane to plane.
+    pub m: [usize; 2],
+    /// Planes of column 0, which has the most.
+    pub planes: usize,
+}
+
+impl Layout {
+    pub fn new<const N: usize>(geometry: &Geometry, shape: TileShape, workers: usize) -> Self {
+        let depth = geometry.depth();
+        let depth_padded = depth.next_multiple_of(shape.lanes);
+        let channels = geometry.problem.group_out_channels().next_multiple_of(shape.lanes);
+        let x_row = odd_lines(N * depth_padded);
+        let y_row = odd_lines(N * channels);
+        // Rows are transformed in pairs.
+        let y_rows = geometry.height.most_outputs().next_multiple_of(2);
+        let (x, y) = ([x_row, odd_lines(N * x_row)], [y_row, odd_lines(y_rows * y_row)]);
+        let all = geometry.tiles();
+        let tiles = fitting(BLOCK_BYTES, x[1] + y[1]).max(shape.pixels).min(all);
+        let tiles = all.div_ceil(all.div_ceil(tiles));
+
+        let v_row = odd_lines(3 * depth_padded);
+        let blocks = channels.div_ceil(shape.channels());
+        let fair = (tiles * N / 2).div_ceil(3 * workers).max(1);
+        let m_block = 2 * planes::<N>(0) * shape.channels();
+        let most = fitting(TASK_BYTES, v_row).min(fitting(2 * TASK_BYTES, m_block)).max(shape.pixels);
+        let most = if workers > 1 { most.min(fair.next_multiple_of(shape.pixels)) } else { most };
+        let task_tiles = tiles.div_ceil(tiles.div_ceil(most.min(tiles)));
+        let chunk = fitting(2 * TASK_BYTES, task_tiles * m_block).min(CHUNK_BLOCKS).min(blocks) * shape.channels();
+        let chunk = chunk.min(channels);
+        Layout {
+            depth,
+            depth_padded,
+            channels,
+            block: shape.channels(),
+            chunk,
+            tiles,
+            task_tiles,
+            x,
+            y,
+            v: [v_row, odd_lines(task_tiles * v_row)],
+            m: [2 * chunk, odd_lines(task_tiles * 2 * chunk)],
+            planes: planes::<N>(0),
+        }
+    }
+
+    /// Floats of X and of Y of a block.
+    pub fn block_lens(&self) -> [usize; 2] {
+        [self.tiles * self.x[1], self.tiles * self.y[1]]
+    }
+
+    /// Floats of V and of M of a task.
+    pub fn task_lens(&self) -> [usize; 2] {
+        [self.planes * self.v[1], self.planes * self.m[1]]
+    }
+
+    /// Chunks of a group's output channels.
+    pub fn chunks(&self) -> usize {
+        self.channels.div_ceil(self.chunk)
+    }
+
+    /// Output channels of chunk number `chunk`, padding included.
+    pub fn chunk_width(&self, chunk: usize) -> usize {
+        self.chunk.min(self.channels - chunk * self.chunk)
+    }
+}
+
+/// How many pieces of so many floats fit into `bytes`, at least one.
+fn fitting(bytes: usize, floats: usize) -> usize {
+    (bytes / 4 / floats).max(1)
+}
+
+fn odd_lines(floats: usize) -> usize {
+    (floats.div_ceil(LINE) | 1) * LINE
+}

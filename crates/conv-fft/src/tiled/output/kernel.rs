@@ -1,0 +1,138 @@
+//! The inverse transforms, a vector of channels at a time. Only what is needed comes out: the rows of a tile that do not
+//! wrap around, and their columns.
+
+use conv_simd::{Simd, SimdOp};
+
+use crate::tiled::arithmetic::Lanes;
+use crate::tiled::layout::Layout;
+use crate::tiled::transform::{Work, column_inverse, rows_inverse};
+
+/// One column of one tile and chunk of output channels, from the planes of M to Y.
+pub(in crate::tiled) struct OutputColumn<'a, const N: usize> {
+    pub layout: &'a Layout,
+    pub column: usize,
+    /// Rows of the tile that are wanted.
+    pub rows: usize,
+    /// Output channels, whole vectors.
+    pub width: usize,
+    /// The tile's row in the first plane.
+    m: *const f32,
+    /// The chunk's channels of the column in the tile's first row.
+    y: *mut f32,
+}
+
+impl<'a, const N: usize> OutputColumn<'a, N> {
+    /// # Safety
+    /// M must be complete at `m` in each plane, and Y have these rows at `y`, in which no other thread may touch this
+    /// column of this chunk.
+    pub unsafe fn new(layout: &'a Layout, column: usize, [rows, width]: [usize; 2], [m, y]: [*mut f32; 2]) -> Self {
+        OutputColumn { layout, column, rows, width, m, y }
+    }
+}
+
+impl<const N: usize> SimdOp for OutputColumn<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let Layout { channels, chunk, y: [row_len, _], m: [_, plane_len], .. } = *self.layout;
+        let lanes = Lanes(simd);
+        let mut work = Work::<_, N>::new(lanes);
+        for c in (0..self.width).step_by(S::LANES) {
+            let load = |plane: usize| {
+                // SAFETY: M has this row in each plane. Nothing writes the imaginary part of a real one, and nothing
+                // depends on it.
+                unsafe {
+                    let m = self.m.add(plane * plane_len + c);
+                    [simd.load_ptr(m), simd.load_ptr(m.add(chunk))]
+                }
+            };
+            column_inverse(lanes, &mut work, self.column, load, |row, [re, im]| {
+                if row < self.rows {
+                    // SAFETY: Y has this row.
+                    unsafe {
+                        let y = self.y.add(row * row_len + c);
+                        simd.store_ptr(y, re);
+                        simd.store_ptr(y.add(channels), im);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Two neighbouring rows of one tile, from Y to the outputs.
+pub(in crate::tiled) struct OutputRows<'a, const N: usize> {
+    pub layout: &'a Layout,
+    /// One float a channel, in whole vectors.
+    pub bias: &'a [f32],
+    /// Whether negative results become zero.
+    pub relu: bool,
+    /// Output channels that exist.
+    pub channels: usize,
+    /// Outputs of a row, and floats from one to the next.
+    pub columns: [usize; 2],
+    /// Their rows in Y: the same twice if there is but one.
+    y: [*const f32; 2],
+    /// Their first outputs.
+    outputs: [Option<*mut f32>; 2],
+}
+
+impl<'a, const N: usize> OutputRows<'a, N> {
+    /// # Safety
+    /// Y must be complete in the rows `y`, and the outputs exist that `columns` and `channels` name, which no other thread
+    /// may touch.
+    pub unsafe fn new(
+        layout: &'a Layout,
+        (bias, relu): (&'a [f32], bool),
+        (channels, columns): (usize, [usize; 2]),
+        y: [*const f32; 2],
+        outputs: [Option<*mut f32>; 2],
+    ) -> Self {
+        OutputRows { layout, bias, relu, channels, columns, y, outputs }
+    }
+}
+
+impl<const N: usize> SimdOp for OutputRows<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let padded = self.layout.channels;
+        let [columns, step] = self.columns;
+        let least = simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
+        let lanes = Lanes(simd);
+        let mut work = Work::<_, N>::new(lanes);
+        for c in (0..self.channels).step_by(S::LANES) {
+            let bias = simd.load(&self.bias[c..]);
+            let count = S::LANES.min(self.channels - c);
+            let load = |row: usize, column: usize| {
+                // SAFETY: a row of Y has N/2 columns of two parts of `padded` floats.
+                unsafe {
+                    let y = self.y[row].add(column * 2 * padded + c);
+                    [simd.load_ptr(y), simd.load_ptr(y.add(padded))]
+                }
+            };
+            rows_inverse(lanes, &mut work, load, |column, pair| {
+                if column >= columns {
+                    return;
+                }
+                for (value, output) in pair.into_iter().zip(self.outputs) {
+                    // In this order a NaN stays one.
+                    let value = simd.max(least, simd.add(value, bias));
+                    if let Some(output) = output {
+                        // SAFETY: the output's channels from c on exist.
+                        unsafe {
+                            let to = output.add(column * step + c);
+                            if count == S::LANES {
+                                simd.store_ptr(to, value);
+                            } else {
+                                simd.store_partial_ptr(to, value, count);
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Runs a plan: block by block of tiles, three stages each.
+
+use std::ops::Range;
+
+use conv_core::{Phase, Probe, for_each_task};
+use conv_simd::{Init, Run, SharedSlice, TileArgs};
+
+use crate::tiled::TiledPlan;
+use crate::tiled::geometry::Geometry;
+use crate::tiled::input::{InputColumn, InputRows};
+use crate::tiled::layout::Layout;
+use crate::tiled::output::{OutputColumn, OutputRows};
+use crate::tiled::transform::{is_real, planes};
+
+/// A block of tiles of one group, and its tensors.
+struct Block<'a, const N: usize> {
+    plan: &'a TiledPlan<N>,
+    input: &'a [f32],
+    output: &'a SharedSlice<'a, f32>,
+    probe: &'a dyn Probe,
+    group: usize,
+    tiles: Range<usize>,
+    /// X.
+    x: SharedSlice<'a, f32>,
+    /// Y.
+    y: SharedSlice<'a, f32>,
+}
+
+/// Computes the convolution. `scratch` is what [`TiledPlan`] asks for.
+pub(in crate::tiled) fn run<const N: usize>(
+    plan: &TiledPlan<N>,
+    input: &[f32],
+    output: &mut [f32],
+    scratch: &mut [f32],
+    probe: &dyn Probe,
+) {
+    let Layout { tiles, .. } = plan.layout;
+    let output = &SharedSlice::new(output);
+    let [x_len, y_len] = plan.layout.block_lens();
+    let (x, rest) = scratch.split_at_mut(x_len);
+    let (y, shares) = rest.split_at_mut(y_len);
+    let all = plan.geometry.tiles();
+    for group in 0..plan.geometry.problem.groups() {
+        for first in (0..all).step_by(tiles) {
+            let tiles = first..(first + tiles).min(all);
+            let (x, y) = (SharedSlice::new(x), SharedSlice::new(y));
+            Block { plan, input, output, probe, group, tiles, x, y }.run(shares);
+        }
+    }
+}
+
+impl<const N: usize> Block<'_, N> {
+    fn run(&self, shares: &mut [f32]) {
+        let (plan, layout) = (self.plan, &self.plan.layout);
+        for_each_task(plan.workers, self.tiles.len() * N / 2, shares, |share, task| {
+            self.probe.enter(Phase::TransformInput);
+            self.input_rows(task / (N / 2), task % (N / 2), &mut share[..2 * N * layout.depth_padded]);
+            self.probe.enter(Phase::Idle);
+        });
+        // Tasks side by side share their weights.
+        let parts = self.tiles.len().div_ceil(layout.task_tiles);
+        for_each_task(plan.workers, N / 2 * parts, shares, |share, task| {
+            let (column, part) = (task / parts, task % parts);
+            let first = part * layout.task_tiles;
+            let tiles = first..(first + layout.task_tiles).min(self.tiles.len());
+            let (v, m) = share.split_at_mut(layout.task_lens()[0]);
+            self.column(column, tiles, v.as_mut_ptr(), m.as_mut_ptr());
+            self.probe.enter(Phase::Idle);
+        });
+        for_each_task(plan.workers, self.tiles.len() * N / 2, &mut [], |_, task| {
+            self.probe.enter(Phase::TransformOutput);
+            self.output_rows(task / (N / 2), task % (N / 2));
+            self.probe.enter(Phase::Idle);
+        });
+    }
+
+    /// The first stage, for a pair of rows of a tile of this block.
+    fn input_rows(&self, number: usize, pair: usize, lines: &mut [f32]) {
+        let (geometry, layout) = (&self.plan.geometry, &self.plan.layout);
+        let tile = geometry.tile(self.tiles.start + number);
+        let all = geometry.height.samples(tile.row);
+        let first = all.start + 2 * pair;
+        if first >= all.end {
+            return;
+        }
+        let rows = first..(first + 2).min(all.end);
+        let x = self.x.as_ptr().wrapping_add(number * layout.x[1] + 2 * pair * layout.x[0]);
+        // SAFETY: X has N rows for each tile, and a pair of rows has one task.
+        let rows = unsafe { InputRows::new(geometry, layout, self.input, (self.group, tile, rows), x) };
+        rows.gather(lines);
+        rows.transform::<N>(self.plan.isa, lines);
+    }
+
+    /// The second stage, for a column of some tiles of this block; V and M are the caller's own.
+    fn column(&self, column: usize, tiles: Range<usize>, v: *mut f32, m: *mut f32) {
+        let (plan, geometry, layout) = (self.plan, &self.plan.geometry, &self.plan.layout);
+        self.probe.enter(Phase::TransformInput);
+        for (row, number) in tiles.clone().enumerate() {
+            let x = self.x.as_ptr().wrapping_add(number * layout.x[1] + column * 2 * layout.depth_padded);
+            let rows = geometry.height.samples(geometry.tile(self.tiles.start + number).row);
+            let v = v.wrapping_add(row * layout.v[0]);
+            // SAFETY: the first stage is complete.
+            plan.isa.run(unsafe { InputColumn::<N>::new(layout, column, rows, [x, v]) });
+        }
+        for chunk in 0..layout.chunks() {
+            self.probe.enter(Phase::Multiply);
+            self.multiply(column, chunk, tiles.len(), [v, m]);
+            self.probe.enter(Phase::TransformOutput);
+            for (row, number) in tiles.clone().enumerate() {
+                let rows = geometry.height.outputs(geometry.tile(self.tiles.start + number).row).len();
+                let at = number * layout.y[1] + column * 2 * layout.channels + chunk * layout.chunk;
+                let (m, y) = (m.wrapping_add(row * layout.m[0]), self.y.as_ptr().wrapping_add(at));
+                let sizes = [rows, layout.chunk_width(chunk)];
+                // SAFETY: this chunk's products are complete, and a column of a tile has one task.
+                plan.isa.run(unsafe { OutputColumn::<N>::new(layout, column, sizes, [m, y]) });
+            }
+        }
+    }
+
+    /// The products of `rows` tiles of V with a chunk of output channels, into M, in the order of the weights in memory.
+    fn multiply(&self, column: usize, chunk: usize, rows: usize, [v, m]: [*mut f32; 2]) {
+        let (plan, layout) = (self.plan, &self.plan.layout);
+        let (shape, width, padded) = (plan.isa.tile_shape(), layout.chunk_width(chunk), layout.depth_padded);
+        let strips = rows.div_ceil(shape.pixels);
+        let columns = (self.group * N / 2 + column) * layout.channels;
+        let mut weights = plan.weights[(columns + chunk * layout.chunk) * 2 * N * layout.depth..].as_ptr();
+        let run = |x: usize, w| Run { x: x as isize, w, len: layout.depth, skip_first: 0, skip_last: 0 };
+        let runs = [run(0, 0), run(padded, layout.depth)];
+        // V holds im, re, −im: the real part is computed from the second on, the imaginary part from the first on. Of
+        // each row of V a part reads two of three thirds; see `ahead` for what stands last.
+        let parts = [(padded, 0, -(padded as isize)), (0, layout.chunk, 2 * padded as isize)];
+        for plane in 0..planes::<N>(column) {
+            let (v, m) = (v.wrapping_add(plane * layout.v[1]), m.wrapping_add(plane * layout.m[1]));
+            // A real plane has one part of everything.
+            let factors = if is_real::<N>(column, plane) { 1 } else { 2 };
+            for channel in (0..width).step_by(layout.block) {
+                let channels = layout.block.min(width - channel);
+                let panel = factors * layout.depth * channels;
+                let next = weights.wrapping_add(panel);
+                // A tile prefetches what stands `x_row` behind its pixels: the next weights, so that they come from memory
+                // also while this panel is read from L1. The first part's lines and the second's, shifted, make a
+                // stretch as long as these rows of V. In blocks of 12 MiB conv3's
+                // products took 28 ms instead of 32 at batch 64; conv2's changed by less than runs differ.
+                let ahead = (next.addr() as isize - v.addr() as isize) / size_of::<f32>() as isize;
+                for strip in 0..strips {
+                    // Equal strips: 15 rows are 8 + 7 and not 14 + 1.
+                    let (first, end) = (strip * rows / strips, (strip + 1) * rows / strips);
+                    let tile = plan.isa.tile(end - first, channels / shape.lanes);
+                    for &(x, y, shift) in &parts[..factors] {
+                        // SAFETY: V and M have these rows in each plane, and the weights this plane's of these channels.
+                        unsafe {
+                            tile.run(&TileArgs {
+                                x: v.add(first * layout.v[0] + x),
+                                x_pixel: layout.v[0],
+                                w: weights,
+                                rows: 1,
+                                x_row: if first * layout.v[0] < panel { (ahead + shift) as usize } else { 0 },
+                                w_row: 0,
+                                runs: &runs[..factors],
+                                y: m.add(first * layout.m[0] + y + channel),
+                                y_pixel: layout.m[0],
+                                channels,
+                                init: Init::Zero,
+                                relu: false,
+                            });
+                        }
+                    }
+                }
+                weights = next;
+            }
+        }
+    }
+
+    /// The third stage, for a pair of rows of a tile of this block.
+    fn output_rows(&self, number: usize, pair: usize) {
+        let (plan, layout) = (self.plan, &self.plan.layout);
+        let Geometry { problem, height, width } = &plan.geometry;
+        let tile = plan.geometry.tile(self.tiles.start + number);
+        let (rows, columns) = (height.outputs(tile.row), width.outputs(tile.column));
+        if 2 * pair >= rows.len() {
+            return;
+        }
+        let last = rows.len() - 1;
+        let y = self.y.as_ptr().wrapping_add(number * layout.y[1]);
+        let [oh, ow] = problem.output_size();
+        let channels = problem.group_out_channels();
+        let output = |row: usize| {
+            let pixel = (tile.image * oh + rows.start + row) * ow + columns.start;
+            let at = pixel * problem.out_channels() + self.group * channels;
+            (row <= last).then(|| self.output.as_ptr().wrapping_add(at))
+        };
+        let pair = [2 * pair, 2 * pair + 1];
+        // SAFETY: the second stage is complete, and a pair of rows of a tile has one task.
+        plan.isa.run(unsafe {
+            OutputRows::<N>::new(
+                layout,
+                (plan.bias(self.group), plan.relu),
+                (channels, [columns.len(), problem.out_channels()]),
+                pair.map(|row| y.wrapping_add(row.min(last) * layout.y[0]).cast_const()),
+                pair.map(output),
+            )
+        });
+    }
+}
