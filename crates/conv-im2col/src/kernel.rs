@@ -289,6 +289,7 @@ pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: St
         w: weights.weights.as_ptr().wrapping_add(operand.w * width),
         rows: operand.rows,
         x_row: operand.row,
+        next: (out.rows * operand.pixel) as isize,
         w_row: operand.w_row * width,
         runs: operand.runs,
         y: out.start,

@@ -71,6 +71,8 @@ pub struct TileArgs<'a> {
     pub rows: usize,
     /// Floats from one row's input to the next's.
     pub x_row: usize,
+    /// Floats from what the last row reads to what will be read after this tile, which it prefetches line by line.
+    pub next: isize,
     /// Floats from one row's weights to the next's.
     pub w_row: usize,
     /// The runs of one row.
@@ -154,8 +156,7 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
                     y = y.wrapping_add(args.y_pixel);
                 }
             }
-            // The next row's pixels, and after the last row those of the tile that probably comes next.
-            let ahead = if row + 1 < args.rows { args.x_row } else { PX * args.x_pixel };
+            let ahead = if row + 1 < args.rows { args.x_row as isize } else { args.next };
             for run in args.runs {
                 let x = x_row.wrapping_offset(run.x);
                 let w = w_row.add(run.w * NV * S::LANES);
@@ -189,7 +190,7 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
 }
 
 /// `acc[p] += Σ_c x[p][c] · w[c]` for the pixels that this run does not skip; what stands `ahead` floats further will be
-/// needed next, if that is not zero.
+/// needed next.
 ///
 /// # Safety
 /// As [`Tile::run`].
@@ -203,7 +204,7 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
     x_pixel: usize,
     w: *const f32,
     len: usize,
-    ahead: usize,
+    ahead: isize,
 ) {
     if FIRST + LAST >= PX {
         return;
@@ -221,7 +222,7 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
         // not fit into L1 (12 channels, 11×11), nothing elsewhere. Not with 16 registers, where it makes the sums spill.
         if S::LANES == 16 && c % 16 == 0 {
             for p in FIRST..PX - LAST {
-                simd.prefetch(pixels[p].wrapping_add(c + ahead));
+                simd.prefetch(pixels[p].wrapping_add(c).wrapping_offset(ahead));
             }
         }
         let mut weights = [simd.zero(); NV];

@@ -30,12 +30,16 @@ pub(super) fn run_tiles(
     for tile in plan.schedule.rescale(tiles, plan.rows.len() * columns.len()) {
         let (row, column) = (tile / columns.len(), &columns[tile % columns.len()]);
         let super::Row { first_input, taps } = &plan.rows[row];
+        let x_pixel = width.stride * geometry.in_channels;
         let args = TileArgs {
             x: input.wrapping_add(first_input * input_row),
-            x_pixel: width.stride * geometry.in_channels,
+            x_pixel,
             w: weights.wrapping_add(taps.start * filter_row),
             rows: taps.len(),
             x_row: height.dilation * input_row,
+            // The tile to the right: a tenth faster where the weights are so few that the input is read once for each (1×1 to
+            // 16 channels).
+            next: (column.pixels * x_pixel) as isize,
             w_row: filter_row,
             runs: &column.runs,
             y: output.wrapping_add(row * output_row + column.first * geometry.out_channels),

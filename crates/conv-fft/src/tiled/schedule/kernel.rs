@@ -137,7 +137,7 @@ impl<const N: usize> Block<'_, N> {
                 let channels = layout.block.min(width - channel);
                 let panel = factors * layout.depth * channels;
                 let next = weights.wrapping_add(panel);
-                // A tile prefetches what stands `x_row` behind its pixels: the next weights, so that they come from memory
+                // What a tile prefetches behind its pixels are the next weights, so that they come from memory
                 // also while this panel is read from L1. The first part's lines and the second's, shifted, make a
                 // stretch as long as these rows of V. In blocks of 12 MiB conv3's
                 // products took 28 ms instead of 32 at batch 64; conv2's changed by less than runs differ.
@@ -154,7 +154,8 @@ impl<const N: usize> Block<'_, N> {
                                 x_pixel: layout.v[0],
                                 w: weights,
                                 rows: 1,
-                                x_row: if first * layout.v[0] < panel { (ahead + shift) as usize } else { 0 },
+                                x_row: 0,
+                                next: if first * layout.v[0] < panel { ahead + shift } else { 0 },
                                 w_row: 0,
                                 runs: &runs[..factors],
                                 y: m.add(first * layout.m[0] + y + channel),
