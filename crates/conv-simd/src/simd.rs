@@ -38,6 +38,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
     /// Square root.
     fn sqrt(self, a: Self::Vec) -> Self::Vec;
+    /// `1 / √a` with a relative error of at most 2⁻²¹, for finite `a` above zero that are no denormals.
+    fn rsqrt(self, a: Self::Vec) -> Self::Vec;
 
     /// Loads [`Self::LANES`] floats.
     ///
@@ -64,6 +66,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch(self, address: *const f32) {
         let _ = address;
+    }
+
+    /// One step of Newton's method for `1 / √a` from `estimate`: of a relative error e it leaves 3e²/2.
+    #[inline(always)]
+    fn refine_rsqrt(self, a: Self::Vec, estimate: Self::Vec) -> Self::Vec {
+        let half = self.mul(self.mul(a, self.splat(0.5)), estimate);
+        self.mul(estimate, self.neg_mul_add(half, estimate, self.splat(1.5)))
     }
 
     /// Zero in all lanes.

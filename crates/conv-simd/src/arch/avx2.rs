@@ -102,6 +102,11 @@ impl Simd for Avx2 {
     fn sqrt(self, a: __m256) -> __m256 {
         unsafe { _mm256_sqrt_ps(a) }
     }
+    /// From 11.4 bits.
+    #[inline(always)]
+    fn rsqrt(self, a: __m256) -> __m256 {
+        self.refine_rsqrt(a, unsafe { _mm256_rsqrt_ps(a) })
+    }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m256 {
         unsafe { _mm256_loadu_ps(from) }

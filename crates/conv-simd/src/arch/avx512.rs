@@ -96,6 +96,11 @@ impl Simd for Avx512 {
     fn sqrt(self, a: __m512) -> __m512 {
         unsafe { _mm512_sqrt_ps(a) }
     }
+    /// From 14 bits.
+    #[inline(always)]
+    fn rsqrt(self, a: __m512) -> __m512 {
+        self.refine_rsqrt(a, unsafe { _mm512_rsqrt14_ps(a) })
+    }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(from) }

@@ -81,6 +81,10 @@ impl Simd for Portable {
         F32x4([a.0[0].sqrt(), a.0[1].sqrt(), a.0[2].sqrt(), a.0[3].sqrt()])
     }
     #[inline(always)]
+    fn rsqrt(self, a: F32x4) -> F32x4 {
+        self.div(self.splat(1.0), self.sqrt(a))
+    }
+    #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> F32x4 {
         // SAFETY: the caller promises four readable floats.
         F32x4(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
