@@ -56,6 +56,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `from` must be valid for reading `count` floats, and `count <= LANES`.
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> Self::Vec;
+    /// Loads the lanes from `first` on from their own places in the vector at `from`, the others zero.
+    ///
+    /// # Safety
+    /// `from + first..from + LANES` must be valid for reading, and `first <= LANES`; `from` itself may be any address.
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> Self::Vec;
     /// Stores the first `count` lanes.
     ///
     /// # Safety
@@ -102,6 +107,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_partial(self, from: &[f32]) -> Self::Vec {
         // SAFETY: the count is within both the slice and the vector.
         unsafe { self.load_partial_ptr(from.as_ptr(), from.len().min(Self::LANES)) }
+    }
+
+    /// The first floats of `from` behind `skipped` zeros. Panics if they do not fill the vector.
+    #[inline(always)]
+    fn load_behind(self, skipped: usize, from: &[f32]) -> Self::Vec {
+        assert!(skipped <= Self::LANES && from.len() >= Self::LANES - skipped);
+        // SAFETY: the lengths were checked.
+        unsafe { self.load_tail_ptr(from.as_ptr().wrapping_sub(skipped), skipped) }
     }
 
     /// Stores as many lanes as `to` has room for.

@@ -43,6 +43,9 @@ impl SimdOp for EveryOperation {
             assert_eq!(out, (0..S::LANES).map(kept).collect::<Vec<_>>(), "first {count}");
             simd.store(&mut out, simd.load_partial(&a[..count]));
             assert!(out[count..].iter().all(|&x| x == 0.0), "the rest of a partial load is zero");
+            simd.store(&mut out, simd.load_behind(count, &a[..S::LANES - count]));
+            let behind = |i| if i < count { 0.0 } else { a[i - count] };
+            assert_eq!(out, (0..S::LANES).map(behind).collect::<Vec<_>>(), "behind {count} zeros");
         }
         let nan_second = simd.max(va, simd.splat(f32::NAN));
         let mut out = vec![0.0; S::LANES];

@@ -8,11 +8,8 @@ use crate::network::Lrn;
 /// Floats that one task normalises, about: 32 KiB in and as much out.
 const TASK_FLOATS: usize = 8 << 10;
 
-/// Half of the widest window that vectors compute; AlexNet's is 2.
-const MAX_HALF: usize = 8;
-
-/// Floats of the longest vector.
-const MAX_LANES: usize = 16;
+/// How far ahead of the pixel that is normalised to prefetch, in floats: a hardware stream ends at each 4 KiB page.
+const PREFETCH_FLOATS: usize = 1024;
 
 /// `output[p][c] = input[p][c] / (k + alpha · Σ input[p][j]²) ^ beta` for every pixel `p`; see [`Lrn`].
 pub(crate) fn normalise(isa: Isa, workers: usize, lrn: &Lrn, channels: usize, input: &[f32], output: &mut [f32]) {
@@ -39,7 +36,7 @@ impl SimdOp for Normalise<'_> {
         match (self.lrn.size / 2, self.lrn.beta) {
             // A window that the compiler knows is unrolled.
             (2, 0.75) => self.by_vectors(simd, 2),
-            (half @ ..=MAX_HALF, 0.75) => self.by_vectors(simd, half),
+            (half, 0.75) => self.by_vectors(simd, half),
             // Other exponents need a powf, of which there is no vector version: they are correct, not fast.
             _ => self.one_by_one(),
         }
@@ -47,35 +44,27 @@ impl SimdOp for Normalise<'_> {
 }
 
 impl Normalise<'_> {
-    /// A vector of channels at a time, the sum over its window from unaligned loads. At a pixel's ends the window reads
-    /// zeros instead, which add nothing: those that a partial load gives at the end, those of a padded copy at the start.
+    /// A vector of channels at a time, the sum over its window from unaligned loads, which give zeros for channels that
+    /// do not exist.
     #[inline(always)]
     fn by_vectors<S: Simd>(self, simd: S, half: usize) {
         let Normalise { lrn, channels, input, output } = self;
-        let start = half.next_multiple_of(S::LANES);
-        let copied = channels.min(start + half);
-        let mut padded = [0.0; MAX_HALF + MAX_LANES + MAX_HALF];
+        // Where the vectors begin whose whole window exists.
+        let inner = half.next_multiple_of(S::LANES).min(channels)..(channels + 1).saturating_sub(half + S::LANES);
         for (x, y) in input.chunks_exact(channels).zip(output.chunks_exact_mut(channels)) {
-            for c in (0..copied).step_by(S::LANES) {
-                simd.store_partial(&mut padded[half + c..half + copied], simd.load_partial(&x[c..copied]));
+            for c in (0..inner.start).step_by(S::LANES) {
+                at_an_end(simd, lrn, half, (x, y), c);
             }
-            for c in (0..start.min(channels)).step_by(S::LANES) {
-                let sum = sum_of_squares(simd, half, |offset| simd.load(&padded[c + offset..]));
-                simd.store_partial(&mut y[c..], normalised(simd, lrn, simd.load_partial(&x[c..]), sum));
-            }
-            let mut c = start;
-            while c + half + S::LANES <= channels {
+            let mut c = inner.start;
+            while c < inner.end {
+                simd.prefetch(x.as_ptr().wrapping_add(c + PREFETCH_FLOATS));
                 let window = &x[c - half..c + half + S::LANES];
                 let sum = sum_of_squares(simd, half, |offset| simd.load(&window[offset..]));
-                simd.store(&mut y[c..], normalised(simd, lrn, simd.load(&x[c..]), sum));
+                simd.store(&mut y[c..], normalised(simd, lrn, simd.load(&window[half..]), sum));
                 c += S::LANES;
             }
-            while c < channels {
-                let window = &x[c - half..];
-                let rest = |offset: usize| window.get(offset..).unwrap_or_default();
-                let sum = sum_of_squares(simd, half, |offset| simd.load_partial(rest(offset)));
-                simd.store_partial(&mut y[c..], normalised(simd, lrn, simd.load_partial(&x[c..]), sum));
-                c += S::LANES;
+            for c in (c..channels).step_by(S::LANES) {
+                at_an_end(simd, lrn, half, (x, y), c);
             }
         }
     }
@@ -90,6 +79,30 @@ impl Normalise<'_> {
                 *y = x[c] / (lrn.k + lrn.alpha * sum).powf(lrn.beta);
             }
         }
+    }
+}
+
+/// Normalises the vector of a pixel's channels at `c`, where not all of its window exists.
+#[inline(always)]
+fn at_an_end<S: Simd>(simd: S, lrn: &Lrn, half: usize, (x, y): (&[f32], &mut [f32]), c: usize) {
+    simd.prefetch(x.as_ptr().wrapping_add(c + PREFETCH_FLOATS));
+    let sum = sum_of_squares(simd, half, |offset| load_around(simd, x, c + offset, half));
+    simd.store_partial(&mut y[c..], normalised(simd, lrn, simd.load_partial(&x[c..]), sum));
+}
+
+/// The vector at `x[position - before..]`, zeros where `x` has nothing.
+#[inline(always)]
+fn load_around<S: Simd>(simd: S, x: &[f32], position: usize, before: usize) -> S::Vec {
+    match before.checked_sub(position) {
+        Some(skipped) if skipped >= S::LANES => simd.zero(),
+        Some(skipped) if x.len() >= S::LANES => simd.load_behind(skipped, x),
+        Some(skipped) => {
+            let mut lanes = [0.0; 16];
+            let count = x.len().min(S::LANES - skipped);
+            lanes[skipped..skipped + count].copy_from_slice(&x[..count]);
+            simd.load(&lanes)
+        }
+        None => simd.load_partial(x.get(position - before..).unwrap_or_default()),
     }
 }
 

@@ -7,6 +7,7 @@ use conv_simd::{Simd, SimdOp};
 
 use super::for_each_part;
 use super::lrn::Normalise;
+use super::pool::window;
 use crate::network::{Lrn, MaxPool, Shape, pool_axis};
 
 /// Tasks wanted for each worker. Not more: the last rows under one task's windows are normalised again for the next one.
@@ -62,9 +63,7 @@ impl SimdOp for Band<'_> {
     fn eval<S: Simd>(self, simd: S) {
         let Band { lrn, axes: [height, width], channels, input, rows, output, line } = self;
         let row_len = width.output() * channels;
-        let top = |row: usize| (row * height.stride).saturating_sub(height.pad_before);
-        let bottom = (rows.end - 1) * height.stride + height.kernel - height.pad_before;
-        for y in top(rows.start)..bottom.min(height.input) {
+        for y in window(height, rows.start).start..window(height, rows.end - 1).end {
             // The output rows whose windows hold this input row; none between windows that leave gaps.
             let padded = y + height.pad_before;
             let first = (padded + 1).saturating_sub(height.kernel).div_ceil(height.stride).max(rows.start);
@@ -76,7 +75,7 @@ impl SimdOp for Band<'_> {
             Normalise { lrn, channels, input: x, output: &mut *line }.eval(simd);
             for row in first..end {
                 let output = &mut output[(row - rows.start) * row_len..][..row_len];
-                enlarge(simd, width, channels, (&*line, y == top(row)), output);
+                enlarge(simd, width, channels, (&*line, y == window(height, row).start), output);
             }
         }
     }
@@ -86,12 +85,12 @@ impl SimdOp for Band<'_> {
 #[inline(always)]
 fn enlarge<S: Simd>(simd: S, width: &Axis, channels: usize, (line, first): (&[f32], bool), output: &mut [f32]) {
     for (o, output) in output.chunks_exact_mut(channels).enumerate() {
-        let (taps, start) = width.taps_from(o);
-        let window = &line[start * channels..][..taps.len() * channels];
+        let pixels = window(width, o);
+        let pixels = &line[pixels.start * channels..pixels.end * channels];
         for c in (0..channels).step_by(S::LANES) {
             let output = &mut output[c..];
             let mut largest = if first { simd.splat(f32::NEG_INFINITY) } else { simd.load_partial(output) };
-            for pixel in window.chunks_exact(channels) {
+            for pixel in pixels.chunks_exact(channels) {
                 largest = simd.max(largest, simd.load_partial(&pixel[c..]));
             }
             simd.store_partial(output, largest);

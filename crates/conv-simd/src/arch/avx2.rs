@@ -120,6 +120,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskload_ps(from, mask(count)) }
     }
     #[inline(always)]
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> __m256 {
+        unsafe { _mm256_maskload_ps(from, _mm256_xor_si256(mask(first), _mm256_set1_epi32(-1))) }
+    }
+    #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m256, count: usize) {
         unsafe { _mm256_maskstore_ps(to, mask(count), value) }
     }

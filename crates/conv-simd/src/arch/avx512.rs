@@ -114,6 +114,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
     }
     #[inline(always)]
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> __m512 {
+        unsafe { _mm512_maskz_loadu_ps(!mask(first), from) }
+    }
+    #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m512, count: usize) {
         unsafe { _mm512_mask_storeu_ps(to, mask(count), value) }
     }

@@ -104,6 +104,15 @@ impl Simd for Portable {
         F32x4(lanes)
     }
     #[inline(always)]
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> F32x4 {
+        let mut lanes = [0.0; 4];
+        for (i, lane) in lanes.iter_mut().enumerate().skip(first) {
+            // SAFETY: the caller promises readable floats from `first` on.
+            *lane = unsafe { from.wrapping_add(i).read() };
+        }
+        F32x4(lanes)
+    }
+    #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: F32x4, count: usize) {
         for (i, lane) in value.0.iter().enumerate().take(count) {
             // SAFETY: the caller promises room for `count` floats.
