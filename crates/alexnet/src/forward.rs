@@ -96,27 +96,29 @@ impl ForwardPass {
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
         let shaped = network.infer(batch)?;
-        let floats = buffer_floats(&shaped, batch);
+        let stages = stages(&shaped);
+        let floats = buffer_floats(&stages, batch);
         let activation_bytes = 4 * (floats[0] + floats[1]);
         let memory = MemoryPlan { layers: Vec::new(), prepared_bytes: 0, scratch_bytes: 0, activation_bytes };
         let mut planner = Planner { network, weights, options, memory };
         let mut steps = Vec::new();
-        for shaped in &shaped {
+        for stage in &stages {
+            let Stage { layer, pool, output } = stage;
             let mut algorithm = None;
-            let operation = match (&shaped.problem, shaped.layer.kind) {
+            let operation = match (&layer.problem, layer.layer.kind) {
                 (Some(problem), _) => {
                     let chosen = choose(problem);
                     algorithm = Some(chosen.name());
-                    Operation::Plan(planner.plan(shaped, problem, chosen)?)
+                    Operation::Plan(planner.plan(layer, problem, chosen)?)
                 }
-                (None, LayerKind::Lrn(lrn)) => Operation::Lrn(lrn),
+                (None, LayerKind::Lrn(lrn)) => Operation::Lrn(lrn, pool.map(|(_, pool)| pool)),
                 (None, LayerKind::MaxPool(pool)) => Operation::MaxPool(pool),
                 (None, LayerKind::Softmax) => Operation::Softmax,
-                // Dropout: the identity.
+                // Dropout, the identity, is no stage.
                 (None, _) => continue,
             };
-            let step = Step { operation, input: shaped.input, output_len: batch * shaped.output.floats() };
-            planner.admit(&shaped.layer.name, algorithm, &step)?;
+            let step = Step { operation, input: layer.input, output_len: batch * output.floats() };
+            planner.admit(&stage.name(), algorithm, &step)?;
             steps.push(step);
         }
         let memory = planner.memory;
@@ -168,13 +170,49 @@ impl ForwardPass {
     }
 }
 
-/// Floats of the two activation buffers: the layers that are executed write to one and the other in turn.
-fn buffer_floats(layers: &[ShapedLayer<'_>], batch: usize) -> [usize; 2] {
+/// What is executed at once: a layer, or a normalisation and the pooling after it.
+struct Stage<'a> {
+    layer: &'a ShapedLayer<'a>,
+    /// The pooling that follows a normalisation, with its name.
+    pool: Option<(&'a str, MaxPool)>,
+    /// What it writes, one image.
+    output: Shape,
+}
+
+impl Stage<'_> {
+    /// The layer's name, or both, as in `lrn1+pool1`.
+    fn name(&self) -> String {
+        let name = &self.layer.layer.name;
+        self.pool.map_or_else(|| name.clone(), |(pool, _)| format!("{name}+{pool}"))
+    }
+
+    fn fusible(&self) -> bool {
+        matches!(self.layer.layer.kind, LayerKind::Lrn(_)) && self.pool.is_none()
+    }
+}
+
+/// The layers that are executed: all but dropout. A normalisation takes the pooling along that follows it, so that what
+/// it computes never goes to memory.
+fn stages<'a>(layers: &'a [ShapedLayer<'a>]) -> Vec<Stage<'a>> {
+    let mut stages: Vec<Stage<'a>> = Vec::new();
+    for layer in layers.iter().filter(|shaped| shaped.layer.kind != LayerKind::Dropout) {
+        match (stages.last_mut(), layer.layer.kind) {
+            (Some(before), LayerKind::MaxPool(pool)) if before.fusible() => {
+                before.pool = Some((&layer.layer.name, pool));
+                before.output = layer.output;
+            }
+            _ => stages.push(Stage { layer, pool: None, output: layer.output }),
+        }
+    }
+    stages
+}
+
+/// Floats of the two activation buffers: the stages write to one and the other in turn.
+fn buffer_floats(stages: &[Stage<'_>], batch: usize) -> [usize; 2] {
     let mut floats = [0; 2];
-    let executed = layers.iter().filter(|shaped| shaped.layer.kind != LayerKind::Dropout);
-    for (index, shaped) in executed.enumerate() {
+    for (index, stage) in stages.iter().enumerate() {
         let buffer = &mut floats[index % 2];
-        *buffer = (*buffer).max(batch * shaped.output.floats());
+        *buffer = (*buffer).max(batch * stage.output.floats());
     }
     floats
 }
@@ -213,14 +251,12 @@ impl Planner<'_> {
         })
     }
 
-    /// Enters a prepared layer into the memory plan.
+    /// Enters a prepared stage into the memory plan.
     fn admit(&mut self, name: &str, algorithm: Option<&'static str>, step: &Step) -> Result<(), ForwardError> {
-        let Footprint { prepared_bytes, scratch_bytes } = match &step.operation {
-            Operation::Plan(plan) => plan.footprint(),
-            _ => Footprint::default(),
-        };
+        let Footprint { prepared_bytes, scratch_bytes } = step.footprint(self.options.workers);
         let activation_bytes = 4 * step.output_len;
-        self.memory.push(LayerMemory { name: name.into(), algorithm, prepared_bytes, scratch_bytes, activation_bytes });
+        let layer = LayerMemory { name: name.into(), algorithm, prepared_bytes, scratch_bytes, activation_bytes };
+        self.memory.push(layer);
         let needed = self.memory.total_bytes();
         if needed > self.options.memory_limit { Err(self.too_much(name, needed as u128)) } else { Ok(()) }
     }
@@ -260,12 +296,23 @@ struct Step {
 
 enum Operation {
     Plan(Box<dyn Plan>),
-    Lrn(Lrn),
+    /// With the pooling that follows, if any does.
+    Lrn(Lrn, Option<MaxPool>),
     MaxPool(MaxPool),
     Softmax,
 }
 
 impl Step {
+    fn footprint(&self, workers: usize) -> Footprint {
+        match &self.operation {
+            Operation::Plan(plan) => plan.footprint(),
+            Operation::Lrn(_, Some(_)) => {
+                Footprint { prepared_bytes: 0, scratch_bytes: 4 * layers::scratch_floats(workers, self.input) }
+            }
+            _ => Footprint::default(),
+        }
+    }
+
     fn run(
         &self,
         input: &[f32],
@@ -274,11 +321,16 @@ impl Step {
         options: &PlanOptions,
     ) -> Result<(), RunError> {
         let PlanOptions { isa, workers, .. } = *options;
+        let channels = self.input.channels;
         match &self.operation {
             Operation::Plan(plan) => plan.run(input, output, scratch)?,
-            Operation::Lrn(lrn) => layers::normalise(isa, workers, lrn, self.input.channels, input, output),
+            Operation::Lrn(lrn, None) => layers::normalise(isa, workers, lrn, channels, input, output),
+            Operation::Lrn(lrn, Some(pool)) => {
+                let scratch = scratch.lend(self.footprint(workers).scratch_bytes)?;
+                layers::normalise_and_pool(options, (lrn, pool), self.input, (input, output), scratch);
+            }
             Operation::MaxPool(pool) => layers::max_pool(isa, workers, pool, self.input, input, output),
-            Operation::Softmax => layers::softmax(workers, self.input.channels, input, output),
+            Operation::Softmax => layers::softmax(workers, channels, input, output),
         }
         Ok(())
     }

@@ -18,6 +18,9 @@ pub fn problems() -> Vec<Problem> {
         problem(2, 2, [10, 14], same(Axis::new(9, 1).stride(2))),
         problem(1, 1, [129, 100], same(Axis::new(1, 1))),
         problem(7, 1, [50, 24], same(Axis::new(1, 1))),
+        // Fully connected, with more channels or images than a kernel takes at a time.
+        problem(17, 1, [2100, 35], same(Axis::new(1, 1))),
+        problem(270, 1, [9, 20], same(Axis::new(1, 1))),
         problem(1, 1, [4, 5], same(Axis::new(3, 1).pad(1, 2))),
         // Strides, also unequal and larger than the filter.
         problem(1, 1, [8, 16], same(Axis::new(28, 7).stride(2).pad(3, 3))),

@@ -10,6 +10,7 @@
 use conv_core::Algorithm;
 
 mod depthwise;
+mod linear;
 mod nhwc;
 
 /// Every algorithm of this crate.

@@ -38,6 +38,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
     /// Square root.
     fn sqrt(self, a: Self::Vec) -> Self::Vec;
+    /// `1 / √a` with a relative error of at most 2⁻²¹, for finite `a` above zero that are no denormals.
+    fn rsqrt(self, a: Self::Vec) -> Self::Vec;
 
     /// Loads [`Self::LANES`] floats.
     ///
@@ -54,6 +56,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `from` must be valid for reading `count` floats, and `count <= LANES`.
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> Self::Vec;
+    /// Loads the lanes from `first` on from their own places in the vector at `from`, the others zero.
+    ///
+    /// # Safety
+    /// `from + first..from + LANES` must be valid for reading, and `first <= LANES`; `from` itself may be any address.
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> Self::Vec;
     /// Stores the first `count` lanes.
     ///
     /// # Safety
@@ -71,6 +78,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn opaque(self, address: *const f32) -> *const f32 {
         address
+    }
+
+    /// One step of Newton's method for `1 / √a` from `estimate`: of a relative error e it leaves 3e²/2.
+    #[inline(always)]
+    fn refine_rsqrt(self, a: Self::Vec, estimate: Self::Vec) -> Self::Vec {
+        let half = self.mul(self.mul(a, self.splat(0.5)), estimate);
+        self.mul(estimate, self.neg_mul_add(half, estimate, self.splat(1.5)))
     }
 
     /// Zero in all lanes.
@@ -100,6 +114,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_partial(self, from: &[f32]) -> Self::Vec {
         // SAFETY: the count is within both the slice and the vector.
         unsafe { self.load_partial_ptr(from.as_ptr(), from.len().min(Self::LANES)) }
+    }
+
+    /// The first floats of `from` behind `skipped` zeros. Panics if they do not fill the vector.
+    #[inline(always)]
+    fn load_behind(self, skipped: usize, from: &[f32]) -> Self::Vec {
+        assert!(skipped <= Self::LANES && from.len() >= Self::LANES - skipped);
+        // SAFETY: the lengths were checked.
+        unsafe { self.load_tail_ptr(from.as_ptr().wrapping_sub(skipped), skipped) }
     }
 
     /// Stores as many lanes as `to` has room for.

@@ -27,6 +27,15 @@ impl SimdOp for EveryOperation {
         expect(simd.max(va, vb), f32::max);
         expect(simd.sqrt(va), |a, _| a.sqrt());
         expect(simd.zero(), |_, _| 0.0);
+        for magnitude in [1e-36_f32, 0.7, 2.0, 3.0, 1e4, f32::MAX] {
+            let mut out = vec![0.0; S::LANES];
+            simd.store(&mut out, simd.rsqrt(simd.div(simd.splat(magnitude), va)));
+            for (got, lane) in out.iter().zip(&a) {
+                let exact = 1.0 / f64::from(magnitude / lane).sqrt();
+                let error = (f64::from(*got) / exact - 1.0).abs();
+                assert!(error < 2_f64.powi(-21), "rsqrt of {magnitude} / {lane}: {error}");
+            }
+        }
         for count in 0..=S::LANES {
             let mut out = vec![-1.0; S::LANES];
             simd.store_partial(&mut out[..count], simd.load_partial(&a[..count]));
@@ -34,6 +43,9 @@ impl SimdOp for EveryOperation {
             assert_eq!(out, (0..S::LANES).map(kept).collect::<Vec<_>>(), "first {count}");
             simd.store(&mut out, simd.load_partial(&a[..count]));
             assert!(out[count..].iter().all(|&x| x == 0.0), "the rest of a partial load is zero");
+            simd.store(&mut out, simd.load_behind(count, &a[..S::LANES - count]));
+            let behind = |i| if i < count { 0.0 } else { a[i - count] };
+            assert_eq!(out, (0..S::LANES).map(behind).collect::<Vec<_>>(), "behind {count} zeros");
         }
         let nan_second = simd.max(va, simd.splat(f32::NAN));
         let mut out = vec![0.0; S::LANES];

@@ -1,6 +1,7 @@
 //! The layers between convolutions, over NHWC: contiguous channels, one vector after another.
 
 mod lrn;
+mod lrn_pool;
 mod pool;
 mod softmax;
 
@@ -9,6 +10,7 @@ use std::sync::Mutex;
 use conv_core::for_each_task;
 
 pub(crate) use lrn::normalise;
+pub(crate) use lrn_pool::{normalise_and_pool, scratch_floats};
 pub(crate) use pool::max_pool;
 pub(crate) use softmax::softmax;
 
@@ -19,10 +21,19 @@ where
     F: Fn(usize, &mut [f32]) + Sync,
 {
     let tasks = output.len().div_ceil(len);
-    let chunks = Mutex::new(output.chunks_mut(len).enumerate());
-    for_each_task(workers, tasks, &mut [], |_, _| {
-        let next = chunks.lock().expect("nobody panics while holding the lock").next();
-        let (index, chunk) = next.expect("there are as many tasks as chunks");
-        task(index, chunk);
+    for_each_part(workers, tasks, output.chunks_mut(len), &mut [], |index, chunk, _| task(index, chunk));
+}
+
+/// The same for `tasks` parts of any kind, each with its worker's share of `scratch`.
+fn for_each_part<'a, P, F>(workers: usize, tasks: usize, parts: P, scratch: &mut [f32], task: F)
+where
+    P: Iterator<Item = &'a mut [f32]> + Send,
+    F: Fn(usize, &mut [f32], &mut [f32]) + Sync,
+{
+    let parts = Mutex::new(parts.enumerate());
+    for_each_task(workers, tasks, scratch, |share, _| {
+        let next = parts.lock().expect("nobody panics while holding the lock").next();
+        let (index, part) = next.expect("there are as many tasks as parts");
+        task(index, part, share);
     });
 }

@@ -1,5 +1,7 @@
 //! Max pooling.
 
+use std::ops::Range;
+
 use conv_core::Axis;
 use conv_simd::{Isa, Simd, SimdOp};
 
@@ -13,11 +15,19 @@ pub(crate) fn max_pool(isa: Isa, workers: usize, pool: &MaxPool, shape: Shape, i
     for_each_chunk(workers, output, row_len, |index, output| {
         let (image, row) = (index / height.output(), index % height.output());
         let image = &input[image * shape.floats()..][..shape.floats()];
-        let (taps, first) = height.taps_from(row);
+        let rows = window(&height, row);
         let input_row = shape.width * shape.channels;
-        let input = &image[first * input_row..][..taps.len() * input_row];
+        let input = &image[rows.start * input_row..rows.end * input_row];
         isa.run(PoolRow { width: &width, channels: shape.channels, input, output });
     });
+}
+
+/// The part of output `o`'s window that is not padding; never empty. Without the divisions of [`Axis::taps_from`], which
+/// an axis with dilation needs and which cost as much as the maximum of a few vectors.
+#[inline(always)]
+pub(super) fn window(axis: &Axis, o: usize) -> Range<usize> {
+    let start = o * axis.stride;
+    start.saturating_sub(axis.pad_before)..(start + axis.kernel - axis.pad_before).min(axis.input)
 }
 
 /// One row of the output from the rows of the input under it.
@@ -35,11 +45,11 @@ impl SimdOp for PoolRow<'_> {
     fn eval<S: Simd>(self, simd: S) {
         let channels = self.channels;
         for (o, output) in self.output.chunks_exact_mut(channels).enumerate() {
-            let (taps, first) = self.width.taps_from(o);
+            let pixels = window(self.width, o);
             for c in (0..channels).step_by(S::LANES) {
                 let mut largest = simd.splat(f32::NEG_INFINITY);
                 for row in self.input.chunks_exact(self.width.input * channels) {
-                    for pixel in row[first * channels..][..taps.len() * channels].chunks_exact(channels) {
+                    for pixel in row[pixels.start * channels..pixels.end * channels].chunks_exact(channels) {
                         largest = simd.max(largest, simd.load_partial(&pixel[c..]));
                     }
                 }

@@ -31,14 +31,14 @@ impl Map {
     }
 }
 
-/// What each layer of `network` computes from one image, dropout left out.
-pub fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Vec<Map> {
+/// What each layer of `network` computes from one image, dropout left out, and the layer's name.
+pub fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Vec<(String, Map)> {
     let input = Map { shape: network.input, values: image.iter().map(|&x| f64::from(x)).collect() };
-    let mut maps: Vec<Map> = Vec::new();
+    let mut maps: Vec<(String, Map)> = Vec::new();
     for layer in &network.layers {
-        let input = maps.last().unwrap_or(&input);
+        let input = maps.last().map_or(&input, |(_, map)| map);
         let filter = weights.get(&layer.name).map(|layer| (&layer.weights[..], &layer.bias[..]));
-        maps.push(match layer.kind {
+        let map = match layer.kind {
             LayerKind::Conv(conv) => convolve(input, &conv, [conv.kernel; 2], filter.unwrap()),
             LayerKind::Linear(linear) => {
                 // Torch's flattened weights are those of a filter as large as the map.
@@ -57,7 +57,8 @@ pub fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Vec<Map> 
             LayerKind::MaxPool(pool) => max_pool(input, &pool),
             LayerKind::Softmax => softmax(input),
             LayerKind::Dropout => continue,
-        });
+        };
+        maps.push((layer.name.clone(), map));
     }
     maps
 }

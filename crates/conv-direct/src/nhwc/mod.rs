@@ -8,13 +8,13 @@ use conv_core::{
 };
 use conv_simd::SharedSlice;
 
-use crate::depthwise;
+use crate::{depthwise, linear};
 
 mod columns;
 #[allow(unsafe_code)]
 mod kernel;
 mod schedule;
-mod weights;
+pub(crate) mod weights;
 
 use columns::Column;
 use schedule::Schedule;
@@ -41,6 +41,9 @@ impl Algorithm for DirectNhwc {
     ) -> Result<Box<dyn Plan>, PlanError> {
         if depthwise::applies(problem) {
             return depthwise::plan(problem, filter, epilogue, options);
+        }
+        if linear::applies(problem) {
+            return linear::plan(problem, filter, epilogue, options);
         }
         filter.check(problem)?;
         let layout = weights::Layout::new(problem, options.isa);

@@ -7,7 +7,7 @@ use super::kernel;
 
 /// One block of output channels: the columns of a tile.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// Group it belongs to.
     pub group: usize,
     /// First output channel, over all groups.
@@ -24,7 +24,7 @@ pub(super) struct Block {
 
 /// Where each block's weights lie.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     blocks: Vec<Block>,
     lanes: usize,
     weight_floats: usize,
@@ -32,7 +32,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(problem: &Problem, isa: Isa) -> Self {
+    pub(crate) fn new(problem: &Problem, isa: Isa) -> Self {
         let shape = isa.tile_shape();
         let channels = problem.group_out_channels();
         let vectors = channels.div_ceil(shape.lanes);
@@ -61,33 +61,33 @@ impl Layout {
     }
 
     /// Vectors of the widest block, the first.
-    pub(super) fn vectors(&self) -> usize {
+    pub(crate) fn vectors(&self) -> usize {
         self.blocks[0].vectors
     }
 
     /// Floats in one row of the block's weights.
-    pub(super) fn width(&self, block: &Block) -> usize {
+    pub(crate) fn width(&self, block: &Block) -> usize {
         block.vectors * self.lanes
     }
 
-    pub(super) fn blocks(&self) -> &[Block] {
+    pub(crate) fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
-    pub(super) fn bytes(&self) -> u128 {
+    pub(crate) fn bytes(&self) -> u128 {
         4 * (self.weight_floats as u128 + self.bias_floats as u128)
     }
 }
 
 /// The prepared weights and biases.
-pub(super) struct PackedWeights {
+pub(crate) struct PackedWeights {
     pub layout: Layout,
     pub weights: AlignedBuffer,
     pub bias: AlignedBuffer,
 }
 
 impl PackedWeights {
-    pub(super) fn pack(
+    pub(crate) fn pack(
         layout: Layout,
         problem: &Problem,
         filter: Filter<'_>,

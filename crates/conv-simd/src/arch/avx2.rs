@@ -102,6 +102,11 @@ impl Simd for Avx2 {
     fn sqrt(self, a: __m256) -> __m256 {
         unsafe { _mm256_sqrt_ps(a) }
     }
+    /// From 11.4 bits.
+    #[inline(always)]
+    fn rsqrt(self, a: __m256) -> __m256 {
+        self.refine_rsqrt(a, unsafe { _mm256_rsqrt_ps(a) })
+    }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m256 {
         unsafe { _mm256_loadu_ps(from) }
@@ -113,6 +118,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m256 {
         unsafe { _mm256_maskload_ps(from, mask(count)) }
+    }
+    #[inline(always)]
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> __m256 {
+        unsafe { _mm256_maskload_ps(from, _mm256_xor_si256(mask(first), _mm256_set1_epi32(-1))) }
     }
     #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m256, count: usize) {

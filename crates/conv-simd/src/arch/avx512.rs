@@ -96,6 +96,11 @@ impl Simd for Avx512 {
     fn sqrt(self, a: __m512) -> __m512 {
         unsafe { _mm512_sqrt_ps(a) }
     }
+    /// From 14 bits.
+    #[inline(always)]
+    fn rsqrt(self, a: __m512) -> __m512 {
+        self.refine_rsqrt(a, unsafe { _mm512_rsqrt14_ps(a) })
+    }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(from) }
@@ -107,6 +112,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
+    }
+    #[inline(always)]
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> __m512 {
+        unsafe { _mm512_maskz_loadu_ps(!mask(first), from) }
     }
     #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m512, count: usize) {

@@ -81,6 +81,10 @@ impl Simd for Portable {
         F32x4([a.0[0].sqrt(), a.0[1].sqrt(), a.0[2].sqrt(), a.0[3].sqrt()])
     }
     #[inline(always)]
+    fn rsqrt(self, a: F32x4) -> F32x4 {
+        self.div(self.splat(1.0), self.sqrt(a))
+    }
+    #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> F32x4 {
         // SAFETY: the caller promises four readable floats.
         F32x4(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
@@ -96,6 +100,15 @@ impl Simd for Portable {
         for (i, lane) in lanes.iter_mut().enumerate().take(count) {
             // SAFETY: the caller promises `count` readable floats.
             *lane = unsafe { from.add(i).read() };
+        }
+        F32x4(lanes)
+    }
+    #[inline(always)]
+    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> F32x4 {
+        let mut lanes = [0.0; 4];
+        for (i, lane) in lanes.iter_mut().enumerate().skip(first) {
+            // SAFETY: the caller promises readable floats from `first` on.
+            *lane = unsafe { from.wrapping_add(i).read() };
         }
         F32x4(lanes)
     }

@@ -25,12 +25,14 @@ const SAMPLING: Duration = Duration::from_millis(500);
 
 /// Run a whole network on pictures: probabilities, time and memory of each layer.
 ///
-/// Without pictures the input is random. The weights are synthetic: they show what a pass costs, not what is in a picture.
+/// Without pictures the input is random. Without --weights the weights are synthetic: they show what a pass costs, not
+/// what is in a picture.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   convlab forward --network paper --image photo.jpg
   convlab forward --network owt --algorithm winograd --image a.jpg b.png --top 3
+  convlab forward --network owt --weights alexnet.safetensors --image photo.jpg
   convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
   convlab forward --network paper --input x.npy --output probabilities.npy")]
 pub struct Args {
@@ -47,6 +49,10 @@ pub struct Args {
     /// Prepared input, [n, c, h, w] or one image [c, h, w].
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
+    /// Trained weights, f32, f16 or bf16, under torchvision's names (features.0.weight, classifier.6.bias) or the layers'
+    /// own (conv1.weight).
+    #[arg(long, value_name = "FILE.safetensors")]
+    weights: Option<PathBuf>,
     /// Images [default: as many as are given, or 1].
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
@@ -123,7 +129,11 @@ fn prepare(
     let layers = network.infer(batch).map_err(CliError::input)?;
     let parameters: usize = layers.iter().map(alexnet::ShapedLayer::parameters).sum();
     memory::admit(&format!("the weights of {}", network.name), 4 * parameters as u128).map_err(CliError::input)?;
-    let weights = Weights::synthetic(network, args.seed).map_err(CliError::input)?;
+    let weights = match &args.weights {
+        Some(path) => Weights::from_safetensors(path, network),
+        None => Weights::synthetic(network, args.seed),
+    };
+    let weights = weights.map_err(CliError::input)?;
     let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
     TimedPass::new(network, &weights, batch, chooser, &options).map_err(CliError::input)
 }
@@ -223,7 +233,9 @@ impl Report<'_> {
             json!({ "name": name, "top": top })
         };
         value["images"] = self.images().map(image).collect();
-        value["weights"] = json!(format!("synthetic, seed {}", self.args.seed));
+        let seed = self.args.seed;
+        let file = self.args.weights.as_ref().map(|path| path.display().to_string());
+        value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {seed}")));
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
         value["activation_bytes"] = json!(memory.activation_bytes);
         value["total_bytes"] = json!(memory.total_bytes());
@@ -231,13 +243,15 @@ impl Report<'_> {
     }
 
     fn text(&self) -> String {
+        let seed = self.args.seed;
+        let file = self.args.weights.as_ref().map(|path| format!("weights of {}", path.display()));
         let mut lines = vec![format!(
-            "{}, {} image{}, {}, synthetic weights of seed {} (so classes have no names)\n",
+            "{}, {} image{}, {}, {}\n",
             self.args.network,
             self.names.len(),
             plural(self.names.len()),
             self.args.algorithm,
-            self.args.seed,
+            file.unwrap_or_else(|| format!("synthetic weights of seed {seed} (so classes have no names)")),
         )];
         for (name, top) in self.images() {
             lines.push(name.clone());

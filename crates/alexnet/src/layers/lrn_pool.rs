@@ -1,0 +1,99 @@
+//! Normalisation and the maximum that follows it, in one sweep: what is normalised stays in L1 until it is pooled.
+
+use std::ops::Range;
+
+use conv_core::{Axis, PlanOptions};
+use conv_simd::{Simd, SimdOp};
+
+use super::for_each_part;
+use super::lrn::Normalise;
+use super::pool::window;
+use crate::network::{Lrn, MaxPool, Shape, pool_axis};
+
+/// Tasks wanted for each worker. Not more: the last rows under one task's windows are normalised again for the next one.
+const TASKS_PER_WORKER: usize = 4;
+
+/// Floats of scratch that [`normalise_and_pool`] needs: one row of `shape` a worker.
+pub(crate) fn scratch_floats(workers: usize, shape: Shape) -> usize {
+    workers * shape.width * shape.channels
+}
+
+/// The maximum over each window of what `lrn` makes of `[batch]` images of `shape`. A task is some output rows of one
+/// image.
+pub(crate) fn normalise_and_pool(
+    options: &PlanOptions,
+    layers: (&Lrn, &MaxPool),
+    shape: Shape,
+    (input, output): (&[f32], &mut [f32]),
+    scratch: &mut [f32],
+) {
+    let (&PlanOptions { isa, workers, .. }, (lrn, pool)) = (options, layers);
+    let (height, width) = (pool_axis(pool, shape.height), pool_axis(pool, shape.width));
+    let row_len = width.output() * shape.channels;
+    let images = input.len() / shape.floats();
+    let bands = (TASKS_PER_WORKER * workers).div_ceil(images).min(height.output());
+    let rows = height.output().div_ceil(bands);
+    let bands = height.output().div_ceil(rows);
+    let parts = output.chunks_exact_mut(height.output() * row_len).flat_map(|image| image.chunks_mut(rows * row_len));
+    for_each_part(workers, images * bands, parts, scratch, |index, output, line| {
+        let (image, first) = (index / bands, index % bands * rows);
+        let input = &input[image * shape.floats()..][..shape.floats()];
+        let rows = first..first + output.len() / row_len;
+        let line = &mut line[..shape.width * shape.channels];
+        isa.run(Band { lrn, axes: [&height, &width], channels: shape.channels, input, rows, output, line });
+    });
+}
+
+/// The output `rows` of one image.
+struct Band<'a> {
+    lrn: &'a Lrn,
+    axes: [&'a Axis; 2],
+    channels: usize,
+    input: &'a [f32],
+    rows: Range<usize>,
+    output: &'a mut [f32],
+    /// One normalised row.
+    line: &'a mut [f32],
+}
+
+impl SimdOp for Band<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, simd: S) {
+        let Band { lrn, axes: [height, width], channels, input, rows, output, line } = self;
+        let row_len = width.output() * channels;
+        for y in window(height, rows.start).start..window(height, rows.end - 1).end {
+            // The output rows whose windows hold this input row; none between windows that leave gaps.
+            let padded = y + height.pad_before;
+            let first = (padded + 1).saturating_sub(height.kernel).div_ceil(height.stride).max(rows.start);
+            let end = (padded / height.stride + 1).min(rows.end);
+            if first >= end {
+                continue;
+            }
+            let x = &input[y * line.len()..][..line.len()];
+            Normalise { lrn, channels, input: x, output: &mut *line }.eval(simd);
+            for row in first..end {
+                let output = &mut output[(row - rows.start) * row_len..][..row_len];
+                enlarge(simd, width, channels, (&*line, y == window(height, row).start), output);
+            }
+        }
+    }
+}
+
+/// `output = max(output, the windows of line)`, without what `output` was if this is its `first` line.
+#[inline(always)]
+fn enlarge<S: Simd>(simd: S, width: &Axis, channels: usize, (line, first): (&[f32], bool), output: &mut [f32]) {
+    for (o, output) in output.chunks_exact_mut(channels).enumerate() {
+        let pixels = window(width, o);
+        let pixels = &line[pixels.start * channels..pixels.end * channels];
+        for c in (0..channels).step_by(S::LANES) {
+            let output = &mut output[c..];
+            let mut largest = if first { simd.splat(f32::NEG_INFINITY) } else { simd.load_partial(output) };
+            for pixel in pixels.chunks_exact(channels) {
+                largest = simd.max(largest, simd.load_partial(&pixel[c..]));
+            }
+            simd.store_partial(output, largest);
+        }
+    }
+}
