@@ -1,4 +1,4 @@
-//! Whole forward passes on a photograph, the convolutions by each family and by `auto`, all threads: `cargo bench`,
+//! Whole forward passes of one image, the convolutions by each family and by `auto`, all threads: `cargo bench`,
 //! `cargo bench -- paper/forward`.
 //!
 //! Each pass is held against the direct one's probabilities before it is timed. When all are done, records and charts
@@ -6,23 +6,18 @@
 
 mod common;
 
-use std::path::Path;
 use std::time::Instant;
 
-use alexnet::{Network, Weights, networks, read_image};
-use conv_core::PlanOptions;
+use alexnet::{Network, networks};
+use conv_simd::Isa;
 use convlab::bench::{LOCAL_RESULTS_OF_WORKSPACE, is_measuring, keep};
 use convlab::forward::TimedPass;
 use convlab::machine::{Machine, hardware_threads, pool};
+use convlab::measure::ForwardWorkload;
 use convlab::record::{Cache, Clock, Model, Record, prepare_folder};
-use convlab::registry::{Chooser, families};
+use convlab::registry::Chooser;
 use criterion::{Criterion, SamplingMode};
 use rayon::ThreadPool;
-
-/// Probabilities that differ by more are an error, not rounding.
-const TOLERANCE: f32 = 1e-4;
-
-const PHOTOGRAPH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../alexnet/images/chelsea.jpg");
 
 fn main() {
     let mut criterion = common::criterion();
@@ -55,19 +50,23 @@ fn main() {
 fn bench_network(criterion: &mut Criterion, pool: &ThreadPool, network: &Network, base: &Record) -> Vec<Record> {
     let mut group = criterion.benchmark_group(format!("{}/forward", network.name));
     group.sampling_mode(SamplingMode::Flat);
-    let mut data = None;
+    let mut workload = None;
     let mut records = Vec::new();
-    for name in families().into_iter().chain(["auto"]) {
+    for chooser in Chooser::all() {
         let mut pass = None;
-        group.bench_function(name, |bencher| {
+        group.bench_function(chooser.name(), |bencher| {
             // Before criterion's clock starts, which it does once to warm up.
-            let data = pool.install(|| data.get_or_insert_with(|| Data::new(network)));
-            let pass = pool.install(|| pass.get_or_insert_with(|| data.prepare(network, name)));
+            let workload = pool.install(|| {
+                workload.get_or_insert_with(|| ForwardWorkload::new(network, 1, Isa::best()).expect("memory"))
+            });
+            let pass = pool.install(|| {
+                pass.get_or_insert_with(|| workload.prepare(&chooser).unwrap_or_else(|error| panic!("{error}")))
+            });
             bencher.iter_custom(|runs| {
                 pool.install(|| {
                     let start = Instant::now();
                     for _ in 0..runs {
-                        pass.sample(&data.input).expect("a pass runs on its own input");
+                        pass.sample(workload.input()).expect("a pass runs on its own input");
                     }
                     start.elapsed()
                 })
@@ -77,38 +76,4 @@ fn bench_network(criterion: &mut Criterion, pool: &ThreadPool, network: &Network
     }
     group.finish();
     records
-}
-
-/// What every pass of a network is given, and what must come out.
-struct Data {
-    weights: Weights,
-    input: Vec<f32>,
-    probabilities: Vec<f32>,
-}
-
-impl Data {
-    fn new(network: &Network) -> Data {
-        let weights = Weights::synthetic(network, 0).expect("memory for the weights");
-        let input = read_image(Path::new(PHOTOGRAPH), network.input).expect("the photograph");
-        let mut direct = pass(network, &weights, "direct");
-        let probabilities = direct.run(&input).expect("a pass runs on its own input").to_vec();
-        Data { weights, input, probabilities }
-    }
-
-    /// Prepares a pass and verifies what it computes.
-    fn prepare(&self, network: &Network, name: &str) -> TimedPass {
-        let mut pass = pass(network, &self.weights, name);
-        let probabilities = pass.run(&self.input).expect("a pass runs on its own input");
-        for (class, (got, expected)) in probabilities.iter().zip(&self.probabilities).enumerate() {
-            let distance = (got - expected).abs();
-            assert!(distance <= TOLERANCE, "{} by {name}: class {class} is {got} for {expected}", network.name);
-        }
-        pass
-    }
-}
-
-fn pass(network: &Network, weights: &Weights, name: &str) -> TimedPass {
-    let chooser = Chooser::by_name(name).expect("a family or auto");
-    let options = PlanOptions::new(rayon::current_num_threads());
-    TimedPass::new(network, weights, 1, &chooser, &options).expect("memory for the pass")
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use alexnet::{ForwardError, ForwardPass, LayerKind, LayerObserver, Network, ShapedLayer, Weights};
 use conv_core::{PlanOptions, RunError, Unsupported};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 
 use crate::measure::Samples;
 use crate::record::{Kind, LayerTime, Record};
@@ -147,6 +149,14 @@ impl LayerObserver for LayerClock<'_> {
     fn end(&mut self, layer: usize, _: &[f32]) {
         self.layers[layer].push(self.begun.elapsed().as_nanos() as f64);
     }
+}
+
+/// `images` of `network`'s input, `[images][height][width][channels]`: uniform noise of mean 0 and variance 1, about as
+/// normalised pictures are.
+pub fn random_input(network: &Network, images: usize, seed: u64) -> Vec<f32> {
+    let mut rng = Pcg64Mcg::seed_from_u64(seed);
+    let bound = 3_f32.sqrt();
+    (0..images * network.input.floats()).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
 /// Class and probability of the `count` most probable classes of one image, most probable first.

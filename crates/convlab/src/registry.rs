@@ -94,6 +94,21 @@ impl Chooser {
         Ok(Chooser::Named { name: name.into(), variants })
     }
 
+    /// `direct/nhwc` for everything.
+    pub fn direct() -> Chooser {
+        Chooser::Named { name: family(direct()).into(), variants: vec![direct()] }
+    }
+
+    /// Every family's best variants, and `auto`.
+    pub fn all() -> Vec<Chooser> {
+        let of_family = |name: &'static str| {
+            let mut variants = best_first();
+            variants.retain(|algorithm| family(*algorithm) == name);
+            Chooser::Named { name: name.into(), variants }
+        };
+        families().into_iter().map(of_family).chain([Chooser::Auto]).collect()
+    }
+
     /// As it was asked for: `winograd`, `auto`, …
     pub fn name(&self) -> &str {
         match self {

@@ -19,6 +19,8 @@ use crate::suite::{Case, label};
 
 /// Measure algorithms: verify, time interleaved, record, draw charts.
 ///
+/// Of a network that is named as a whole, its forward passes are measured too, by each family and by auto.
+///
 /// It starts with the machine itself: the multiply-add peak of its cores and the read bandwidth of its memory. Every
 /// result is verified against an exact one before it is timed. "cold" is the time after 234 MB of other memory were read;
 /// "prepare" the time to transform or pack the weights, once.
@@ -80,6 +82,12 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
             print(describe_machine(&record))?;
         }
         failed |= measure(&bench, &cases, &mut records)?;
+        for (network, batch) in args.selection.networks() {
+            let choosers = args.selection.choosers();
+            let passes = bench.measure_forward(&network, batch, &choosers).map_err(CliError::input)?;
+            print(format_args!("\n{}, batch {batch}\n{}", network.name, describe_passes(&passes)))?;
+            records.extend(passes);
+        }
     }
     if !failed && records.iter().all(|record| record.kind == Kind::Machine) {
         return Err(CliError::input("nothing was measured: every plan needs more memory than is available"));
@@ -167,6 +175,23 @@ fn describe(records: &[Record]) -> String {
         "max error",
     ];
     table(&header, &rows)
+}
+
+/// A table with a line for each whole pass.
+fn describe_passes(records: &[Record]) -> String {
+    let row = |record: &Record| {
+        let time = |time: Option<f64>| time.map_or(String::new(), milliseconds);
+        let bytes = |value: Option<usize>| value.map_or(String::new(), |value| format_bytes(value as f64));
+        vec![
+            format!("  {}", record.algorithm.as_deref().unwrap_or_default()),
+            record.isa.clone(),
+            time(record.median_ns),
+            time(record.mad_ns),
+            bytes(record.scratch_bytes),
+            bytes(record.prepared_bytes),
+        ]
+    };
+    table(&["  forward pass by", "isa", "ms", "±", "scratch", "weights"], &records.iter().map(row).collect::<Vec<_>>())
 }
 
 fn milliseconds(nanoseconds: f64) -> String {

@@ -6,14 +6,12 @@ use std::time::{Duration, Instant};
 use alexnet::{Network, Shape, Weights, npy, read_image};
 use conv_core::PlanOptions;
 use conv_simd::Isa;
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
 
 use crate::cli::check::progress;
 use crate::cli::{CliError, Exit, print, table};
 use crate::conv::transpose;
-use crate::forward::{TimedPass, top};
+use crate::forward::{TimedPass, random_input, top};
 use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
 use crate::memory;
 use crate::plot::{format_bytes, format_value};
@@ -192,10 +190,7 @@ fn read_input(args: &Args, network: &Network) -> Result<Input, CliError> {
     }
     let images = args.batch.unwrap_or(1);
     admit(images)?;
-    let mut rng = Pcg64Mcg::seed_from_u64(args.seed);
-    // About as a normalised picture: mean 0, variance 1.
-    let bound = 3_f32.sqrt();
-    let data = (0..images * network.input.floats()).map(|_| rng.random_range(-bound..bound)).collect();
+    let data = random_input(network, images, args.seed);
     Ok(Input { names: (0..images).map(|i| format!("random image {i}")).collect(), data })
 }
 

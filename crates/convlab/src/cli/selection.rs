@@ -1,10 +1,11 @@
 //! The arguments that say what is computed: problems, algorithms, instruction sets, batch.
 
+use alexnet::Network;
 use conv_core::{Algorithm, Problem};
 use conv_simd::Isa;
 
 use crate::cli::CliError;
-use crate::registry::{algorithms, select};
+use crate::registry::{Chooser, algorithms, select};
 use crate::suite::{self, Case, label};
 
 /// What to compute.
@@ -29,8 +30,7 @@ impl Selection {
     /// [`CliError::Input`] for arguments that name nothing, [`CliError::Unsupported`] if no algorithm of the selection
     /// computes any of the problems.
     pub fn cases(&self, isas: &[Isa]) -> Result<Vec<Case>, CliError> {
-        let defaults = || alexnet::networks().into_iter().map(|network| network.name).collect();
-        let arguments = if self.problems.is_empty() { defaults() } else { self.problems.clone() };
+        let arguments = self.arguments();
         let problems = each_once(suite::problems(&arguments, &self.batch).map_err(CliError::input)?);
         if problems.is_empty() {
             return Err(CliError::input(format_args!("{} holds no problem", arguments.join(", "))));
@@ -52,6 +52,28 @@ impl Selection {
             return Err(reason.clone().into());
         }
         Ok(cases)
+    }
+
+    /// The networks that are named as a whole, each with every batch asked for.
+    pub fn networks(&self) -> Vec<(Network, usize)> {
+        let named = each_once(self.arguments()).into_iter().filter_map(|name| Network::by_name(&name).ok());
+        let batches = if self.batch.is_empty() { vec![1] } else { each_once(self.batch.clone()) };
+        named
+            .flat_map(|network| batches.iter().map(move |&batch| (network.clone(), batch)).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// How whole passes choose: by each name or family of the selection, or, with none given, by every family and `auto`.
+    pub fn choosers(&self) -> Vec<Chooser> {
+        if self.algorithm.is_empty() {
+            return Chooser::all();
+        }
+        self.algorithm.iter().filter_map(|name| Chooser::by_name(name).ok()).collect()
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let defaults = || alexnet::networks().into_iter().map(|network| network.name).collect();
+        if self.problems.is_empty() { defaults() } else { self.problems.clone() }
     }
 
     /// The selected algorithms, each once, in the registry's order.

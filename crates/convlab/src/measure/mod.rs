@@ -7,6 +7,7 @@
 //! The multiply-add peak takes its turns with them: the clock of a shared host drifts by several percent within seconds,
 //! and a share of the peak is one median over another of the same rounds.
 
+mod forward;
 mod phases;
 mod samples;
 mod subject;
@@ -27,6 +28,7 @@ use crate::memory::TooLittleMemory;
 use crate::record::{Cache, Clock, Model, Record};
 use crate::suite::Case;
 
+pub use forward::{ForwardMeasureError, ForwardWorkload};
 pub use phases::PhaseClock;
 pub use samples::{Samples, sample};
 pub use subject::{Subject, Workload};
@@ -104,6 +106,9 @@ struct Entry {
     prepare: Samples,
 }
 
+/// What begins a round that needs no preparation.
+fn nothing() {}
+
 /// The peak of each instruction set, GFLOP/s, as sampled in the rounds of one problem.
 type Peaks = Vec<(Isa, Samples)>;
 
@@ -176,31 +181,23 @@ impl Bench {
         self.rounds(&mut entries, sample_peaks, |entry| {
             entry.subject.run(&mut workload)?;
             entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(&mut workload))?);
-            Ok(())
+            Ok::<_, MeasureError>(())
         })?;
         if self.effort.cold {
             let others = Stream::with_bytes(COLD_BYTES)?;
-            self.rounds(
-                &mut entries,
-                || (),
-                |entry| {
-                    others.sweep(entry.subject.candidate().isa);
-                    entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
-                    Ok(())
-                },
-            )?;
+            self.rounds(&mut entries, nothing, |entry| {
+                others.sweep(entry.subject.candidate().isa);
+                entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
+                Ok::<_, MeasureError>(())
+            })?;
         }
-        self.rounds(
-            &mut entries,
-            || (),
-            |entry| {
-                let candidate = entry.subject.candidate();
-                let mut plan = None;
-                let time = sample(Duration::ZERO, &mut 1, || workload.plan(candidate).map(|made| plan = Some(made)))?;
-                entry.prepare.push(time);
-                Ok(())
-            },
-        )?;
+        self.rounds(&mut entries, nothing, |entry| {
+            let candidate = entry.subject.candidate();
+            let mut plan = None;
+            let time = sample(Duration::ZERO, &mut 1, || workload.plan(candidate).map(|made| plan = Some(made)))?;
+            entry.prepare.push(time);
+            Ok::<_, MeasureError>(())
+        })?;
         for entry in &mut entries {
             measured.records.extend(self.records(entry, &peaks, &mut workload)?);
         }
@@ -208,12 +205,12 @@ impl Bench {
     }
 
     /// Lets every entry give one sample a round, after `begin_round`.
-    fn rounds(
+    fn rounds<T, E>(
         &self,
-        entries: &mut [Entry],
+        entries: &mut [T],
         mut begin_round: impl FnMut(),
-        mut give_sample: impl FnMut(&mut Entry) -> Result<(), MeasureError>,
-    ) -> Result<(), MeasureError> {
+        mut give_sample: impl FnMut(&mut T) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut order: Vec<usize> = (0..entries.len()).collect();
         let mut rng = Pcg64Mcg::seed_from_u64(1);
         let end = Instant::now() + self.effort.budget * entries.len() as u32;

@@ -1,0 +1,141 @@
+//! Whole forward passes of one network by several choosers, verified first, then timed interleaved.
+
+use alexnet::{ForwardError, Network, NetworkError, Weights, WeightsError};
+use conv_core::{PlanOptions, RunError};
+use conv_simd::Isa;
+
+use super::Bench;
+use crate::forward::{TimedPass, random_input};
+use crate::memory::{self, TooLittleMemory};
+use crate::record::{Cache, Clock, Model, Record};
+use crate::registry::Chooser;
+
+/// Seed of weights and input: every run computes on the same numbers.
+const SEED: u64 = 1;
+
+/// Probabilities of two passes that differ by more are a mistake, not rounding.
+const TOLERANCE: f32 = 1e-4;
+
+/// Why a network was not measured.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardMeasureError {
+    /// Not enough memory.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
+    /// A network that cannot have this batch.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Weights that could not be made.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A pass that could not be made.
+    #[error(transparent)]
+    Pass(#[from] ForwardError),
+    /// A run that was refused.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Two passes that do not agree.
+    #[error(
+        "{network}: the probabilities of class {class} by {first} and by {second} differ by {distance:.1e}; the limit is {TOLERANCE:e}"
+    )]
+    Disagree {
+        /// The network.
+        network: String,
+        /// Class, counted through the batch.
+        class: usize,
+        /// One chooser.
+        first: String,
+        /// The other.
+        second: String,
+        /// Distance of the two.
+        distance: f32,
+    },
+}
+
+/// What every pass of a network is given, and what must come out.
+pub struct ForwardWorkload {
+    network: Network,
+    batch: usize,
+    options: PlanOptions,
+    weights: Weights,
+    input: Vec<f32>,
+    /// The direct pass's.
+    probabilities: Vec<f32>,
+}
+
+impl ForwardWorkload {
+    /// Synthetic weights and random images, and the probabilities of the direct pass on the current pool.
+    ///
+    /// # Errors
+    /// [`ForwardMeasureError`] if the network cannot have this batch or memory does not suffice.
+    pub fn new(network: &Network, batch: usize, isa: Isa) -> Result<Self, ForwardMeasureError> {
+        let layers = network.infer(batch)?;
+        let parameters: usize = layers.iter().map(alexnet::ShapedLayer::parameters).sum();
+        let bytes = 4 * (parameters as u128 + batch as u128 * network.input.floats() as u128);
+        memory::admit(&format!("the weights of {} and {batch} images", network.name), bytes)?;
+        let weights = Weights::synthetic(network, SEED)?;
+        let options = PlanOptions::new(rayon::current_num_threads()).isa(isa);
+        let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
+        let input = random_input(network, batch, SEED);
+        let mut direct = TimedPass::new(network, &weights, batch, &Chooser::direct(), &options)?;
+        let probabilities = direct.run(&input)?.to_vec();
+        Ok(ForwardWorkload { network: network.clone(), batch, options, weights, input, probabilities })
+    }
+
+    /// `[batch][height][width][channels]`.
+    pub fn input(&self) -> &[f32] {
+        &self.input
+    }
+
+    /// Prepares a pass by `chooser`, runs it once and holds its probabilities against the direct one's.
+    ///
+    /// # Errors
+    /// [`ForwardMeasureError`] if it cannot be made or does not agree.
+    pub fn prepare(&self, chooser: &Chooser) -> Result<TimedPass, ForwardMeasureError> {
+        let mut pass = TimedPass::new(&self.network, &self.weights, self.batch, chooser, &self.options)?;
+        let pairs = pass.run(&self.input)?.iter().zip(&self.probabilities).enumerate();
+        let distances = pairs.map(|(class, (got, expected))| (class, (got - expected).abs()));
+        if let Some((class, distance)) =
+            distances.into_iter().find(|(_, distance)| distance.is_nan() || *distance > TOLERANCE)
+        {
+            let (network, first, second) = (self.network.name.clone(), "direct".into(), chooser.name().into());
+            return Err(ForwardMeasureError::Disagree { network, class, first, second, distance });
+        }
+        Ok(pass)
+    }
+}
+
+impl Bench {
+    /// Verifies and times the passes of `network` by each of `choosers`, on every instruction set of this bench.
+    ///
+    /// # Errors
+    /// [`ForwardMeasureError`] if one of them cannot be made or does not agree with the direct one.
+    pub fn measure_forward(
+        &self,
+        network: &Network,
+        batch: usize,
+        choosers: &[Chooser],
+    ) -> Result<Vec<Record>, ForwardMeasureError> {
+        let mut records = Vec::new();
+        for (probe, limits) in &self.limits {
+            let passes = self.pool.install(|| {
+                let workload = ForwardWorkload::new(network, batch, probe.isa())?;
+                let passes = choosers.iter().map(|chooser| workload.prepare(chooser));
+                let mut passes = passes.collect::<Result<Vec<_>, _>>()?;
+                self.rounds(&mut passes, super::nothing, |pass| pass.sample(workload.input()))?;
+                Ok::<_, ForwardMeasureError>(passes)
+            })?;
+            let base = Record {
+                threads: self.pool.current_num_threads(),
+                model: Some(Model::Run),
+                cache: Some(Cache::Warm),
+                clock: Some(Clock::Convlab),
+                peak_gflops: Some(limits.peak_gflops),
+                bandwidth_gb_s: Some(limits.bandwidth_gb_s),
+                ..self.machine.record()
+            };
+            records.extend(passes.iter().map(|pass| pass.record(base.clone())));
+        }
+        Ok(records)
+    }
+}
