@@ -61,7 +61,7 @@ pub enum Chooser {
     Named {
         /// As it was asked for.
         name: String,
-        /// The best first.
+        /// In the registry's order.
         variants: Vec<&'static dyn Algorithm>,
     },
     /// By the problem's shape.
@@ -86,7 +86,7 @@ impl Chooser {
         if name == "auto" {
             return Ok(Chooser::Auto);
         }
-        let mut variants = best_first();
+        let mut variants = algorithms();
         variants.retain(|algorithm| name == algorithm.name() || name == family(*algorithm));
         if variants.is_empty() {
             return Err(UnknownAlgorithm::new(name, &["auto"]));
@@ -102,7 +102,7 @@ impl Chooser {
     /// Every family's best variants, and `auto`.
     pub fn all() -> Vec<Chooser> {
         let of_family = |name: &'static str| {
-            let mut variants = best_first();
+            let mut variants = algorithms();
             variants.retain(|algorithm| family(*algorithm) == name);
             Chooser::Named { name: name.into(), variants }
         };
@@ -133,10 +133,13 @@ fn direct() -> &'static dyn Algorithm {
     conv_direct::ALGORITHMS.iter().copied().find(named).expect("conv-direct exports direct/nhwc")
 }
 
-/// The first of `variants` that supports `problem`; the reason of a fallback is the first one's.
+/// The best of `variants` that supports `problem`, by [`best_of`]; the reason of a fallback is the best one's.
 fn choose_from(variants: &[&'static dyn Algorithm], problem: &Problem) -> Choice {
+    let best = best_of(problem);
+    let mut variants = variants.to_vec();
+    variants.sort_by_key(|algorithm| best.iter().position(|name| *name == algorithm.name()).unwrap_or(best.len()));
     let mut fallback = None;
-    for &algorithm in variants {
+    for algorithm in variants {
         match algorithm.supports(problem) {
             Ok(()) => return Choice { algorithm, fallback: None },
             Err(reason) => fallback = fallback.or(Some(reason)),
@@ -147,15 +150,14 @@ fn choose_from(variants: &[&'static dyn Algorithm], problem: &Problem) -> Choice
 
 /// The variants that are the fastest of their family on AlexNet's layers at errors below 1e-5 of the largest output
 /// (`convlab bench`): on other shapes, and whatever is not listed, the next ones stand in.
-const BEST: [&str; 6] =
-    ["winograd/mix4x3", "winograd/f4x3", "winograd/f4x5", "winograd/poly-7", "im2col/implicit", "im2col/blocked"];
-
-/// All algorithms, those of [`BEST`] before the others.
-fn best_first() -> Vec<&'static dyn Algorithm> {
-    let mut all = algorithms();
-    all.sort_by_key(|algorithm| BEST.iter().position(|best| *best == algorithm.name()).unwrap_or(BEST.len()));
-    all
+fn best_of(problem: &Problem) -> [&'static str; 6] {
+    // A large FFT tile multiplies less, but its spectra of the weights are a stream that few images do not pay for.
+    let fft = if problem.batch() < LARGE_BATCH { "fft/t8" } else { "fft/t16" };
+    ["winograd/mix4x3", "winograd/f4x3", "winograd/f4x5", "winograd/poly-7", "im2col/indirect", fft]
 }
+
+/// Images from which on [`best_of`] takes the larger FFT tile.
+const LARGE_BATCH: usize = 8;
 
 /// The choice without measurement: Winograd where its transforms are spread over enough channels, else direct.
 ///
@@ -166,7 +168,7 @@ fn best_first() -> Vec<&'static dyn Algorithm> {
 fn auto(problem: &Problem) -> Choice {
     let phases = problem.height().stride.saturating_mul(problem.width().stride);
     let channels = problem.group_in_channels().saturating_mul(phases).min(problem.group_out_channels());
-    let mut variants = best_first();
+    let mut variants = algorithms();
     variants.retain(|algorithm| channels >= AUTO_MIN_CHANNELS && family(*algorithm) == "winograd");
     Choice { fallback: None, ..choose_from(&variants, problem) }
 }
@@ -278,7 +280,8 @@ mod tests {
 
     #[test]
     fn the_best_exist() {
-        for name in BEST {
+        let problem = |batch| Problem::new(batch, 1, [8, 8], [conv_core::Axis::new(8, 3); 2]).unwrap();
+        for name in [problem(1), problem(LARGE_BATCH)].iter().flat_map(best_of) {
             assert!(algorithms().iter().any(|algorithm| algorithm.name() == name), "{name}");
         }
     }
