@@ -86,14 +86,30 @@ impl SimdOp for Band<'_> {
 fn enlarge<S: Simd>(simd: S, width: &Axis, channels: usize, (line, first): (&[f32], bool), output: &mut [f32]) {
     for (o, output) in output.chunks_exact_mut(channels).enumerate() {
         let pixels = window(width, o);
-        let pixels = &line[pixels.start * channels..pixels.end * channels];
-        for c in (0..channels).step_by(S::LANES) {
-            let output = &mut output[c..];
-            let mut largest = if first { simd.splat(f32::NEG_INFINITY) } else { simd.load_partial(output) };
-            for pixel in pixels.chunks_exact(channels) {
-                largest = simd.max(largest, simd.load_partial(&pixel[c..]));
+        let count = pixels.len();
+        let pixel = |i: usize| &line[(pixels.start + i) * channels..][..channels];
+        if count == 3 {
+            // Three at once, AlexNet's: 8% of the whole sweep.
+            enlarge_pixel(simd, [pixel(0), pixel(1), pixel(2)], first, output);
+        } else {
+            for i in 0..count {
+                enlarge_pixel(simd, [pixel(i)], first && i == 0, output);
             }
-            simd.store_partial(output, largest);
         }
+    }
+}
+
+/// `output = max(output, pixels)`, all of as many channels.
+#[inline(always)]
+fn enlarge_pixel<S: Simd, const N: usize>(simd: S, pixels: [&[f32]; N], first: bool, output: &mut [f32]) {
+    for c in (0..output.len()).step_by(S::LANES) {
+        let mut largest = simd.load_partial(&pixels[0][c..]);
+        for pixel in &pixels[1..] {
+            largest = simd.max(largest, simd.load_partial(&pixel[c..]));
+        }
+        if !first {
+            largest = simd.max(largest, simd.load_partial(&output[c..]));
+        }
+        simd.store_partial(&mut output[c..], largest);
     }
 }

@@ -17,79 +17,97 @@ const PREFETCH_ROWS: usize = 16;
 /// Input channels of one chunk: 128 KiB of weights. At 64 images 231, 239 and 261 GFLOP/s (of 277) with 256, 512 and 1024.
 const CHUNK: usize = 1024;
 
-/// One block of output channels of one image.
-pub(super) struct Gemv<'a> {
+/// The most images that [`Product`] takes.
+pub(super) const FEW: usize = 2;
+
+/// One block of output channels of at most [`FEW`] images, summed over some input channels: two streams hide both the
+/// memory's latency and, with the few sums of a small tile, that of the multiply-adds.
+pub(super) struct Product<'a> {
     pub plan: &'a LinearPlan,
     pub input: &'a [f32],
     pub output: &'a SharedSlice<'a, f32>,
     pub block: &'a Block,
+    pub images: Range<usize>,
+    pub channels: Range<usize>,
 }
 
-impl SimdOp for Gemv<'_> {
+impl SimdOp for Product<'_> {
     type Output = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        match self.block.vectors {
-            1 => self.product::<S, 1>(simd),
-            2 => self.product::<S, 2>(simd),
-            3 => self.product::<S, 3>(simd),
-            _ => unreachable!("no tile has more vectors"),
+        match (self.images.len(), self.block.vectors) {
+            (1, 1) => self.compute::<S, 1, 1>(simd),
+            (1, 2) => self.compute::<S, 1, 2>(simd),
+            (1, 3) => self.compute::<S, 1, 3>(simd),
+            (2, 1) => self.compute::<S, 2, 1>(simd),
+            (2, 2) => self.compute::<S, 2, 2>(simd),
+            (2, 3) => self.compute::<S, 2, 3>(simd),
+            _ => unreachable!("no tile has more vectors, and nobody asks for more images"),
         }
     }
 }
 
-impl Gemv<'_> {
+impl Product<'_> {
     #[inline(always)]
-    fn product<S: Simd, const NV: usize>(self, simd: S) {
-        let Gemv { plan, input, output, block } = self;
-        let (weights, bias) = (plan.block_weights(block), plan.block_bias(block));
+    fn compute<S: Simd, const PX: usize, const NV: usize>(self, simd: S) {
+        let Product { plan, input, output, block, images, channels } = self;
+        let (in_channels, out_channels) = (plan.problem.in_channels(), plan.problem.out_channels());
         let width = NV * S::LANES;
-        assert!(weights.len() == input.len() * width && bias.len() == width);
-        // SAFETY: each block's outputs belong to one task.
-        let output = unsafe { output.slice(block.first, block.channels) };
-        let length = input.len() / STREAMS;
-        let mut sums = [[simd.zero(); NV]; STREAMS];
+        let weights = &plan.block_weights(block)[channels.start * width..channels.end * width];
+        let bias = plan.block_bias(block);
+        let rows: [&[f32]; PX] =
+            std::array::from_fn(|p| &input[(images.start + p) * in_channels..][channels.start..channels.end]);
+        let length = channels.len() / STREAMS;
+        let mut sums = [[[simd.zero(); NV]; PX]; STREAMS];
         for c in 0..length {
             for (stream, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: there are as many rows as inputs, which was checked, and this one is within.
-                unsafe { add_row(simd, sums, input, weights, stream * length + c) };
+                // SAFETY: every input row has as many floats as there are rows of weights, and this one is among them.
+                unsafe { add_row(simd, sums, &rows, weights, stream * length + c) };
             }
         }
-        for c in STREAMS * length..input.len() {
+        for c in STREAMS * length..channels.len() {
             // SAFETY: as above.
-            unsafe { add_row(simd, &mut sums[0], input, weights, c) };
+            unsafe { add_row(simd, &mut sums[0], &rows, weights, c) };
         }
-        for v in 0..NV {
-            let sum = simd.add(simd.add(sums[0][v], sums[1][v]), simd.load(&bias[v * S::LANES..]));
-            // In this order a NaN stays one.
-            let value = if plan.epilogue.relu { simd.max(simd.zero(), sum) } else { sum };
-            simd.store_partial(&mut output[v * S::LANES..], value);
+        for (p, (first, second)) in sums[0].iter().zip(&sums[1]).enumerate() {
+            // SAFETY: these outputs belong to this task alone: tasks differ in images or block.
+            let output = unsafe { output.slice((images.start + p) * out_channels + block.first, block.channels) };
+            for (v, (&first, &second)) in first.iter().zip(second).enumerate() {
+                let output = &mut output[v * S::LANES..];
+                let start = if channels.start == 0 { &bias[v * S::LANES..] } else { &*output };
+                let sum = simd.add(simd.add(first, second), simd.load_partial(start));
+                // In this order a NaN stays one.
+                let relu = plan.epilogue.relu && channels.end == in_channels;
+                simd.store_partial(output, if relu { simd.max(simd.zero(), sum) } else { sum });
+            }
         }
     }
 }
 
-/// `sums += input[c] · weights[c]`.
+/// `sums[p] += rows[p][c] · weights[c]`.
 ///
 /// # Safety
-/// `weights` must have a row of `NV` vectors at `c`, and `input` a float.
+/// `weights` must have a row of `NV` vectors at `c`, and each of `rows` a float.
 #[inline(always)]
-unsafe fn add_row<S: Simd, const NV: usize>(
+unsafe fn add_row<S: Simd, const PX: usize, const NV: usize>(
     simd: S,
-    sums: &mut [S::Vec; NV],
-    input: &[f32],
+    sums: &mut [[S::Vec; NV]; PX],
+    rows: &[&[f32]; PX],
     weights: &[f32],
     c: usize,
 ) {
-    // SAFETY: the caller's promise.
-    let value = simd.splat(unsafe { *input.get_unchecked(c) });
     let row = weights.as_ptr().wrapping_add(c * NV * S::LANES);
-    for (v, sum) in sums.iter_mut().enumerate() {
+    for v in 0..NV {
         // SAFETY: the caller's promise.
-        *sum = simd.mul_add(value, unsafe { simd.load_ptr(row.add(v * S::LANES)) }, *sum);
+        let weight = unsafe { simd.load_ptr(row.add(v * S::LANES)) };
         // Once a cache line.
         if v.is_multiple_of(16 / S::LANES) {
             simd.prefetch(row.wrapping_add((PREFETCH_ROWS * NV + v) * S::LANES));
+        }
+        for (sums, pixel) in sums.iter_mut().zip(rows) {
+            // SAFETY: the caller's promise.
+            sums[v] = simd.mul_add(simd.splat(unsafe { *pixel.get_unchecked(c) }), weight, sums[v]);
         }
     }
 }
@@ -110,6 +128,11 @@ pub(super) fn multiply(
         let last = start + len == channels;
         for first in images.clone().step_by(limit) {
             let pixels = limit.min(images.end - first);
+            if pixels <= FEW {
+                let (images, channels) = (first..first + pixels, start..start + len);
+                plan.isa.run(Product { plan, input, output, block, images, channels });
+                continue;
+            }
             let args = TileArgs {
                 x: input[first * channels + start..].as_ptr(),
                 x_pixel: channels,

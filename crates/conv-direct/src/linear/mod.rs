@@ -78,8 +78,10 @@ impl Plan for LinearPlan {
         for_each_task(self.workers, images.div_ceil(PANEL) * blocks, &mut [], |_, index| {
             probe.enter(Phase::Multiply);
             let (panel, block) = (index / blocks, self.block(index % blocks));
-            if images == 1 {
-                self.isa.run(kernel::Gemv { plan: self, input, output: &output, block });
+            if images <= kernel::FEW {
+                let channels = 0..self.problem.in_channels();
+                let output = &output;
+                self.isa.run(kernel::Product { plan: self, input, output, block, images: 0..images, channels });
             } else {
                 let images = panel * PANEL..images.min((panel + 1) * PANEL);
                 kernel::multiply(self, input, &output, block, images);
