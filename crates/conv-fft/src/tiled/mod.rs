@@ -15,8 +15,7 @@
 //!
 //! **Price.** By symmetry a spectrum has as many floats as the tile has points, so the prepared weights take
 //! `4·N²·oc·ic/groups` bytes, times the phases of a strided filter: 48 MiB for conv2 of AlexNet with N = 32. They are read
-//! from memory once for each block of tiles, which is what bounds the speed: conv2 with its weights held back in a cache
-//! ran at 4.7 times the FMA peak, and at 4.0 as it is.
+//! from memory once for each block of tiles, which is what bounds the speed.
 
 use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
