@@ -27,19 +27,19 @@ pub struct Report {
     pub spread: f64,
 }
 
-/// Computes `case` by every candidate on `pool` and holds the results against the oracle and each other. `done` is called
+/// Computes `case` on data of `kind` by every candidate on `pool` and holds the results against the oracle and each other. `done` is called
 /// after each candidate.
 ///
 /// # Errors
 /// [`TooLittleMemory`] if the problem's data does not fit.
-pub fn check(case: &Case, pool: &ThreadPool, done: impl Fn() + Sync) -> Result<Report, TooLittleMemory> {
-    pool.install(|| check_inside(case, &done))
+pub fn check(case: &Case, kind: Kind, pool: &ThreadPool, done: impl Fn() + Sync) -> Result<Report, TooLittleMemory> {
+    pool.install(|| check_inside(case, kind, &done))
 }
 
-fn check_inside(case: &Case, done: &dyn Fn()) -> Result<Report, TooLittleMemory> {
+fn check_inside(case: &Case, kind: Kind, done: &dyn Fn()) -> Result<Report, TooLittleMemory> {
     // Data, two outputs and the range of all; exact output and weights in f64.
     memory::admit(&format!("checking {}", label(&case.problem)), 5 * case.problem.bytes())?;
-    let verification = Verification::new(&case.problem, Kind::ReluLike, SEED, Epilogue::default());
+    let verification = Verification::new(&case.problem, kind, SEED, Epilogue::default());
     let mut range = Range::default();
     let result = |&candidate: &Candidate| {
         let Candidate { algorithm, isa } = candidate;

@@ -163,18 +163,25 @@ const LARGE_BATCH: usize = 8;
 ///
 /// Winograd's multiplications shrink by the same factor for every channel count, while its transforms cost per input
 /// and per output channel: below [`AUTO_MIN_CHANNELS`] in a group they eat the gain. A strided filter is computed as
-/// stride × stride phases that share a transform, so they count as channels. FFT and im2col are never chosen: what they
-/// cost in memory has to be asked for.
+/// stride × stride phases that share a transform, so they count as channels. Below [`AUTO_MIN_PIXELS`] outputs the
+/// transformed weights, several times the given ones, are read for too few tiles. FFT and im2col are never chosen: what
+/// they cost in memory has to be asked for.
 fn auto(problem: &Problem) -> Choice {
     let phases = problem.height().stride.saturating_mul(problem.width().stride);
     let channels = problem.group_in_channels().saturating_mul(phases).min(problem.group_out_channels());
+    let [height, width] = problem.output_size();
+    let pays = channels >= AUTO_MIN_CHANNELS && problem.batch() * height * width >= AUTO_MIN_PIXELS;
     let mut variants = algorithms();
-    variants.retain(|algorithm| channels >= AUTO_MIN_CHANNELS && family(*algorithm) == "winograd");
+    variants.retain(|algorithm| pays && family(*algorithm) == "winograd");
     Choice { fallback: None, ..choose_from(&variants, problem) }
 }
 
 /// Channels of a group, in and out, from which on `auto` takes Winograd.
 const AUTO_MIN_CHANNELS: usize = 16;
+
+/// Output pixels of the batch from which on `auto` takes Winograd. On ResNet-50's 7×7 maps at batch 1 the best variant is
+/// between half as fast as direct and 1.1 times, on 14×14 maps 1.2 to 3.2 times (results/amd-epyc-zen5/networks).
+const AUTO_MIN_PIXELS: usize = 128;
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters and `?` for one.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
@@ -270,12 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn auto_wants_channels_for_winograd() {
+    fn auto_wants_channels_and_pixels_for_winograd() {
         let chosen = |text: &str| Chooser::Auto.choose(&text.parse().unwrap()).algorithm.name();
-        assert!(chosen("mb1ic32ih9oc32kh3").starts_with("winograd/"));
-        for narrow in ["mb1ic3ih9oc32kh3", "g32mb1ic32ih9oc32kh3", "mb1ic32ih9oc8kh3", "mb1ic32ih9oc32kh1"] {
+        assert!(chosen("mb1ic32ih16oc32kh3").starts_with("winograd/"));
+        assert!(chosen("mb4ic32ih9oc32kh3").starts_with("winograd/"));
+        for narrow in ["mb1ic3ih16oc32kh3", "g32mb1ic32ih16oc32kh3", "mb1ic32ih16oc8kh3", "mb1ic32ih16oc32kh1"] {
             assert_eq!(chosen(narrow), "direct/nhwc", "{narrow}");
         }
+        assert_eq!(chosen("mb1ic32ih9oc32kh3"), "direct/nhwc", "few pixels");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `convlab check`: is every algorithm right, and how exact is it?
 
+use conv_check::Kind;
 use conv_simd::Isa;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -20,6 +21,7 @@ use crate::suite::label;
 Examples:
   convlab check paper owt
   convlab check paper/conv3 --algorithm winograd --isa avx2
+  convlab check paper --algorithm direct,winograd --data adversarial
   convlab check 'g2mb3ic96ih27oc256kh5ph2' --algorithm 'direct/*,im2col/*'
   convlab check benches/problems/vgg16.txt")]
 pub struct Args {
@@ -28,6 +30,30 @@ pub struct Args {
     /// Instruction sets, separated by commas: avx512, avx2, portable [default: all that this machine has].
     #[arg(long, value_name = "ISA", value_delimiter = ',')]
     isa: Vec<String>,
+    /// What inputs and weights are like.
+    #[arg(long, value_enum, default_value_t = Data::Relu)]
+    data: Data,
+}
+
+/// The data of a check.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Data {
+    /// Inputs as after a ReLU, weights of both signs.
+    Relu,
+    /// Inputs of both signs.
+    Signed,
+    /// Alternating signs and magnitudes over six decades.
+    Adversarial,
+}
+
+impl From<Data> for Kind {
+    fn from(data: Data) -> Kind {
+        match data {
+            Data::Relu => Kind::ReluLike,
+            Data::Signed => Kind::Signed,
+            Data::Adversarial => Kind::Adversarial,
+        }
+    }
 }
 
 /// Checks and prints a table for each problem.
@@ -41,7 +67,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let (mut checked, mut failed) = (0, 0);
     for case in cases.iter().filter(|case| !case.candidates.is_empty()) {
         bar.set_message(label(&case.problem));
-        let report = check(case, &pool, || bar.inc(1)).map_err(CliError::input)?;
+        let report = check(case, args.data.into(), &pool, || bar.inc(1)).map_err(CliError::input)?;
         let failures = || report.results.iter().filter_map(|(_, result)| result.as_ref().err());
         let unplanned = failures().filter(|failure| refused(failure)).count();
         checked += report.results.len() - unplanned;
