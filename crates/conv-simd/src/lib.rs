@@ -28,6 +28,7 @@
 //! ```
 
 mod arch;
+mod arithmetic;
 mod buffer;
 mod denormals;
 mod isa;
@@ -35,6 +36,7 @@ mod shared;
 mod simd;
 mod tile;
 
+pub use arithmetic::{Arithmetic, Counter, Lanes};
 pub use buffer::{AlignedBuffer, AllocationError};
 pub use denormals::flush_denormals;
 pub use isa::{Isa, UnknownIsa};

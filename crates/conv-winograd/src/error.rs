@@ -7,9 +7,11 @@
 //! The sums over channels add one rounding for each term. Multiply-adds count as two roundings, as they are where the
 //! instruction set does not fuse them.
 
+use conv_simd::Arithmetic;
+
 use crate::fraction::Fraction;
 use crate::geometry::{AxisPlan, Geometry};
-use crate::line::{Arithmetic, Coefficients, input_line, output_line, with_points, with_sizes};
+use crate::line::{Coefficients, Constants, input_line, output_line, with_points, with_sizes};
 use crate::weights::filter_matrix;
 
 /// Bounds of a value's magnitude and of its error in units of u.
@@ -37,12 +39,15 @@ impl Bound {
 #[derive(Clone, Copy)]
 struct Bounds;
 
-impl Arithmetic for Bounds {
+impl Constants for Bounds {
     type Coefficient = Bound;
-    type Value = Bound;
     fn constant(self, coefficient: Bound) -> Bound {
         coefficient
     }
+}
+
+impl Arithmetic for Bounds {
+    type Value = Bound;
     fn zero(self) -> Bound {
         Bound::default()
     }

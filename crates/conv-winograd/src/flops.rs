@@ -2,41 +2,11 @@
 
 use std::cell::Cell;
 
+use conv_simd::Counter;
+
 use crate::geometry::Geometry;
 use crate::layout::Layout;
-use crate::line::{Arithmetic, Coefficients, input_line, output_line, with_points, with_sizes};
-
-/// Counts operations, two a multiply-add.
-#[derive(Clone, Copy)]
-struct Counter<'a>(&'a Cell<u128>);
-
-impl Counter<'_> {
-    fn count(self, operations: u128) {
-        self.0.set(self.0.get() + operations);
-    }
-}
-
-impl Arithmetic for Counter<'_> {
-    type Coefficient = f32;
-    type Value = ();
-    fn constant(self, _: f32) {}
-    fn zero(self) {}
-    fn add(self, (): (), (): ()) {
-        self.count(1);
-    }
-    fn sub(self, (): (), (): ()) {
-        self.count(1);
-    }
-    fn mul(self, (): (), (): ()) {
-        self.count(1);
-    }
-    fn mul_add(self, (): (), (): (), (): ()) {
-        self.count(2);
-    }
-    fn neg_mul_add(self, (): (), (): (), (): ()) {
-        self.count(2);
-    }
-}
+use crate::line::{Coefficients, input_line, output_line, with_points, with_sizes};
 
 /// Operations of one input line, and of one output line to `outputs`, at these points.
 fn lines(points: usize, zero: bool, outputs: usize, k: &Coefficients<f32>) -> [u128; 2] {

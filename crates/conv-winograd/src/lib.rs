@@ -8,7 +8,6 @@ mod flops;
 mod fraction;
 mod geometry;
 mod input;
-mod lanes;
 mod layout;
 mod line;
 mod output;

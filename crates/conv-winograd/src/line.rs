@@ -18,6 +18,8 @@
 //! rows are multiplied by it instead (which is exact, points are short binary fractions), so that both sizes share their
 //! weights at the points they share. That makes mixed sizes on one map cheap: 13 = 4 + 4 + 5.
 
+use conv_simd::{Arithmetic, Counter, Lanes, Simd};
+
 use crate::fraction::Fraction;
 
 /// The largest number of pairs.
@@ -27,26 +29,25 @@ pub(crate) const MAX_POINTS: usize = 2 * MAX_PAIRS + 2;
 /// The most outputs of a tile along one axis.
 const MAX_OUTPUTS: usize = MAX_POINTS;
 
-/// What a transform computes with.
-pub(crate) trait Arithmetic: Copy {
+/// Arithmetic with the transforms' constants.
+pub(crate) trait Constants: Arithmetic {
     /// A constant.
     type Coefficient: Copy;
-    /// What is transformed.
-    type Value: Copy;
     /// A constant as a value.
     fn constant(self, coefficient: Self::Coefficient) -> Self::Value;
-    /// Zero.
-    fn zero(self) -> Self::Value;
-    /// `a + b`.
-    fn add(self, a: Self::Value, b: Self::Value) -> Self::Value;
-    /// `a − b`.
-    fn sub(self, a: Self::Value, b: Self::Value) -> Self::Value;
-    /// `a · b`.
-    fn mul(self, a: Self::Value, b: Self::Value) -> Self::Value;
-    /// `a · b + c`.
-    fn mul_add(self, a: Self::Value, b: Self::Value, c: Self::Value) -> Self::Value;
-    /// `c − a · b`.
-    fn neg_mul_add(self, a: Self::Value, b: Self::Value, c: Self::Value) -> Self::Value;
+}
+
+impl<S: Simd> Constants for Lanes<S> {
+    type Coefficient = f32;
+    #[inline(always)]
+    fn constant(self, coefficient: f32) -> S::Vec {
+        self.0.splat(coefficient)
+    }
+}
+
+impl Constants for Counter<'_> {
+    type Coefficient = f32;
+    fn constant(self, _: f32) {}
 }
 
 /// Interpolation points of one axis: pairs, ∞, and perhaps 0.
@@ -147,7 +148,7 @@ impl<C: Copy> Coefficients<C> {
 
 /// `x^shift · (leading + lower)` on inputs: `d[2·terms + shift] + Σ lower[i] · d[2i + shift]`.
 #[inline(always)]
-fn even_row<A: Arithmetic, const N: usize>(
+fn even_row<A: Constants, const N: usize>(
     arithmetic: A,
     lower: &[A::Coefficient],
     terms: usize,
@@ -163,7 +164,7 @@ fn even_row<A: Arithmetic, const N: usize>(
 
 /// The input transform `Bᵀ d` at `N` points, with 0 among them or without.
 #[inline(always)]
-pub(crate) fn input_line<A: Arithmetic, const N: usize, const ZERO: bool>(
+pub(crate) fn input_line<A: Constants, const N: usize, const ZERO: bool>(
     arithmetic: A,
     k: &Coefficients<A::Coefficient>,
     d: [A::Value; N],
@@ -208,7 +209,7 @@ pub(crate) fn input_line<A: Arithmetic, const N: usize, const ZERO: bool>(
 // Plain indices: the loops must unroll into registers whatever the adaptors would make of them.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-pub(crate) fn output_line<A: Arithmetic, const N: usize, const M: usize, const ZERO: bool>(
+pub(crate) fn output_line<A: Constants, const N: usize, const M: usize, const ZERO: bool>(
     arithmetic: A,
     k: &Coefficients<A::Coefficient>,
     products: [A::Value; N],
@@ -296,12 +297,15 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Exact;
 
-    impl Arithmetic for Exact {
+    impl Constants for Exact {
         type Coefficient = Fraction;
-        type Value = Fraction;
         fn constant(self, coefficient: Fraction) -> Fraction {
             coefficient
         }
+    }
+
+    impl Arithmetic for Exact {
+        type Value = Fraction;
         fn zero(self) -> Fraction {
             Fraction::ZERO
         }

@@ -1,27 +1,11 @@
-//! What the transforms are computed with: vectors in runs, arrays of f64 for weights, counters for [`super::flops`].
+//! What the transforms are computed with: roots of unity, and arrays of f64 for weights.
 
-use std::cell::Cell;
+use conv_simd::{Arithmetic, Counter, Lanes, Simd};
 
-use conv_simd::Simd;
-
-/// Operations on real values, and roots of unity.
-pub(super) trait Arithmetic: Copy {
-    /// A real value.
-    type Value: Copy;
+/// Arithmetic with roots of unity.
+pub(super) trait Roots: Arithmetic {
     /// `exp(−2πi·k/32)`, `k` below 32, as real and imaginary part.
     fn root(self, k: usize) -> Complex<Self>;
-    /// Zero.
-    fn zero(self) -> Self::Value;
-    /// `a + b`.
-    fn add(self, a: Self::Value, b: Self::Value) -> Self::Value;
-    /// `a − b`.
-    fn sub(self, a: Self::Value, b: Self::Value) -> Self::Value;
-    /// `a · b`.
-    fn mul(self, a: Self::Value, b: Self::Value) -> Self::Value;
-    /// `a · b + c`.
-    fn mul_add(self, a: Self::Value, b: Self::Value, c: Self::Value) -> Self::Value;
-    /// `c − a · b`.
-    fn neg_mul_add(self, a: Self::Value, b: Self::Value, c: Self::Value) -> Self::Value;
 }
 
 /// Real and imaginary part.
@@ -69,40 +53,17 @@ static ROUNDED_ROOTS: [[f32; 2]; 32] = {
     roots
 };
 
-/// The vectors of an instruction set: as many channels side by side as it has lanes.
-#[derive(Clone, Copy)]
-pub(super) struct Lanes<S>(pub S);
-
-impl<S: Simd> Arithmetic for Lanes<S> {
-    type Value = S::Vec;
+impl<S: Simd> Roots for Lanes<S> {
     #[inline(always)]
     fn root(self, k: usize) -> [S::Vec; 2] {
         let [re, im] = ROUNDED_ROOTS[k];
         [self.0.splat(re), self.0.splat(im)]
     }
-    #[inline(always)]
-    fn zero(self) -> S::Vec {
-        self.0.zero()
-    }
-    #[inline(always)]
-    fn add(self, a: S::Vec, b: S::Vec) -> S::Vec {
-        self.0.add(a, b)
-    }
-    #[inline(always)]
-    fn sub(self, a: S::Vec, b: S::Vec) -> S::Vec {
-        self.0.sub(a, b)
-    }
-    #[inline(always)]
-    fn mul(self, a: S::Vec, b: S::Vec) -> S::Vec {
-        self.0.mul(a, b)
-    }
-    #[inline(always)]
-    fn mul_add(self, a: S::Vec, b: S::Vec, c: S::Vec) -> S::Vec {
-        self.0.mul_add(a, b, c)
-    }
-    #[inline(always)]
-    fn neg_mul_add(self, a: S::Vec, b: S::Vec, c: S::Vec) -> S::Vec {
-        self.0.neg_mul_add(a, b, c)
+}
+
+impl Roots for Counter<'_> {
+    fn root(self, _: usize) -> [(); 2] {
+        [(); 2]
     }
 }
 
@@ -117,11 +78,14 @@ fn each(lane: impl Fn(usize) -> f64) -> [f64; WIDE] {
     std::array::from_fn(lane)
 }
 
-impl Arithmetic for Wide {
-    type Value = [f64; WIDE];
+impl Roots for Wide {
     fn root(self, k: usize) -> [[f64; WIDE]; 2] {
         ROOTS[k].map(|part| [part; WIDE])
     }
+}
+
+impl Arithmetic for Wide {
+    type Value = [f64; WIDE];
     fn zero(self) -> [f64; WIDE] {
         [0.0; WIDE]
     }
@@ -139,38 +103,5 @@ impl Arithmetic for Wide {
     }
     fn neg_mul_add(self, a: [f64; WIDE], b: [f64; WIDE], c: [f64; WIDE]) -> [f64; WIDE] {
         each(|i| c[i] - a[i] * b[i])
-    }
-}
-
-/// Counts operations, two a multiply-add.
-#[derive(Clone, Copy)]
-pub(super) struct Counter<'a>(pub &'a Cell<u128>);
-
-impl Counter<'_> {
-    fn count(self, operations: u128) {
-        self.0.set(self.0.get() + operations);
-    }
-}
-
-impl Arithmetic for Counter<'_> {
-    type Value = ();
-    fn root(self, _: usize) -> [(); 2] {
-        [(); 2]
-    }
-    fn zero(self) {}
-    fn add(self, (): (), (): ()) {
-        self.count(1);
-    }
-    fn sub(self, (): (), (): ()) {
-        self.count(1);
-    }
-    fn mul(self, (): (), (): ()) {
-        self.count(1);
-    }
-    fn mul_add(self, (): (), (): (), (): ()) {
-        self.count(2);
-    }
-    fn neg_mul_add(self, (): (), (): (), (): ()) {
-        self.count(2);
     }
 }

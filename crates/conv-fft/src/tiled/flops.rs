@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use super::arithmetic::Counter;
+use conv_simd::Counter;
+
 use super::geometry::Geometry;
 use super::layout::Layout;
 use super::transform::{Work, column_forward, column_inverse, rows_forward, rows_inverse};

@@ -9,7 +9,9 @@
 //! What comes out is *planes*, one a frequency: N complex ones for each column k > 0; for column 0 there are N − 2 complex
 //! ones and the 4 frequencies whose values are real. So N² real numbers, as many as the tile has.
 
-use super::arithmetic::{Arithmetic, Complex};
+use conv_simd::Arithmetic;
+
+use super::arithmetic::{Complex, Roots};
 
 /// Room for one transform, which would be cleared at each call if it were local to it.
 pub(super) struct Work<A: Arithmetic, const N: usize> {
@@ -75,7 +77,7 @@ fn four<A: Arithmetic>(a: A, x: [Complex<A>; 4]) -> [Complex<A>; 4] {
 
 /// Eight points: four even ones and four odd ones, whose turns by odd eighths cost additions and one multiply-add.
 #[inline(always)]
-fn eight<A: Arithmetic>(a: A, x: [Complex<A>; 8]) -> [Complex<A>; 8] {
+fn eight<A: Roots>(a: A, x: [Complex<A>; 8]) -> [Complex<A>; 8] {
     let even = four(a, [x[0], x[2], x[4], x[6]]);
     let odd = four(a, [x[1], x[3], x[5], x[7]]);
     let [half, _] = a.root(4);
@@ -100,7 +102,7 @@ fn eight<A: Arithmetic>(a: A, x: [Complex<A>; 8]) -> [Complex<A>; 8] {
 
 /// `y(k) = Σ_j x(j)·exp(−2πi·jk/N)`.
 #[inline(always)]
-fn transform<A: Arithmetic, const N: usize>(
+fn transform<A: Roots, const N: usize>(
     a: A,
     between: &mut [Complex<A>; N],
     x: impl Fn(usize) -> Complex<A>,
@@ -138,7 +140,7 @@ fn transform<A: Arithmetic, const N: usize>(
 
 /// `y(j) = Σ_k x(k)·exp(2πi·jk/N)`: the same with real and imaginary parts exchanged on both sides.
 #[inline(always)]
-fn inverse<A: Arithmetic, const N: usize>(
+fn inverse<A: Roots, const N: usize>(
     a: A,
     between: &mut [Complex<A>; N],
     x: impl Fn(usize) -> Complex<A>,
@@ -162,7 +164,7 @@ fn join<A: Arithmetic>(a: A, x: Complex<A>, y: Complex<A>) -> [Complex<A>; 2] {
 
 /// Two rows to their columns: `x(j)` is the pair of elements j, `y(row, column, value)` takes what comes out.
 #[inline(always)]
-pub(super) fn rows_forward<A: Arithmetic, const N: usize>(
+pub(super) fn rows_forward<A: Roots, const N: usize>(
     a: A,
     work: &mut Work<A, N>,
     x: impl Fn(usize) -> Complex<A>,
@@ -182,7 +184,7 @@ pub(super) fn rows_forward<A: Arithmetic, const N: usize>(
 
 /// A column's N elements to its planes. Of a real plane only the real part counts.
 #[inline(always)]
-pub(super) fn column_forward<A: Arithmetic, const N: usize>(
+pub(super) fn column_forward<A: Roots, const N: usize>(
     a: A,
     work: &mut Work<A, N>,
     column: usize,
@@ -207,7 +209,7 @@ pub(super) fn column_forward<A: Arithmetic, const N: usize>(
 
 /// A column's planes back to its N elements.
 #[inline(always)]
-pub(super) fn column_inverse<A: Arithmetic, const N: usize>(
+pub(super) fn column_inverse<A: Roots, const N: usize>(
     a: A,
     work: &mut Work<A, N>,
     column: usize,
@@ -228,7 +230,7 @@ pub(super) fn column_inverse<A: Arithmetic, const N: usize>(
 
 /// Two rows' columns, `x(row, column)`, back to the pairs of elements.
 #[inline(always)]
-pub(super) fn rows_inverse<A: Arithmetic, const N: usize>(
+pub(super) fn rows_inverse<A: Roots, const N: usize>(
     a: A,
     work: &mut Work<A, N>,
     x: impl Fn(usize, usize) -> Complex<A>,

@@ -1,9 +1,9 @@
 //! Transformed weights, conjugated because a network's convolution is a correlation, packed for the register tile.
 
 use conv_core::{Filter, PlanError};
-use conv_simd::AlignedBuffer;
+use conv_simd::{AlignedBuffer, Arithmetic};
 
-use super::arithmetic::{Arithmetic, Complex, WIDE, Wide};
+use super::arithmetic::{Complex, WIDE, Wide};
 use super::geometry::Geometry;
 use super::layout::Layout;
 use super::transform::{Work, column_forward, is_real, rows_forward, scale};

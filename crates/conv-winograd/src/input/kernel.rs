@@ -4,10 +4,9 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use conv_simd::{Isa, Simd, SimdOp};
+use conv_simd::{Isa, Lanes, Simd, SimdOp};
 
 use crate::geometry::{Geometry, Segment, Tile};
-use crate::lanes::Lanes;
 use crate::layout::{Between, PlaneSteps, STRIP, STRIP_ROW};
 use crate::line::{Coefficients, MAX_POINTS, input_line, with_points};
 

@@ -1,9 +1,8 @@
 //! The tile's columns, then its rows, a strip of channels at a time, as in the input transform.
 
-use conv_simd::{Isa, Simd, SimdOp};
+use conv_simd::{Isa, Lanes, Simd, SimdOp};
 
 use crate::geometry::{Geometry, Tile};
-use crate::lanes::Lanes;
 use crate::layout::{Between, PlaneSteps, STRIP, STRIP_ROW};
 use crate::line::{MAX_POINTS, output_line, with_sizes};
 

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use conv_simd::{Simd, SimdOp};
+use conv_simd::{Lanes, Simd, SimdOp};
 
-use crate::tiled::arithmetic::Lanes;
 use crate::tiled::geometry::{Geometry, Tile};
 use crate::tiled::layout::Layout;
 use crate::tiled::transform::{Work, column_forward, rows_forward};

@@ -1,9 +1,8 @@
 //! The inverse transforms, a vector of channels at a time. Only what is needed comes out: the rows of a tile that do not
 //! wrap around, and their columns.
 
-use conv_simd::{Simd, SimdOp};
+use conv_simd::{Lanes, Simd, SimdOp};
 
-use crate::tiled::arithmetic::Lanes;
 use crate::tiled::layout::Layout;
 use crate::tiled::transform::{Work, column_inverse, rows_inverse};
 
