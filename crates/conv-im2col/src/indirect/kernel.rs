@@ -5,8 +5,8 @@ use conv_simd::{SharedSlice, Simd, SimdOp};
 use super::IndirectPlan;
 use super::table::{Step, Tile, ZEROS};
 
-/// How many rows of weights ahead to prefetch, as in the tile of `conv-simd`.
-const PREFETCH_ROWS: usize = 16;
+/// How many rows of weights ahead to prefetch, as in the tile of `conv-simd`; 16 measured the same.
+const PREFETCH_ROWS: usize = 128;
 
 /// Computes `tile` of copy `copy` of the table for one block of output channels.
 pub(super) fn run_tile(

@@ -11,7 +11,7 @@ use crate::cli::check::progress;
 use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, print, table};
 use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
-use crate::measure::{Bench, Effort};
+use crate::measure::{Bench, Effort, ForwardMeasureError};
 use crate::memory::refused;
 use crate::plot::format_bytes;
 use crate::record::{Cache, Kind, Model, Record, prepare_folder};
@@ -82,12 +82,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
             print(describe_machine(&record))?;
         }
         failed |= measure(&bench, &cases, &mut records)?;
-        for (network, batch) in args.selection.networks() {
-            let choosers = args.selection.choosers();
-            let passes = bench.measure_forward(&network, batch, &choosers).map_err(CliError::input)?;
-            print(format_args!("\n{}, batch {batch}\n{}", network.name, describe_passes(&passes)))?;
-            records.extend(passes);
-        }
+        failed |= measure_passes(&bench, &args.selection, &mut records)?;
     }
     if !failed && records.iter().all(|record| record.kind == Kind::Machine) {
         return Err(CliError::input("nothing was measured: every plan needs more memory than is available"));
@@ -119,6 +114,32 @@ fn measure(bench: &Bench, cases: &[Case], records: &mut Vec<Record>) -> Result<b
         records.extend(measured.records);
     }
     bar.finish_and_clear();
+    Ok(failed)
+}
+
+/// Measures the whole passes on one pool. What cannot be made is said and left out, so that nothing measured before is
+/// lost. Returns whether any result was wrong.
+fn measure_passes(bench: &Bench, selection: &Selection, records: &mut Vec<Record>) -> Result<bool, CliError> {
+    let choosers = selection.choosers();
+    let mut failed = false;
+    for (network, batch) in selection.networks() {
+        let text = if choosers.is_empty() {
+            "  no whole pass: --algorithm holds patterns only; give a name or a family".into()
+        } else {
+            match bench.measure_forward(&network, batch, &choosers) {
+                Ok(passes) => {
+                    let text = describe_passes(&passes);
+                    records.extend(passes);
+                    text
+                }
+                Err(error) => {
+                    failed |= matches!(error, ForwardMeasureError::Disagree { .. });
+                    format!("  no whole pass: {error}")
+                }
+            }
+        };
+        print(format_args!("\n{}, batch {batch}\n{text}", network.name))?;
+    }
     Ok(failed)
 }
 

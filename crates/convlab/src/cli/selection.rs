@@ -64,11 +64,12 @@ impl Selection {
     }
 
     /// How whole passes choose: by each name or family of the selection, or, with none given, by every family and `auto`.
+    /// Patterns choose for no pass.
     pub fn choosers(&self) -> Vec<Chooser> {
         if self.algorithm.is_empty() {
             return Chooser::all();
         }
-        self.algorithm.iter().filter_map(|name| Chooser::by_name(name).ok()).collect()
+        each_once(self.algorithm.clone()).iter().filter_map(|name| Chooser::by_name(name).ok()).collect()
     }
 
     fn arguments(&self) -> Vec<String> {
