@@ -120,6 +120,16 @@ impl Isa {
         Tile::new(table)
     }
 
+    /// Orders this thread's streamed stores ([`Simd::stream_ptr`](crate::Simd::stream_ptr)) before whatever it does next.
+    #[inline]
+    pub fn fence(self) {
+        #[cfg(target_arch = "x86_64")]
+        if !matches!(self.0, Level::Portable) {
+            // SAFETY: every x86-64 processor has SSE.
+            unsafe { std::arch::x86_64::_mm_sfence() };
+        }
+    }
+
     /// Runs `op` compiled for this instruction set.
     #[inline]
     pub fn run<Op: SimdOp>(self, op: Op) -> Op::Output {

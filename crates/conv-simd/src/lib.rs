@@ -41,5 +41,5 @@ pub use buffer::{AlignedBuffer, AllocationError};
 pub use denormals::flush_denormals;
 pub use isa::{Isa, UnknownIsa};
 pub use shared::SharedSlice;
-pub use simd::{Simd, SimdOp};
+pub use simd::{Simd, SimdOp, worth_streaming};
 pub use tile::{Init, MAX_CLIP, Run, Tile, TileArgs, TileShape};

@@ -1,7 +1,7 @@
 //! A convolution ready to run: its geometry, transformed weights and schedule.
 
 use conv_core::{Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem};
-use conv_simd::{AlignedBuffer, Isa};
+use conv_simd::{AlignedBuffer, Isa, worth_streaming};
 
 use crate::geometry::Geometry;
 use crate::layout::{BETWEEN_LEN, Layout};
@@ -21,6 +21,8 @@ pub(crate) struct WinogradPlan {
     /// Floats of each worker's own scratch.
     share: usize,
     pub relu: bool,
+    /// Whether outputs are stored past the caches.
+    pub stream: bool,
     footprint: Footprint,
 }
 
@@ -49,6 +51,7 @@ impl WinogradPlan {
         let prepared = per(groups * layout.channels, layout.total_depth + 1);
         let footprint = options.admit(prepared, scratch)?;
         let weights = weights::pack(&geometry, &layout, filter)?;
+        let stream = worth_streaming(geometry.problem.output_len());
         Ok(WinogradPlan {
             geometry,
             layout,
@@ -58,6 +61,7 @@ impl WinogradPlan {
             workers,
             share,
             relu: epilogue.relu,
+            stream,
             footprint,
         })
     }

@@ -20,7 +20,7 @@
 use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
-use conv_simd::{AlignedBuffer, Isa};
+use conv_simd::{AlignedBuffer, Isa, worth_streaming};
 
 mod arithmetic;
 mod flops;
@@ -100,6 +100,8 @@ struct TiledPlan<const N: usize> {
     isa: Isa,
     workers: usize,
     relu: bool,
+    /// Whether outputs are stored past the caches.
+    stream: bool,
     footprint: Footprint,
 }
 
@@ -117,7 +119,8 @@ impl<const N: usize> TiledPlan<N> {
         let scratch = layout.block_lens().iter().sum::<usize>() + workers * Self::share(&layout);
         let footprint = options.admit(4 * floats, 4 * scratch as u128)?;
         let weights = weights::pack::<N>(&geometry, &layout, filter)?;
-        Ok(TiledPlan { geometry, layout, weights, isa, workers, relu: epilogue.relu, footprint })
+        let (relu, stream) = (epilogue.relu, worth_streaming(problem.output_len()));
+        Ok(TiledPlan { geometry, layout, weights, isa, workers, relu, stream, footprint })
     }
 
     /// Floats of each worker's own scratch: a pair of input rows, or a task's V and M.

@@ -116,6 +116,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_ps(to, value) }
     }
     #[inline(always)]
+    unsafe fn stream_ptr(self, to: *mut f32, value: __m256) {
+        unsafe { _mm256_stream_ps(to, value) }
+    }
+    #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m256 {
         unsafe { _mm256_maskload_ps(from, mask(count)) }
     }

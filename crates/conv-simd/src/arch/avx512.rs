@@ -110,6 +110,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_ps(to, value) }
     }
     #[inline(always)]
+    unsafe fn stream_ptr(self, to: *mut f32, value: __m512) {
+        unsafe { _mm512_stream_ps(to, value) }
+    }
+    #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
     }

@@ -22,6 +22,8 @@ pub(crate) struct OutputTile<'a> {
     pub channels: usize,
     /// Whether negative results become zero.
     pub relu: bool,
+    /// Whether the outputs are stored past the caches.
+    pub stream: bool,
     /// The tile's first output.
     pub y: *mut f32,
     /// Floats from one of its outputs to the next, vertically and horizontally.
@@ -65,8 +67,13 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Columns<'_, N,
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        let Columns { tile: &OutputTile { geometry, tile, m, steps, y, y_steps, .. }, columns, strip, len, between } =
-            self;
+        let Columns {
+            tile: &OutputTile { geometry, tile, m, steps, stream, y, y_steps, .. },
+            columns,
+            strip,
+            len,
+            between,
+        } = self;
         let [vertical, horizontal] = &geometry.axes;
         let coefficients = vertical.coefficients(tile.axes[0].extended);
         let (m, y, between) = (m.wrapping_add(strip), y.wrapping_add(strip), between.as_mut_ptr());
@@ -74,7 +81,7 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Columns<'_, N,
         for j in 0..columns {
             let planes = steps.column::<N>(j, horizontal.is_extra(j));
             for c in (0..len).step_by(S::LANES) {
-                if j < across {
+                if j < across && !stream {
                     // A store that misses L1 holds up those behind it: the second pass will find its lines there.
                     for i in 0..down {
                         simd.prefetch(y.wrapping_add(i * y_steps[0] + j * y_steps[1] + c));
@@ -110,7 +117,8 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Rows<'_, N, M,
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        let Rows { tile: &OutputTile { geometry, tile, bias, relu, y, y_steps, .. }, strip, len, between } = self;
+        let Rows { tile: &OutputTile { geometry, tile, bias, relu, stream, y, y_steps, .. }, strip, len, between } =
+            self;
         let coefficients = geometry.axes[1].coefficients(tile.axes[1].extended);
         let (y, bias) = (y.wrapping_add(strip), &bias[strip..]);
         let [down, across] = tile.axes.map(|axis| axis.outputs);
@@ -133,7 +141,7 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Rows<'_, N, M,
                         unsafe {
                             let y = y.add(i * y_steps[0] + j * y_steps[1] + c);
                             if len - c >= S::LANES {
-                                simd.store_ptr(y, value);
+                                simd.write_ptr(y, value, stream);
                             } else {
                                 simd.store_partial_ptr(y, value, len - c);
                             }

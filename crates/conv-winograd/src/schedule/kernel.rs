@@ -91,6 +91,7 @@ impl Job<'_> {
                     unsafe { self.transform_output(m, (&block, chunk), &tile, between) };
                 }
             }
+            plan.isa.fence();
             self.probe.enter(Phase::Idle);
         });
     }
@@ -140,6 +141,7 @@ impl Job<'_> {
             let tile = from.take_next();
             // SAFETY: M is complete, and a chunk of a tile has one task.
             unsafe { self.transform_output(m(block, chunk), (&self.block(block), chunk), &tile, between) };
+            plan.isa.fence();
             self.probe.enter(Phase::Idle);
         });
     }
@@ -260,6 +262,7 @@ impl Job<'_> {
             bias: &bias[block.group * layout.channels + first..][..layout.chunk_width(chunk)],
             channels: layout.chunk_width(chunk).min(channels - first),
             relu: self.plan.relu,
+            stream: self.plan.stream,
             // SAFETY: the tile has outputs, so its first is one of them.
             y: unsafe { self.output.as_ptr().add(at) },
             y_steps: [

@@ -67,6 +67,8 @@ pub(in crate::tiled) struct OutputRows<'a, const N: usize> {
     pub bias: &'a [f32],
     /// Whether negative results become zero.
     pub relu: bool,
+    /// Whether the outputs are stored past the caches.
+    pub stream: bool,
     /// Output channels that exist.
     pub channels: usize,
     /// Outputs of a row, and floats from one to the next.
@@ -83,12 +85,12 @@ impl<'a, const N: usize> OutputRows<'a, N> {
     /// may touch.
     pub unsafe fn new(
         layout: &'a Layout,
-        (bias, relu): (&'a [f32], bool),
+        (bias, [relu, stream]): (&'a [f32], [bool; 2]),
         (channels, columns): (usize, [usize; 2]),
         y: [*const f32; 2],
         outputs: [Option<*mut f32>; 2],
     ) -> Self {
-        OutputRows { layout, bias, relu, channels, columns, y, outputs }
+        OutputRows { layout, bias, relu, stream, channels, columns, y, outputs }
     }
 }
 
@@ -124,7 +126,7 @@ impl<const N: usize> SimdOp for OutputRows<'_, N> {
                         unsafe {
                             let to = output.add(column * step + c);
                             if count == S::LANES {
-                                simd.store_ptr(to, value);
+                                simd.write_ptr(to, value, self.stream);
                             } else {
                                 simd.store_partial_ptr(to, value, count);
                             }

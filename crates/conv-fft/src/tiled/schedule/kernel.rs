@@ -70,6 +70,7 @@ impl<const N: usize> Block<'_, N> {
         for_each_task(plan.workers, self.tiles.len() * N / 2, &mut [], |_, task| {
             self.probe.enter(Phase::TransformOutput);
             self.output_rows(task / (N / 2), task % (N / 2));
+            self.plan.isa.fence();
             self.probe.enter(Phase::Idle);
         });
     }
@@ -195,7 +196,7 @@ impl<const N: usize> Block<'_, N> {
         plan.isa.run(unsafe {
             OutputRows::<N>::new(
                 layout,
-                (plan.bias(self.group), plan.relu),
+                (plan.bias(self.group), [plan.relu, plan.stream]),
                 (channels, [columns.len(), problem.out_channels()]),
                 pair.map(|row| y.wrapping_add(row.min(last) * layout.y[0]).cast_const()),
                 pair.map(output),
