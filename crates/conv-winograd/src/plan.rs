@@ -50,7 +50,7 @@ impl WinogradPlan {
         let scratch = shared + per(workers, share);
         let prepared = per(groups * layout.channels, layout.total_depth + 1);
         let footprint = options.admit(prepared, scratch)?;
-        let weights = weights::pack(&geometry, &layout, filter)?;
+        let weights = weights::pack(&geometry, &layout, filter, options)?;
         let stream = worth_streaming(geometry.problem.output_len());
         Ok(WinogradPlan {
             geometry,

@@ -74,11 +74,13 @@ pub(super) const WIDE: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) struct Wide;
 
+#[inline(always)]
 fn each(lane: impl Fn(usize) -> f64) -> [f64; WIDE] {
     std::array::from_fn(lane)
 }
 
 impl Roots for Wide {
+    #[inline(always)]
     fn root(self, k: usize) -> [[f64; WIDE]; 2] {
         ROOTS[k].map(|part| [part; WIDE])
     }
@@ -86,21 +88,27 @@ impl Roots for Wide {
 
 impl Arithmetic for Wide {
     type Value = [f64; WIDE];
+    #[inline(always)]
     fn zero(self) -> [f64; WIDE] {
         [0.0; WIDE]
     }
+    #[inline(always)]
     fn add(self, a: [f64; WIDE], b: [f64; WIDE]) -> [f64; WIDE] {
         each(|i| a[i] + b[i])
     }
+    #[inline(always)]
     fn sub(self, a: [f64; WIDE], b: [f64; WIDE]) -> [f64; WIDE] {
         each(|i| a[i] - b[i])
     }
+    #[inline(always)]
     fn mul(self, a: [f64; WIDE], b: [f64; WIDE]) -> [f64; WIDE] {
         each(|i| a[i] * b[i])
     }
+    #[inline(always)]
     fn mul_add(self, a: [f64; WIDE], b: [f64; WIDE], c: [f64; WIDE]) -> [f64; WIDE] {
         each(|i| a[i] * b[i] + c[i])
     }
+    #[inline(always)]
     fn neg_mul_add(self, a: [f64; WIDE], b: [f64; WIDE], c: [f64; WIDE]) -> [f64; WIDE] {
         each(|i| c[i] - a[i] * b[i])
     }

@@ -118,7 +118,7 @@ impl<const N: usize> TiledPlan<N> {
         let floats = (problem.groups() * layout.channels) as u128 * (layout.depth * N * N + 1) as u128;
         let scratch = layout.block_lens().iter().sum::<usize>() + workers * Self::share(&layout);
         let footprint = options.admit(4 * floats, 4 * scratch as u128)?;
-        let weights = weights::pack::<N>(&geometry, &layout, filter)?;
+        let weights = weights::pack::<N>(&geometry, &layout, filter, options)?;
         let (relu, stream) = (epilogue.relu, worth_streaming(problem.output_len()));
         Ok(TiledPlan { geometry, layout, weights, isa, workers, relu, stream, footprint })
     }
