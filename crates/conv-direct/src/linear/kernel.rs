@@ -139,7 +139,9 @@ pub(super) fn multiply(
                 w: weights[start * plan.weights.layout.width(block)..].as_ptr(),
                 rows: 1,
                 x_row: 0,
-                next: (pixels * channels) as isize,
+                // Four lines ahead in the same images. Instead of the next images', which push these out of L1: 5% of fc6 at
+                // batch 16, 8% of fc7.
+                next: 64,
                 w_row: 0,
                 runs: &[Run { x: 0, w: 0, len, skip_first: 0, skip_last: 0 }],
                 y: output.as_ptr().wrapping_add(first * out_channels + block.first),
