@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod files;
 mod forward;
 mod image;
 mod layers;
 mod memory;
 mod network;
 pub mod npy;
+pub mod onnx;
 mod presets;
 mod weights;
 

@@ -170,6 +170,19 @@ impl ShapedLayer<'_> {
     pub fn parameters(&self) -> usize {
         self.problem.as_ref().map_or(0, |problem| problem.weight_len() + problem.out_channels())
     }
+
+    /// The shape of its weights as frameworks keep them: a convolution's OIHW, a fully connected layer's `[out][c·h·w]`,
+    /// none for a layer without weights.
+    pub fn weight_shape(&self) -> Vec<usize> {
+        match (&self.problem, self.layer.kind) {
+            (_, LayerKind::Linear(linear)) => vec![linear.out_features, self.input.floats()],
+            (Some(problem), _) => {
+                let [kh, kw] = [problem.height(), problem.width()].map(|axis| axis.kernel);
+                vec![problem.out_channels(), problem.group_in_channels(), kh, kw]
+            }
+            (None, _) => Vec::new(),
+        }
+    }
 }
 
 /// Why a list of layers is no network.

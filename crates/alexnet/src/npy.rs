@@ -4,11 +4,13 @@
 //! bytes little-endian in version 1, four later), the header (a Python dictionary literal, Latin-1 or, in version 3,
 //! UTF-8), then the elements.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use conv_core::MAX_TENSOR_BYTES;
+
+use crate::files;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -159,27 +161,11 @@ pub fn write(path: &Path, shape: &[usize], data: &[f32]) -> Result<(), NpyError>
         let (needed, got) = (4 * floats as u64, 4 * data.len() as u64);
         return Err(NpyError::Length { path: path.into(), shape: shape.into(), needed, got });
     }
-    write_whole(path, &header(shape), data).map_err(|source| NpyError::Write { path: path.into(), source })
-}
-
-fn write_whole(path: &Path, header: &[u8], data: &[f32]) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
-        return Err(io::Error::other("it exists and is no regular file"));
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    // As any new file, not closed to others as temporary files are.
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    // Without the temporary file's name, which tells a user nothing.
-    let file = builder.tempfile_in(folder).map_err(|error| io::Error::from(error.kind()))?;
-    let mut out = BufWriter::new(file);
-    out.write_all(header)?;
-    for float in data {
-        out.write_all(&float.to_le_bytes())?;
-    }
-    out.into_inner()?.persist(path)?;
-    Ok(())
+    let write = |out: &mut dyn Write| {
+        out.write_all(&header(shape))?;
+        data.iter().try_for_each(|float| out.write_all(&float.to_le_bytes()))
+    };
+    files::replace(path, write).map_err(|source| NpyError::Write { path: path.into(), source })
 }
 
 /// The file up to its elements, which start at a multiple of 64 bytes.

@@ -151,6 +151,11 @@ fn networks_pictures_and_arrays() {
             ("forward --network paper --batch 0", "batch is 0"),
             ("forward --network paper --batch 1000000000000", "the limit is"),
             ("forward --network paper --threads 1 --output none/y.npy", "none/y.npy"),
+            ("export --network papre --onnx x.onnx", "the names are paper, owt"),
+            ("export --network paper", "--onnx"),
+            ("export --network paper --batch 0 --onnx x.onnx", "batch is 0"),
+            ("export --network owt --onnx none/x.onnx", "cannot write none/x.onnx"),
+            ("export --network owt --onnx .", "cannot write ."),
         ],
     );
 }

@@ -46,22 +46,11 @@ impl Weights {
             let bias = [problem.out_channels()];
             layers.push(LayerWeights {
                 name: layer.layer.name.clone(),
-                weights: file.read(&format!("{stem}.weight"), &weight_shape(layer, problem))?,
+                weights: file.read(&format!("{stem}.weight"), &layer.weight_shape())?,
                 bias: file.read(&format!("{stem}.bias"), &bias)?,
             });
         }
         Ok(Weights { layers })
-    }
-}
-
-/// The shape of a layer's weights in torch.
-fn weight_shape(layer: &ShapedLayer<'_>, problem: &conv_core::Problem) -> Vec<usize> {
-    match layer.layer.kind {
-        LayerKind::Linear(linear) => vec![linear.out_features, layer.input.floats()],
-        _ => {
-            let [kh, kw] = [problem.height(), problem.width()].map(|axis| axis.kernel);
-            vec![problem.out_channels(), problem.group_in_channels(), kh, kw]
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod conv;
 mod describe;
+mod export;
 mod forward;
 mod list;
 mod plot;
@@ -32,6 +33,7 @@ struct Cli {
 enum Command {
     List(list::Args),
     Describe(describe::Args),
+    Export(export::Args),
     Check(check::Args),
     Bench(bench::Args),
     Forward(forward::Args),
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::List(args) => list::run(&args),
         Command::Describe(args) => describe::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Forward(args) => forward::run(&args),

@@ -1,0 +1,50 @@
+//! `convlab export`: a network as other programs read it.
+
+use std::path::PathBuf;
+
+use alexnet::{Network, ShapedLayer, Weights, onnx};
+
+use crate::cli::{CliError, Exit, print};
+use crate::memory;
+
+/// Write a network with synthetic weights as an ONNX model: the ones that `forward` uses with the same seed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  convlab export --network paper --onnx paper.onnx
+  convlab export --network owt --seed 7 --batch 16 --onnx owt.onnx")]
+pub struct Args {
+    /// The network: paper or owt.
+    #[arg(long, value_name = "NAME")]
+    network: String,
+    /// Where the model goes: input and output are f32, NCHW, operators of opset 13.
+    #[arg(long, value_name = "FILE.onnx")]
+    onnx: PathBuf,
+    /// Seed of the weights.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Images that the model takes [default: any number].
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+}
+
+/// Writes the model.
+///
+/// # Errors
+/// [`CliError::Input`] if there is no such network, it cannot have this batch, memory does not suffice, or the file cannot
+/// be written.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let network = Network::by_name(&args.network).map_err(CliError::input)?;
+    let layers = network.infer(args.batch.unwrap_or(1)).map_err(CliError::input)?;
+    let parameters: usize = layers.iter().map(ShapedLayer::parameters).sum();
+    memory::admit(&format!("the weights of {}", network.name), 4 * parameters as u128).map_err(CliError::input)?;
+    let weights = Weights::synthetic(&network, args.seed).map_err(CliError::input)?;
+    onnx::write(&args.onnx, &network, args.batch, &weights).map_err(CliError::input)?;
+    print(format_args!(
+        "{}: {} with {parameters} parameters of seed {}",
+        args.onnx.display(),
+        network.name,
+        args.seed
+    ))?;
+    Ok(Exit::Done)
+}
