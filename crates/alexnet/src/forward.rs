@@ -1,13 +1,14 @@
 //! The forward pass: plans made once, memory planned ahead, runs that allocate nothing.
 
-use conv_core::{Algorithm, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Problem, RunError, Scratch};
+use conv_core::{
+    Algorithm, Epilogue, Footprint, Plan, PlanError, PlanOptions, Problem, RunError, Scratch, StreamedFilter,
+};
 use conv_simd::{AlignedBuffer, AllocationError};
-use rayon::prelude::*;
 
 use crate::layers;
 use crate::memory::{LayerMemory, MemoryPlan};
-use crate::network::{LayerKind, Lrn, MaxPool, Network, NetworkError, Shape, ShapedLayer};
-use crate::weights::Weights;
+use crate::network::{AveragePool, LayerKind, Lrn, Network, NetworkError, Pool, Shape, ShapedLayer};
+use crate::weights::{Weights, WeightsError};
 
 /// Says which algorithm computes a convolution or fully connected layer; see [`ShapedLayer::problem`].
 pub type Chooser<'a> = dyn (Fn(&Problem) -> &'static dyn Algorithm) + 'a;
@@ -33,13 +34,7 @@ pub enum ForwardError {
     /// The layers do not fit together.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// A layer without weights.
-    #[error("there are no weights for {layer}")]
-    MissingWeights {
-        /// `network/layer`.
-        layer: String,
-    },
-    /// An algorithm that could not be prepared.
+    /// An algorithm that could not be prepared, also because there are no weights for the layer.
     #[error("{layer} by {algorithm}: {source}")]
     Plan {
         /// `network/layer`.
@@ -82,15 +77,16 @@ impl ForwardPass {
     /// Prepares `network` with `weights` for `batch` images, each convolution and fully connected layer by the algorithm
     /// that `choose` names for it.
     ///
-    /// `options.memory_limit` is for everything in the [`MemoryPlan`] together, `options.workers` for every layer. While
-    /// the first fully connected layer is prepared, its weights exist once more, in the flatten order of NHWC.
+    /// `options.memory_limit` is for everything in the [`MemoryPlan`] together, `options.workers` for every layer. Weights
+    /// are asked for layer by layer, and not kept beside those prepared from them: at its largest, what is in memory on
+    /// the way is within 5% of the plan, if no convolution's weights are more than that.
     ///
     /// # Errors
     /// [`ForwardError`] if the layers do not fit together, weights are missing or of the wrong size, an algorithm does not
     /// compute what it was chosen for, or memory does not suffice.
     pub fn new(
         network: &Network,
-        weights: &Weights,
+        weights: &mut dyn Weights,
         batch: usize,
         choose: &Chooser<'_>,
         options: &PlanOptions,
@@ -113,6 +109,8 @@ impl ForwardPass {
                 }
                 (None, LayerKind::Lrn(lrn)) => Operation::Lrn(lrn, pool.map(|(_, pool)| pool)),
                 (None, LayerKind::MaxPool(pool)) => Operation::MaxPool(pool),
+                (None, LayerKind::AveragePool(pool)) => Operation::AveragePool(pool),
+                (None, LayerKind::Relu) => Operation::Relu,
                 (None, LayerKind::Softmax) => Operation::Softmax,
                 // Dropout, the identity, is no stage.
                 (None, _) => continue,
@@ -174,7 +172,7 @@ impl ForwardPass {
 struct Stage<'a> {
     layer: &'a ShapedLayer<'a>,
     /// The pooling that follows a normalisation, with its name.
-    pool: Option<(&'a str, MaxPool)>,
+    pool: Option<(&'a str, Pool)>,
     /// What it writes, one image.
     output: Shape,
 }
@@ -220,7 +218,7 @@ fn buffer_floats(stages: &[Stage<'_>], batch: usize) -> [usize; 2] {
 /// What the preparation of one layer needs to know of the others.
 struct Planner<'a> {
     network: &'a Network,
-    weights: &'a Weights,
+    weights: &'a mut dyn Weights,
     options: &'a PlanOptions,
     memory: MemoryPlan,
 }
@@ -228,27 +226,38 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// Prepares a layer that has weights.
     fn plan(
-        &self,
+        &mut self,
         shaped: &ShapedLayer<'_>,
         problem: &Problem,
         algorithm: &'static dyn Algorithm,
     ) -> Result<Box<dyn Plan>, ForwardError> {
         let name = &shaped.layer.name;
-        let layer = || self.network.qualified(name);
-        let given = self.weights.get(name).ok_or_else(|| ForwardError::MissingWeights { layer: layer() })?;
-        let reordered = match shaped.layer.kind {
-            LayerKind::Linear(_) => channels_last(&given.weights, shaped.input)?,
-            _ => None,
-        };
-        let weights = reordered.as_deref().unwrap_or(&given.weights);
         let kept = self.memory.activation_bytes + self.memory.prepared_bytes;
         let left = self.options.memory_limit(self.options.memory_limit.saturating_sub(kept));
-        let filter = Filter { weights, bias: Some(&given.bias) };
-        let epilogue = Epilogue { relu: shaped.layer.kind.relu() };
-        algorithm.plan(problem, filter, epilogue, &left).map_err(|source| match source {
+        self.stream(shaped, problem, algorithm, &left).map_err(|source| match source {
             PlanError::Memory { needed, .. } => self.too_much(name, needed.saturating_add(kept as u128)),
-            source => ForwardError::Plan { layer: layer(), algorithm: algorithm.name(), source },
+            source => ForwardError::Plan { layer: self.network.qualified(name), algorithm: algorithm.name(), source },
         })
+    }
+
+    /// Prepares it from weights that come a few output channels at a time.
+    fn stream(
+        &mut self,
+        shaped: &ShapedLayer<'_>,
+        problem: &Problem,
+        algorithm: &'static dyn Algorithm,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        // Before the bias, however long it is, is allocated.
+        options.admit(4 * problem.out_channels() as u128, 0)?;
+        let unavailable = |error: WeightsError| PlanError::Weights { message: error.to_string() };
+        let mut bias = AlignedBuffer::zeroed(problem.out_channels())?;
+        self.weights.bias(shaped, &mut bias).map_err(unavailable)?;
+        let mut read =
+            |channels, values: &mut [f32]| self.weights.weights(shaped, channels, values).map_err(unavailable);
+        let filter = StreamedFilter { weights: &mut read, bias: Some(&bias) };
+        let epilogue = Epilogue { relu: shaped.layer.kind.relu() };
+        algorithm.plan_streamed(problem, filter, epilogue, options)
     }
 
     /// Enters a prepared stage into the memory plan.
@@ -266,25 +275,6 @@ impl Planner<'_> {
     }
 }
 
-/// Weights `[out][c·h·w]`, the map flattened channels first, as `[out][h·w·c]`, the order in which NHWC has it; `None` if
-/// that is the same.
-fn channels_last(weights: &[f32], map: Shape) -> Result<Option<AlignedBuffer>, AllocationError> {
-    let pixels = map.height * map.width;
-    if pixels == 1 || map.channels == 1 {
-        return Ok(None);
-    }
-    let mut reordered = AlignedBuffer::zeroed(weights.len())?;
-    let rows = reordered.par_chunks_exact_mut(map.floats()).zip(weights.par_chunks_exact(map.floats()));
-    rows.for_each(|(to, from)| {
-        for (p, pixel) in to.chunks_exact_mut(map.channels).enumerate() {
-            for (to, from) in pixel.iter_mut().zip(from[p..].iter().step_by(pixels)) {
-                *to = *from;
-            }
-        }
-    });
-    Ok(Some(reordered))
-}
-
 /// One executed layer.
 struct Step {
     operation: Operation,
@@ -297,8 +287,10 @@ struct Step {
 enum Operation {
     Plan(Box<dyn Plan>),
     /// With the pooling that follows, if any does.
-    Lrn(Lrn, Option<MaxPool>),
-    MaxPool(MaxPool),
+    Lrn(Lrn, Option<Pool>),
+    MaxPool(Pool),
+    AveragePool(AveragePool),
+    Relu,
     Softmax,
 }
 
@@ -329,7 +321,14 @@ impl Step {
                 let scratch = scratch.lend(self.footprint(workers).scratch_bytes)?;
                 layers::normalise_and_pool(options, (lrn, pool), self.input, (input, output), scratch);
             }
-            Operation::MaxPool(pool) => layers::max_pool(isa, workers, pool, self.input, input, output),
+            Operation::MaxPool(pool) => {
+                layers::pool(options, pool, layers::Reduce::Max, self.input, (input, output));
+            }
+            Operation::AveragePool(AveragePool { pool, count_padding }) => {
+                let mean = layers::Reduce::Mean { count_padding: *count_padding };
+                layers::pool(options, pool, mean, self.input, (input, output));
+            }
+            Operation::Relu => layers::relu(isa, workers, input, output),
             Operation::Softmax => layers::softmax(workers, channels, input, output),
         }
         Ok(())

@@ -16,6 +16,8 @@ mod weights;
 pub use forward::{Chooser, ForwardError, ForwardPass, LayerObserver};
 pub use image::{ImageError, read_image};
 pub use memory::{LayerMemory, MemoryPlan};
-pub use network::{Conv, Layer, LayerKind, Linear, Lrn, MaxPool, Network, NetworkError, Shape, ShapedLayer};
+pub use network::{
+    AveragePool, Conv, Layer, LayerKind, Linear, Lrn, Network, NetworkError, Pool, Shape, ShapedLayer, Window,
+};
 pub use presets::{networks, owt, paper};
-pub use weights::{LayerWeights, Weights, WeightsError};
+pub use weights::{Safetensors, Synthetic, Weights, WeightsError};

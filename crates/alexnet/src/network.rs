@@ -1,8 +1,12 @@
 //! Networks as data: a list of layers, and the shapes that follow from it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use conv_core::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};
+
+/// Largest kernel and stride of a pool.
+const MAX_WINDOW: usize = 1 << 24;
 
 /// A chain of layers over one image size. Plain data: [`Network::infer`] says whether it fits together.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,8 +42,12 @@ pub enum LayerKind {
     Conv(Conv),
     /// Local response normalisation across channels.
     Lrn(Lrn),
-    /// Maximum over a window.
-    MaxPool(MaxPool),
+    /// Maximum over a window; padding never wins.
+    MaxPool(Pool),
+    /// Mean over a window.
+    AveragePool(AveragePool),
+    /// Negative values become zero, where no convolution or fully connected layer does it at once.
+    Relu,
     /// Dropout, which is the identity in a forward pass.
     Dropout,
     /// Fully connected, with bias, on the flattened map.
@@ -59,17 +67,38 @@ impl LayerKind {
     }
 }
 
-/// A convolution with a square filter and bias.
+/// How a filter or a pool moves along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Elements of it.
+    pub kernel: usize,
+    /// Input elements from one output to the next; less than `kernel` makes windows overlap.
+    pub stride: usize,
+    /// Padding before and after the input.
+    pub pad: [usize; 2],
+    /// Input elements from one element to the next, 1 if it is dense.
+    pub dilation: usize,
+}
+
+impl Window {
+    /// The same dense window along both axes, with `pad` on all four sides.
+    pub const fn square(kernel: usize, stride: usize, pad: usize) -> [Window; 2] {
+        [Window { kernel, stride, pad: [pad; 2], dilation: 1 }; 2]
+    }
+
+    /// Over `input` elements.
+    pub fn over(&self, input: usize) -> Axis {
+        Axis::new(input, self.kernel).stride(self.stride).pad(self.pad[0], self.pad[1]).dilation(self.dilation)
+    }
+}
+
+/// A convolution with bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv {
     /// Filters, all groups together.
     pub out_channels: usize,
-    /// Filter height and width.
-    pub kernel: usize,
-    /// Vertical and horizontal stride.
-    pub stride: usize,
-    /// Zeros on each of the four sides.
-    pub pad: usize,
+    /// The filter, vertically and horizontally.
+    pub windows: [Window; 2],
     /// Groups: 2 where the paper keeps its two GPUs apart.
     pub groups: usize,
     /// Whether negative results become zero.
@@ -93,15 +122,43 @@ pub struct Lrn {
     pub beta: f32,
 }
 
-/// Maximum over square windows. A window that would pass the end of the padded map is left out; padding never wins.
+/// The windows of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MaxPool {
-    /// Window height and width.
-    pub kernel: usize,
-    /// Vertical and horizontal stride; less than `kernel` makes the windows overlap.
-    pub stride: usize,
-    /// Padding on each side, at most half of `kernel`.
-    pub pad: usize,
+pub struct Pool {
+    /// Vertically and horizontally; dense, and each holds something else than padding.
+    pub windows: [Window; 2],
+    /// Whether a window that passes the end of the padded map counts, if it begins before that of the map's end.
+    pub ceil: bool,
+}
+
+impl Pool {
+    /// Square windows, none of which passes the end of the padded map.
+    pub const fn square(kernel: usize, stride: usize, pad: usize) -> Self {
+        Pool { windows: Window::square(kernel, stride, pad), ceil: false }
+    }
+
+    /// The axes over a map, with the padding that the windows reach.
+    pub(crate) fn axes(&self, map: Shape) -> [Axis; 2] {
+        let [height, width] = self.windows;
+        [height.over(map.height), width.over(map.width)].map(|axis| if self.ceil { reach_further(axis) } else { axis })
+    }
+}
+
+/// `axis` with one more output if its last window leaves elements over, and would begin before the padding at the end.
+fn reach_further(axis: Axis) -> Axis {
+    let start = axis.output() * axis.stride;
+    let padded = axis.input + axis.pad_before;
+    let left_over = start - axis.stride + axis.kernel < padded + axis.pad_after;
+    if left_over && start < padded { axis.pad(axis.pad_before, start + axis.kernel - padded) } else { axis }
+}
+
+/// A pool that computes means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AveragePool {
+    /// Its windows.
+    pub pool: Pool,
+    /// Whether padding counts, as zeros; else the mean is over what is not padding.
+    pub count_padding: bool,
 }
 
 /// A fully connected layer with bias.
@@ -161,7 +218,7 @@ pub struct ShapedLayer<'a> {
     /// What it writes, one image.
     pub output: Shape,
     /// The convolution that computes it, named `network/layer`; only layers with weights have one. A fully connected
-    /// layer is a 1×1 convolution on a 1×1 map whose input channels are the flattened map.
+    /// layer is a filter as large as its map: channels first, as frameworks flatten a map, are OIHW.
     pub problem: Option<Problem>,
 }
 
@@ -169,6 +226,11 @@ impl ShapedLayer<'_> {
     /// Weights and biases.
     pub fn parameters(&self) -> usize {
         self.problem.as_ref().map_or(0, |problem| problem.weight_len() + problem.out_channels())
+    }
+
+    /// Weights of one output channel, 0 for a layer without weights.
+    pub fn fan_in(&self) -> usize {
+        self.problem.as_ref().map_or(0, Problem::reduction)
     }
 
     /// The shape of its weights as frameworks keep them: a convolution's OIHW, a fully connected layer's `[out][c·h·w]`,
@@ -257,26 +319,39 @@ impl Network {
             return Err(NetworkError::Empty { network: self.name.clone() });
         }
         let mut input = self.input;
-        let mut shaped: Vec<ShapedLayer<'_>> = Vec::with_capacity(self.layers.len());
+        let mut names = HashSet::with_capacity(self.layers.len());
+        let mut shaped = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
-            if shaped.iter().any(|earlier| earlier.layer.name == layer.name) {
+            if !names.insert(&layer.name) {
                 return Err(NetworkError::DuplicateName { network: self.name.clone(), layer: layer.name.clone() });
             }
-            let problem = self.problem(layer, input, batch)?;
-            let output = match (&problem, &layer.kind) {
-                (Some(problem), _) => {
-                    let [height, width] = problem.output_size();
-                    Shape::new(height, width, problem.out_channels())
-                }
-                (None, LayerKind::MaxPool(pool)) => self.pooled(layer, pool, input)?,
-                (None, LayerKind::Lrn(lrn)) => self.normalised(layer, lrn, input)?,
-                (None, _) => input,
-            };
-            self.check_size(&layer.name, output, batch)?;
-            shaped.push(ShapedLayer { layer, input, output, problem });
-            input = output;
+            let next = self.shape(layer, input, batch)?;
+            input = next.output;
+            shaped.push(next);
         }
         Ok(shaped)
+    }
+
+    /// What `layer` makes of `batch` images of `input`.
+    pub(crate) fn shape<'a>(
+        &self,
+        layer: &'a Layer,
+        input: Shape,
+        batch: usize,
+    ) -> Result<ShapedLayer<'a>, NetworkError> {
+        let problem = self.problem(layer, input, batch)?;
+        let output = match (&problem, &layer.kind) {
+            (Some(problem), _) => {
+                let [height, width] = problem.output_size();
+                Shape::new(height, width, problem.out_channels())
+            }
+            (None, LayerKind::MaxPool(pool)) => self.pooled(layer, pool, input)?,
+            (None, LayerKind::AveragePool(average)) => self.pooled(layer, &average.pool, input)?,
+            (None, LayerKind::Lrn(lrn)) => self.normalised(layer, lrn, input)?,
+            (None, _) => input,
+        };
+        self.check_size(&layer.name, output, batch)?;
+        Ok(ShapedLayer { layer, input, output, problem })
     }
 
     /// The convolutions proper, without the fully connected layers, each named `network/layer`.
@@ -299,12 +374,13 @@ impl Network {
     fn problem(&self, layer: &Layer, input: Shape, batch: usize) -> Result<Option<Problem>, NetworkError> {
         let problem = match layer.kind {
             LayerKind::Conv(conv) => {
-                let axis = |input| Axis::new(input, conv.kernel).stride(conv.stride).pad(conv.pad, conv.pad);
-                let axes = [axis(input.height), axis(input.width)];
+                let [height, width] = conv.windows;
+                let axes = [height.over(input.height), width.over(input.width)];
                 Problem::new(batch, conv.groups, [input.channels, conv.out_channels], axes)
             }
             LayerKind::Linear(linear) => {
-                Problem::new(batch, 1, [input.floats(), linear.out_features], [Axis::new(1, 1); 2])
+                let axes = [input.height, input.width].map(|size| Axis::new(size, size));
+                Problem::new(batch, 1, [input.channels, linear.out_features], axes)
             }
             _ => return Ok(None),
         };
@@ -315,16 +391,29 @@ impl Network {
         }
     }
 
-    fn pooled(&self, layer: &Layer, pool: &MaxPool, input: Shape) -> Result<Shape, NetworkError> {
-        self.require(layer, "kernel", pool.kernel, pool.kernel > 0, "at least 1")?;
-        self.require(layer, "stride", pool.stride, pool.stride > 0, "at least 1")?;
-        // Then every window holds at least one element that is not padding.
-        self.require(layer, "pad", pool.pad, pool.pad <= pool.kernel / 2, "at most half the kernel")?;
-        let fits = |size: usize| pool.pad.checked_mul(2).and_then(|pad| pad.checked_add(size)) >= Some(pool.kernel);
-        let expected = format!("at most the padded input, which is {input} without its padding");
-        self.require(layer, "kernel", pool.kernel, fits(input.height) && fits(input.width), &expected)?;
-        let output = |size| pool_axis(pool, size).output();
-        Ok(Shape::new(output(input.height), output(input.width), input.channels))
+    fn pooled(&self, layer: &Layer, pool: &Pool, input: Shape) -> Result<Shape, NetworkError> {
+        for (window, size) in pool.windows.iter().zip([input.height, input.width]) {
+            self.require(layer, "kernel", window.kernel, window.kernel > 0, "at least 1")?;
+            self.require(layer, "stride", window.stride, window.stride > 0, "at least 1")?;
+            self.require(layer, "dilation", window.dilation, window.dilation == 1, "1")?;
+            let [before, after] = window.pad;
+            let smaller = before < window.kernel && after < window.kernel;
+            self.require(layer, "pad", before.max(after), smaller, "smaller than the kernel")?;
+            // No overflow: both are smaller than the kernel.
+            let fits = window.kernel <= MAX_WINDOW && window.kernel <= size + before + after;
+            let expected = format!("at most the padded input, which is {input} without its padding, and {MAX_WINDOW}");
+            self.require(layer, "kernel", window.kernel, fits, &expected)?;
+            let stride = window.stride;
+            self.require(layer, "stride", stride, stride <= MAX_WINDOW, &format!("at most {MAX_WINDOW}"))?;
+        }
+        let axes = pool.axes(input);
+        for axis in axes {
+            let last = (axis.output() - 1) * axis.stride;
+            let holds = last < axis.input + axis.pad_before;
+            self.require(layer, "pad", axis.pad_after, holds, "so small that no window holds nothing but padding")?;
+        }
+        let [height, width] = axes.map(|axis| axis.output());
+        Ok(Shape::new(height, width, input.channels))
     }
 
     fn normalised(&self, layer: &Layer, lrn: &Lrn, input: Shape) -> Result<Shape, NetworkError> {
@@ -362,9 +451,4 @@ impl Network {
         }
         Ok(())
     }
-}
-
-/// The windows of a pool along an axis of `input` elements.
-pub(crate) fn pool_axis(pool: &MaxPool, input: usize) -> Axis {
-    Axis::new(input, pool.kernel).stride(pool.stride).pad(pool.pad, pool.pad)
 }

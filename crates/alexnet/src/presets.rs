@@ -1,12 +1,12 @@
 //! The two AlexNets that everybody means.
 
-use crate::network::{Conv, Layer, LayerKind, Linear, Lrn, MaxPool, Network, NetworkError, Shape};
+use crate::network::{Conv, Layer, LayerKind, Linear, Lrn, Network, NetworkError, Pool, Shape, Window};
 
 /// The paper's normalisation (section 3.3): n = 5, k = 2, α = 1e-4, β = 0.75.
 const LRN: LayerKind = LayerKind::Lrn(Lrn { size: 5, k: 2.0, alpha: 1e-4, beta: 0.75 });
 
 /// The paper's overlapping pooling (section 3.4): windows of 3, 2 apart.
-const POOL: LayerKind = LayerKind::MaxPool(MaxPool { kernel: 3, stride: 2, pad: 0 });
+const POOL: LayerKind = LayerKind::MaxPool(Pool::square(3, 2, 0));
 
 /// Every network that is built in.
 pub fn networks() -> Vec<Network> {
@@ -37,7 +37,8 @@ impl Network {
 pub fn paper() -> Network {
     let conv = |name, out_channels, kernel, stride, groups| {
         let pad = if stride == 1 { kernel / 2 } else { 0 };
-        Layer::new(name, LayerKind::Conv(Conv { out_channels, kernel, stride, pad, groups, relu: true }))
+        let windows = Window::square(kernel, stride, pad);
+        Layer::new(name, LayerKind::Conv(Conv { out_channels, windows, groups, relu: true }))
     };
     let mut layers = vec![
         conv("conv1", 96, 11, 4, 1),
@@ -68,7 +69,8 @@ pub fn paper() -> Network {
 /// 61 100 840 parameters.
 pub fn owt() -> Network {
     let conv = |name, out_channels, kernel, stride, pad| {
-        Layer::new(name, LayerKind::Conv(Conv { out_channels, kernel, stride, pad, groups: 1, relu: true }))
+        let windows = Window::square(kernel, stride, pad);
+        Layer::new(name, LayerKind::Conv(Conv { out_channels, windows, groups: 1, relu: true }))
     };
     let layers = vec![
         conv("conv1", 64, 11, 4, 2),

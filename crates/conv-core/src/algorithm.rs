@@ -1,6 +1,8 @@
 //! What an algorithm offers: a name, a typed refusal or a plan, and runs that allocate nothing.
 
-use conv_simd::{AllocationError, Isa};
+use std::ops::Range;
+
+use conv_simd::{AlignedBuffer, AllocationError, Isa};
 
 use crate::memory::{Footprint, RunError, Scratch};
 use crate::problem::Problem;
@@ -28,6 +30,23 @@ pub trait Algorithm: Send + Sync {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError>;
+
+    /// [`Algorithm::plan`] with weights that come a few output channels at a time. Unless an algorithm has its own way, all
+    /// of them are in memory while it prepares them.
+    ///
+    /// # Errors
+    /// As [`Algorithm::plan`], and [`PlanError::Weights`] if they cannot be had.
+    fn plan_streamed(
+        &self,
+        problem: &Problem,
+        mut filter: StreamedFilter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        self.supports(problem)?;
+        let weights = filter.collect(problem, options)?;
+        self.plan(problem, Filter { weights: &weights, bias: filter.bias }, epilogue, options)
+    }
 
     /// A bound of the rounding error: for every output element
     /// `|computed − exact| ≤ error_growth · ε/2 · max|x| · max over output channels of (Σ|w| + |bias| / max|x|)`, with
@@ -58,6 +77,30 @@ impl Filter<'_> {
             Some((array, got, expected)) => Err(PlanError::Length { array, got, expected }),
             None => Ok(()),
         }
+    }
+}
+
+/// Writes the weights of some output channels, `[channels][ic/groups][kh][kw]`, to a slice that has room for them.
+pub type ReadWeights<'a> = dyn FnMut(Range<usize>, &mut [f32]) -> Result<(), PlanError> + 'a;
+
+/// A [`Filter`] whose weights need not be in memory all at once.
+pub struct StreamedFilter<'a> {
+    /// Asked for all output channels once, in order.
+    pub weights: &'a mut ReadWeights<'a>,
+    /// One float an output channel.
+    pub bias: Option<&'a [f32]>,
+}
+
+impl StreamedFilter<'_> {
+    /// All weights at once.
+    ///
+    /// # Errors
+    /// [`PlanError`] if they cannot be had, or would need more than the memory limit.
+    pub fn collect(&mut self, problem: &Problem, options: &PlanOptions) -> Result<AlignedBuffer, PlanError> {
+        options.admit(4 * problem.weight_len() as u128, 0)?;
+        let mut weights = AlignedBuffer::zeroed(problem.weight_len())?;
+        (self.weights)(0..problem.out_channels(), &mut weights)?;
+        Ok(weights)
     }
 }
 
@@ -241,6 +284,12 @@ pub enum PlanError {
         got: usize,
         /// Floats needed.
         expected: usize,
+    },
+    /// Weights that could not be had.
+    #[error("{message}")]
+    Weights {
+        /// Why.
+        message: String,
     },
     /// More memory than allowed.
     #[error(

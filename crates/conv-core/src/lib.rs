@@ -9,7 +9,10 @@ mod memory;
 mod problem;
 mod tasks;
 
-pub use algorithm::{Algorithm, Epilogue, Filter, Phase, Plan, PlanError, PlanOptions, Probe, Silent, Unsupported};
+pub use algorithm::{
+    Algorithm, Epilogue, Filter, Phase, Plan, PlanError, PlanOptions, Probe, ReadWeights, Silent, StreamedFilter,
+    Unsupported,
+};
 pub use descriptor::DescriptorError;
 pub use memory::{Footprint, RunError, Scratch};
 pub use problem::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};

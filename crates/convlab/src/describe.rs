@@ -1,6 +1,6 @@
 //! The walk through a network that a person wants to read.
 
-use alexnet::{LayerKind, Network, NetworkError, Shape, ShapedLayer};
+use alexnet::{LayerKind, Network, NetworkError, Shape, ShapedLayer, Window};
 use conv_core::Problem;
 
 use crate::cli::table;
@@ -55,17 +55,23 @@ fn walk(layers: &[ShapedLayer<'_>]) -> String {
 }
 
 fn walk_row(shaped: &ShapedLayer<'_>) -> Vec<String> {
-    let (filters, stride, pad) = match shaped.layer.kind {
+    let (filters, windows) = match shaped.layer.kind {
         LayerKind::Conv(conv) => {
             let reached = shaped.input.channels / conv.groups;
-            (format!("{} of {}x{}x{reached}", conv.out_channels, conv.kernel, conv.kernel), conv.stride, conv.pad)
+            (format!("{} of {}x{reached}", conv.out_channels, size(conv.windows)), Some(conv.windows))
         }
-        LayerKind::Linear(linear) => (format!("{} of {}", linear.out_features, shaped.input.floats()), 0, 0),
-        LayerKind::MaxPool(pool) => (format!("{}x{}", pool.kernel, pool.kernel), pool.stride, pool.pad),
-        LayerKind::Lrn(lrn) => (format!("{} channels", lrn.size), 0, 0),
-        LayerKind::Dropout | LayerKind::Softmax => (String::new(), 0, 0),
+        LayerKind::Linear(linear) => (format!("{} of {}", linear.out_features, shaped.input.floats()), None),
+        LayerKind::MaxPool(pool) => (size(pool.windows), Some(pool.windows)),
+        LayerKind::AveragePool(average) => {
+            (format!("mean of {}", size(average.pool.windows)), Some(average.pool.windows))
+        }
+        LayerKind::Lrn(lrn) => (format!("{} channels", lrn.size), None),
+        LayerKind::Dropout | LayerKind::Relu | LayerKind::Softmax => (String::new(), None),
     };
-    let number = |value: usize| if value > 0 { value.to_string() } else { String::new() };
+    let stride = windows.map_or(String::new(), |windows| each(windows.map(|window| window.stride)));
+    let pad = windows.map_or(String::new(), |[height, width]| {
+        each([height.pad[0], height.pad[1], width.pad[0], width.pad[1]]) //
+    });
     let parameters = shaped.parameters();
     let (parameter_bytes, flops) = shaped.problem.as_ref().map_or((String::new(), String::new()), |problem| {
         (format_bytes(4.0 * parameters as f64), format!("{:.1}", problem.flops() as f64 / 1e6))
@@ -74,14 +80,31 @@ fn walk_row(shaped: &ShapedLayer<'_>) -> Vec<String> {
         shaped.layer.name.clone(),
         shaped.input.to_string(),
         filters,
-        number(stride),
-        number(pad),
+        stride,
+        pad,
         shaped.output.to_string(),
         format_bytes(bytes(shaped.output)),
         if parameters > 0 { thousands(parameters) } else { String::new() },
         parameter_bytes,
         flops,
     ]
+}
+
+/// `3x3`.
+fn size([height, width]: [Window; 2]) -> String {
+    format!("{}x{}", height.kernel, width.kernel)
+}
+
+/// One number if all are the same, nothing for zeros.
+fn each<const N: usize>(numbers: [usize; N]) -> String {
+    if numbers == [0; N] {
+        return String::new();
+    }
+    let mut texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    if numbers == [numbers[0]; N] {
+        texts.truncate(1);
+    }
+    texts.join(",")
 }
 
 /// The convolutions as the matrix product that im2col makes of them.

@@ -39,7 +39,7 @@ impl TimedPass {
     /// As [`ForwardPass::new`].
     pub fn new(
         network: &Network,
-        weights: &Weights,
+        weights: &mut dyn Weights,
         batch: usize,
         chooser: &Chooser,
         options: &PlanOptions,

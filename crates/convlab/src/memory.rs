@@ -96,10 +96,19 @@ pub fn counted<T>(work: impl FnOnce() -> T) -> (T, Option<Counts>) {
 
 /// Bytes that may be allocated without the system swapping or killing: Linux's `MemAvailable`, elsewhere 4 GiB.
 pub fn available_bytes() -> usize {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<usize>().ok());
-    kib.map_or(4 << 30, |kib| kib << 10)
+    proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(4 << 30)
+}
+
+/// The most memory that this process had resident so far: Linux's `VmHWM`, elsewhere unknown.
+pub fn peak_resident_bytes() -> Option<usize> {
+    proc_bytes("/proc/self/status", "VmHWM:")
+}
+
+/// The line of a file of Linux's that begins with `label` and tells KiB.
+fn proc_bytes(file: &str, label: &str) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(label))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? << 10)
 }
 
 /// Work that needs more memory than there is.

@@ -172,7 +172,8 @@ fn auto(problem: &Problem) -> Choice {
     let [height, width] = problem.output_size();
     // A strided filter's tiles cover a small map badly, and more images have more such maps.
     let images = if phases == 1 { problem.batch() } else { 1 };
-    let pays = channels >= AUTO_MIN_CHANNELS && images * height * width >= AUTO_MIN_PIXELS;
+    // A filter as large as its map, a fully connected layer, has nothing to tile, however many images there are.
+    let pays = height * width > 1 && channels >= AUTO_MIN_CHANNELS && images * height * width >= AUTO_MIN_PIXELS;
     let mut variants = algorithms();
     variants.retain(|algorithm| pays && family(*algorithm) == "winograd");
     Choice { fallback: None, ..choose_from(&variants, problem) }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use alexnet::onnx::{Model, OnnxError};
 use alexnet::{Network, NetworkError, networks};
 use conv_core::{Algorithm, DescriptorError, Problem, ProblemError, Unsupported};
 use conv_simd::Isa;
@@ -56,6 +57,9 @@ pub enum SuiteError {
         /// Why.
         source: Box<DescriptorError>,
     },
+    /// A model that cannot be read.
+    #[error(transparent)]
+    Model(#[from] OnnxError),
     /// A network that cannot have this batch.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -79,7 +83,8 @@ pub fn label(problem: &Problem) -> String {
 /// The problems that `arguments` name, each once for every batch in `batches`; with none given, networks have one image
 /// and descriptors what they say.
 ///
-/// An argument is a network (`paper`: its convolutions), one of its layers (`paper/conv2`), a file of descriptors (one a
+/// An argument is a network (`paper`, or a model `file.onnx`: its convolutions), one of its layers (`paper/conv2`,
+/// `file.onnx/conv2`), a file of descriptors (one a
 /// line, `#` begins a comment, named `file/name`), or a descriptor.
 ///
 /// # Errors
@@ -102,9 +107,22 @@ pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>,
     Ok(all)
 }
 
+/// The network of the ONNX model that `argument` names, if it names one.
+pub fn model(argument: &str) -> Option<Result<Network, OnnxError>> {
+    let path = Path::new(argument);
+    let named = path.extension().is_some_and(|extension| extension == "onnx");
+    named.then(|| Ok(Model::open(path)?.network().clone()))
+}
+
 fn parse(argument: &str) -> Result<Vec<Problem>, SuiteError> {
     if let Ok(network) = Network::by_name(argument) {
         return Ok(network.problems(1)?);
+    }
+    if let Some(network) = model(argument) {
+        return Ok(network?.problems(1)?);
+    }
+    if let Some((path, layer)) = argument.split_once(".onnx/") {
+        return network_layer(Model::open(Path::new(&format!("{path}.onnx")))?.network(), layer);
     }
     if let Some((network, layer)) = argument.split_once('/')
         && let Ok(network) = Network::by_name(network)

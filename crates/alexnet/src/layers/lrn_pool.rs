@@ -8,7 +8,7 @@ use conv_simd::{Simd, SimdOp};
 use super::for_each_part;
 use super::lrn::Normalise;
 use super::pool::window;
-use crate::network::{Lrn, MaxPool, Shape, pool_axis};
+use crate::network::{Lrn, Pool, Shape};
 
 /// Tasks wanted for each worker. Not more: the last rows under one task's windows are normalised again for the next one.
 const TASKS_PER_WORKER: usize = 4;
@@ -22,13 +22,13 @@ pub(crate) fn scratch_floats(workers: usize, shape: Shape) -> usize {
 /// image.
 pub(crate) fn normalise_and_pool(
     options: &PlanOptions,
-    layers: (&Lrn, &MaxPool),
+    layers: (&Lrn, &Pool),
     shape: Shape,
     (input, output): (&[f32], &mut [f32]),
     scratch: &mut [f32],
 ) {
     let (&PlanOptions { isa, workers, .. }, (lrn, pool)) = (options, layers);
-    let (height, width) = (pool_axis(pool, shape.height), pool_axis(pool, shape.width));
+    let [height, width] = pool.axes(shape);
     let row_len = width.output() * shape.channels;
     let images = input.len() / shape.floats();
     let bands = (TASKS_PER_WORKER * workers).div_ceil(images).min(height.output());

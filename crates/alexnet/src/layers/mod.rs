@@ -3,6 +3,7 @@
 mod lrn;
 mod lrn_pool;
 mod pool;
+mod relu;
 mod softmax;
 
 use std::sync::Mutex;
@@ -11,7 +12,8 @@ use conv_core::for_each_task;
 
 pub(crate) use lrn::normalise;
 pub(crate) use lrn_pool::{normalise_and_pool, scratch_floats};
-pub(crate) use pool::max_pool;
+pub(crate) use pool::{Reduce, pool};
+pub(crate) use relu::relu;
 pub(crate) use softmax::softmax;
 
 /// Calls `task` with each chunk of `len` floats and its index, from up to `workers` threads of the current rayon pool.

@@ -70,6 +70,10 @@ pub(super) struct Attribute {
     pub f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub s: Vec<u8>,
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<Tensor>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
     /// Which of the fields holds the value, one of [`attribute`].
@@ -84,7 +88,7 @@ pub(super) mod attribute {
     pub const INTS: i32 = 7;
 }
 
-/// A constant, without its elements.
+/// A constant.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Tensor {
     #[prost(int64, repeated, tag = "1")]
@@ -92,16 +96,56 @@ pub(super) struct Tensor {
     /// One of [`element`].
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    /// Elements of f32, four bytes each.
+    #[prost(message, optional, tag = "4")]
+    pub float_data: Option<Place>,
+    /// Elements of f16 and bf16, their bits as varints.
+    #[prost(message, optional, tag = "5")]
+    pub int32_data: Option<Place>,
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
+    /// Elements of any type, little-endian.
+    #[prost(message, optional, tag = "9")]
+    pub raw_data: Option<Place>,
+    /// `location`, `offset` and `length` of elements in another file.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<Entry>,
+    /// 1 if the elements are in another file.
+    #[prost(int32, tag = "14")]
+    pub data_location: i32,
 }
 
-/// The field of a [`Tensor`] that holds its elements as bytes, little-endian.
+/// The number of [`Tensor::raw_data`], whose content is no message where a model is written.
 pub(super) const RAW_DATA: u32 = 9;
+
+/// Where elements are in the file. No message of ONNX's: it stands for them when a model is read, so that they are not
+/// in memory.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct Place {
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    #[prost(uint64, tag = "2")]
+    pub length: u64,
+}
+
+/// A key and its value.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Entry {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
 
 /// Values of [`Tensor::data_type`].
 pub(super) mod element {
     pub const FLOAT: i32 = 1;
+    pub const INT64: i32 = 7;
+    pub const BOOL: i32 = 9;
+    pub const FLOAT16: i32 = 10;
+    pub const BFLOAT16: i32 = 16;
 }
 
 /// Name and type of the graph's input or output.

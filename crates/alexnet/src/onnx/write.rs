@@ -4,20 +4,23 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::OnnxError;
 use super::messages::{
     Attribute, Dimension, Graph, Model, Node, OperatorSet, RAW_DATA, Size, Tensor, TensorShape, TensorType, ValueInfo,
     ValueType, attribute, element,
 };
+use super::wire::key;
 use crate::files;
-use crate::network::{LayerKind, Network, Shape, ShapedLayer};
+use crate::network::{AveragePool, LayerKind, Network, Pool, Shape, ShapedLayer, Window};
 use crate::weights::Weights;
 
 /// The version of the file format, and the operators' version that is written.
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 13;
+
+/// Floats of weights that are in memory at once.
+const PIECE_FLOATS: usize = 1 << 20;
 
 /// Field numbers of [`Model::graph`] and [`Graph::initializer`], which are written piece by piece.
 const GRAPH: u32 = 7;
@@ -28,23 +31,21 @@ const INITIALIZER: u32 = 5;
 ///
 /// # Errors
 /// [`OnnxError`] if the layers do not fit together, weights are missing, or the file cannot be written.
-pub fn write(path: &Path, network: &Network, batch: Option<usize>, weights: &Weights) -> Result<(), OnnxError> {
+pub fn write(path: &Path, network: &Network, batch: Option<usize>, weights: &mut dyn Weights) -> Result<(), OnnxError> {
     let shaped = network.infer(batch.unwrap_or(1))?;
-    let mut tensors = Vec::new();
-    for layer in shaped.iter().filter(|layer| layer.problem.is_some()) {
-        let name = &layer.layer.name;
-        let given = weights.get(name).ok_or_else(|| OnnxError::MissingWeights { layer: network.qualified(name) })?;
-        tensors.push((initializer(weight_name(name), layer.weight_shape()), &given.weights[..]));
-        tensors.push((initializer(bias_name(name), vec![given.bias.len()]), &given.bias[..]));
-    }
     let graph = graph(network, &shaped, batch).encode_to_vec();
-    let write = |out: &mut dyn Write| write_model(out, &graph, &tensors);
+    let write = |out: &mut dyn Write| write_model(out, &graph, &shaped, weights);
     files::replace(path, write).map_err(|source| OnnxError::Write { path: path.into(), source })
 }
 
 /// The model of a `graph` without initializers, and those. Each message begins with its length, so all lengths are known
-/// before the first float is written, and no float is copied.
-fn write_model(out: &mut dyn Write, graph: &[u8], tensors: &[(Tensor, &[f32])]) -> io::Result<()> {
+/// before the first float is written, and weights pass through a few at a time.
+fn write_model(
+    out: &mut dyn Write,
+    graph: &[u8],
+    layers: &[ShapedLayer<'_>],
+    weights: &mut dyn Weights,
+) -> io::Result<()> {
     let model = Model {
         ir_version: IR_VERSION,
         producer_name: "convlab".into(),
@@ -52,34 +53,51 @@ fn write_model(out: &mut dyn Write, graph: &[u8], tensors: &[(Tensor, &[f32])]) 
         graph: None,
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
     };
-    let heads: Vec<Vec<u8>> = tensors.iter().map(|(tensor, values)| head(tensor, 4 * values.len())).collect();
-    let lengths = heads.iter().zip(tensors).map(|(head, (_, values))| head.len() + 4 * values.len());
-    let keys: Vec<Vec<u8>> = lengths.clone().map(|length| key(INITIALIZER, length)).collect();
-    let total = graph.len() + keys.iter().map(Vec::len).sum::<usize>() + lengths.sum::<usize>();
-    out.write_all(&model.encode_to_vec())?;
-    out.write_all(&key(GRAPH, total))?;
-    out.write_all(graph)?;
-    for ((key, head), (_, values)) in keys.iter().zip(&heads).zip(tensors) {
-        out.write_all(key)?;
-        out.write_all(head)?;
-        values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))?;
+    let layers = layers.iter().filter_map(|layer| Some((layer, layer.problem.as_ref()?.out_channels())));
+    let tensors = |layer: &ShapedLayer<'_>, outputs| {
+        let name = &layer.layer.name;
+        [initializer(weight_name(name), layer.weight_shape()), initializer(bias_name(name), vec![outputs])]
+    };
+    let lengths = layers.clone().flat_map(|(layer, outputs)| {
+        let [weights, bias] = tensors(layer, outputs).map(|head| head.len());
+        [weights + 4 * outputs * layer.fan_in(), bias + 4 * outputs]
+    });
+    let mut head = model.encode_to_vec();
+    key(&mut head, GRAPH, graph.len() + lengths.sum::<usize>());
+    head.extend(graph);
+    out.write_all(&head)?;
+    for (layer, outputs) in layers {
+        let [weight_head, bias_head] = tensors(layer, outputs);
+        out.write_all(&weight_head)?;
+        let step = (PIECE_FLOATS / layer.fan_in()).clamp(1, outputs);
+        let mut values = vec![0.0; step * layer.fan_in()];
+        for first in (0..outputs).step_by(step) {
+            let channels = first..outputs.min(first + step);
+            let values = &mut values[..channels.len() * layer.fan_in()];
+            weights.weights(layer, channels, values).map_err(io::Error::other)?;
+            write_floats(out, values)?;
+        }
+        let mut bias = vec![0.0; outputs];
+        weights.bias(layer, &mut bias).map_err(io::Error::other)?;
+        out.write_all(&bias_head)?;
+        write_floats(out, &bias)?;
     }
     Ok(())
 }
 
-/// A tensor's message up to its `bytes` of elements.
-fn head(tensor: &Tensor, bytes: usize) -> Vec<u8> {
-    let mut head = tensor.encode_to_vec();
-    head.extend(key(RAW_DATA, bytes));
-    head
+fn write_floats(out: &mut dyn Write, values: &[f32]) -> io::Result<()> {
+    values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
 }
 
-/// The start of a field of `length` bytes.
-fn key(field: u32, length: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    encode_key(field, WireType::LengthDelimited, &mut bytes);
-    encode_varint(length as u64, &mut bytes);
-    bytes
+/// An initializer of `shape` up to its elements, its key in the graph included.
+fn initializer(name: String, shape: Vec<usize>) -> Vec<u8> {
+    let bytes = 4 * shape.iter().product::<usize>();
+    let mut tensor = Tensor { dims: ints(shape), data_type: element::FLOAT, name, ..Tensor::default() }.encode_to_vec();
+    key(&mut tensor, RAW_DATA, bytes);
+    let mut head = Vec::new();
+    key(&mut head, INITIALIZER, tensor.len() + bytes);
+    head.extend(tensor);
+    head
 }
 
 fn weight_name(layer: &str) -> String {
@@ -88,10 +106,6 @@ fn weight_name(layer: &str) -> String {
 
 fn bias_name(layer: &str) -> String {
     format!("{layer}.bias")
-}
-
-fn initializer(name: String, shape: Vec<usize>) -> Tensor {
-    Tensor { dims: ints(shape), data_type: element::FLOAT, name }
 }
 
 /// Sizes that were checked when the network was.
@@ -151,7 +165,8 @@ impl Chain {
         let parameters = vec![weight_name(name), bias_name(name)];
         match shaped.layer.kind {
             LayerKind::Conv(conv) => {
-                let mut attributes = window(conv.kernel, conv.stride, conv.pad);
+                let mut attributes = window(conv.windows);
+                attributes.push(list("dilations", conv.windows.map(|window| window.dilation)));
                 attributes.push(int("group", conv.groups));
                 self.push(name, "Conv", parameters, attributes);
             }
@@ -168,9 +183,13 @@ impl Chain {
                 let floats = [float("alpha", alpha), float("beta", lrn.beta), float("bias", lrn.k)];
                 self.push(name, "LRN", Vec::new(), floats.into_iter().chain([int("size", lrn.size)]).collect());
             }
-            LayerKind::MaxPool(pool) => {
-                self.push(name, "MaxPool", Vec::new(), window(pool.kernel, pool.stride, pool.pad));
+            LayerKind::MaxPool(pool) => self.push(name, "MaxPool", Vec::new(), pool_attributes(&pool)),
+            LayerKind::AveragePool(AveragePool { pool, count_padding }) => {
+                let mut attributes = pool_attributes(&pool);
+                attributes.push(int("count_include_pad", usize::from(count_padding)));
+                self.push(name, "AveragePool", Vec::new(), attributes);
             }
+            LayerKind::Relu => self.push(name, "Relu", Vec::new(), Vec::new()),
             LayerKind::Softmax => self.push(name, "Softmax", Vec::new(), vec![int("axis", 1)]),
             LayerKind::Dropout => {}
         }
@@ -180,15 +199,24 @@ impl Chain {
     }
 }
 
+fn pool_attributes(pool: &Pool) -> Vec<Attribute> {
+    let mut attributes = window(pool.windows);
+    attributes.push(int("ceil_mode", usize::from(pool.ceil)));
+    attributes
+}
+
 /// How a filter or a pool moves.
-fn window(kernel: usize, stride: usize, pad: usize) -> Vec<Attribute> {
-    let list = |name: &str, sizes: Vec<usize>| Attribute {
-        name: name.into(),
-        ints: ints(sizes),
-        kind: attribute::INTS,
-        ..Attribute::default()
-    };
-    vec![list("kernel_shape", vec![kernel; 2]), list("strides", vec![stride; 2]), list("pads", vec![pad; 4])]
+fn window(windows: [Window; 2]) -> Vec<Attribute> {
+    let [[top, bottom], [left, right]] = windows.map(|window| window.pad);
+    vec![
+        list("kernel_shape", windows.map(|window| window.kernel)),
+        list("strides", windows.map(|window| window.stride)),
+        list("pads", [top, left, bottom, right]),
+    ]
+}
+
+fn list<const N: usize>(name: &str, sizes: [usize; N]) -> Attribute {
+    Attribute { name: name.into(), ints: ints(sizes), kind: attribute::INTS, ..Attribute::default() }
 }
 
 fn int(name: &str, value: usize) -> Attribute {

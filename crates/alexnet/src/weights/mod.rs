@@ -1,39 +1,38 @@
 //! Weights of a network, in the order in which frameworks keep them. Each source of weights is a module of its own.
 
+pub(crate) mod elements;
 mod safetensors;
 mod synthetic;
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
-use conv_simd::{AlignedBuffer, AllocationError};
+pub use safetensors::Safetensors;
+pub use synthetic::Synthetic;
 
-use crate::network::NetworkError;
+use crate::network::{NetworkError, ShapedLayer};
 
-/// The weights of every layer that has any.
-#[derive(Debug)]
-pub struct Weights {
-    /// One entry a convolution or fully connected layer, found by its name.
-    pub layers: Vec<LayerWeights>,
-}
+/// Where a network's weights come from: layer by layer, and of a layer some output channels at a time, so that they need
+/// not be in memory beside those that a pass prepares from them.
+pub trait Weights: Send {
+    /// Writes the weights of some output `channels` of `layer`: of a convolution `[channels][ic/groups][kh][kw]`, of a
+    /// fully connected layer torch's `[channels][c·h·w]`, the map flattened channels first, which is the same.
+    ///
+    /// # Errors
+    /// [`WeightsError`] if they cannot be had.
+    fn weights(
+        &mut self,
+        layer: &ShapedLayer<'_>,
+        channels: Range<usize>,
+        values: &mut [f32],
+    ) -> Result<(), WeightsError>;
 
-/// Weights and bias of one layer.
-#[derive(Debug)]
-pub struct LayerWeights {
-    /// The layer's name, for example `fc6`.
-    pub name: String,
-    /// A convolution's as OIHW, `[oc][ic/groups][kh][kw]`; a fully connected layer's as torch's `[out][c·h·w]`, the map
-    /// flattened channels first.
-    pub weights: AlignedBuffer,
-    /// One float an output channel.
-    pub bias: AlignedBuffer,
-}
-
-impl Weights {
-    /// The weights of the layer called `name`, if there are any.
-    pub fn get(&self, name: &str) -> Option<&LayerWeights> {
-        self.layers.iter().find(|layer| layer.name == name)
-    }
+    /// Writes the bias of `layer`, one float an output channel.
+    ///
+    /// # Errors
+    /// As [`Weights::weights`].
+    fn bias(&mut self, layer: &ShapedLayer<'_>, values: &mut [f32]) -> Result<(), WeightsError>;
 }
 
 /// Why weights could not be had.
@@ -42,9 +41,12 @@ pub enum WeightsError {
     /// The network itself is none.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// Memory that the system would not give.
-    #[error(transparent)]
-    Allocation(#[from] AllocationError),
+    /// A layer that these are not the weights of.
+    #[error("there are no weights for {layer}")]
+    Absent {
+        /// The layer's name.
+        layer: String,
+    },
     /// A file that cannot be opened or read.
     #[error("cannot read {path}: {source}")]
     Read {

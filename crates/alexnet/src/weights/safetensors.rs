@@ -3,26 +3,40 @@
 //! The format: the header's length (eight bytes, little-endian), the header (JSON: each tensor's type, shape and place),
 //! then the elements, little-endian, without gaps.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ::safetensors::Dtype;
 use ::safetensors::tensor::{Metadata, TensorInfo};
-use conv_simd::AlignedBuffer;
-use half::{bf16, f16};
 
-use super::{LayerWeights, Weights, WeightsError};
+use super::elements::Element;
+use super::{Weights, WeightsError};
 use crate::network::{LayerKind, Network, ShapedLayer};
 
 /// Headers longer than any of a network that could run here are refused; the format's own limit is 100 MB.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
 
-/// Bytes that are read and converted at a time.
-const CHUNK_BYTES: usize = 1 << 16;
+/// The weights of a network in a safetensors file, read when they are asked for.
+#[derive(Debug)]
+pub struct Safetensors {
+    path: PathBuf,
+    file: File,
+    /// Weights and bias by the layer's name.
+    layers: HashMap<String, [Stored; 2]>,
+}
 
-impl Weights {
-    /// Reads the weights of `network` from a safetensors file of f32, f16 or bf16. Nothing else in the file is read.
+/// Where a tensor's elements are.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    element: Element,
+    offset: u64,
+}
+
+impl Safetensors {
+    /// Finds the weights of `network` in a file of f32, f16 or bf16. Only its header is read.
     ///
     /// A layer's weights and bias are `<name>.weight` and `<name>.bias`, under the layer's own name (`conv2`) or
     /// torchvision's: the n-th convolution is the n-th `features.<number>` whose weight has four dimensions, the n-th
@@ -31,40 +45,67 @@ impl Weights {
     ///
     /// # Errors
     /// [`WeightsError`] if the layers do not fit together, the file cannot be read, is damaged, or has not the tensors,
-    /// shapes and types that the network needs, or there is not enough memory.
-    pub fn from_safetensors(path: &Path, network: &Network) -> Result<Weights, WeightsError> {
+    /// shapes and types that the network needs.
+    pub fn open(path: &Path, network: &Network) -> Result<Self, WeightsError> {
         let shaped = network.infer(1)?;
-        let mut file = Tensors::open(path)?;
-        let mut layers = Vec::new();
+        let header = Header::read(path)?;
+        let mut layers = HashMap::new();
         let mut earlier = [0; 2];
         for layer in &shaped {
             let Some(problem) = &layer.problem else { continue };
             let linear = matches!(layer.layer.kind, LayerKind::Linear(_));
             let (list, index) = (["features", "classifier"][usize::from(linear)], &mut earlier[usize::from(linear)]);
-            let stem = file.stem(layer, list, *index)?;
+            let stem = header.stem(layer, list, *index)?;
             *index += 1;
-            let bias = [problem.out_channels()];
-            layers.push(LayerWeights {
-                name: layer.layer.name.clone(),
-                weights: file.read(&format!("{stem}.weight"), &layer.weight_shape())?,
-                bias: file.read(&format!("{stem}.bias"), &bias)?,
-            });
+            let weights = header.find(&format!("{stem}.weight"), &layer.weight_shape())?;
+            let bias = header.find(&format!("{stem}.bias"), &[problem.out_channels()])?;
+            layers.insert(layer.layer.name.clone(), [weights, bias]);
         }
-        Ok(Weights { layers })
+        Ok(Safetensors { path: header.path, file: header.file, layers })
+    }
+
+    fn read(
+        &mut self,
+        layer: &ShapedLayer<'_>,
+        which: usize,
+        at: usize,
+        values: &mut [f32],
+    ) -> Result<(), WeightsError> {
+        let name = &layer.layer.name;
+        let Some(tensors) = self.layers.get(name) else { return Err(WeightsError::Absent { layer: name.clone() }) };
+        let Stored { element, offset } = tensors[which];
+        let offset = offset + (at * element.size()) as u64;
+        let unreadable = |source| WeightsError::Read { path: self.path.clone(), source };
+        element.read(&mut self.file, offset, values).map_err(unreadable)
     }
 }
 
-/// An open file and its header.
-struct Tensors {
+impl Weights for Safetensors {
+    fn weights(
+        &mut self,
+        layer: &ShapedLayer<'_>,
+        channels: Range<usize>,
+        values: &mut [f32],
+    ) -> Result<(), WeightsError> {
+        self.read(layer, 0, channels.start * layer.fan_in(), values)
+    }
+
+    fn bias(&mut self, layer: &ShapedLayer<'_>, values: &mut [f32]) -> Result<(), WeightsError> {
+        self.read(layer, 1, 0, values)
+    }
+}
+
+/// An open file and what it says of itself.
+struct Header {
     path: PathBuf,
-    file: BufReader<File>,
-    header: Metadata,
+    file: File,
+    tensors: Metadata,
     /// Where the elements begin.
     start: u64,
 }
 
-impl Tensors {
-    fn open(path: &Path) -> Result<Self, WeightsError> {
+impl Header {
+    fn read(path: &Path) -> Result<Self, WeightsError> {
         let unreadable = |source| WeightsError::Read { path: path.into(), source };
         let damaged = |message: String| WeightsError::Format { path: path.into(), message };
         let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
@@ -95,14 +136,14 @@ impl Tensors {
                 "its tensors need {needed} bytes, but there are {got}; it is truncated or damaged"
             )));
         }
-        Ok(Tensors { path: path.into(), file, header, start: 8 + length })
+        Ok(Header { path: path.into(), file: file.into_inner(), tensors: header, start: 8 + length })
     }
 
     /// What a layer's tensors are called before `.weight` and `.bias`: its own name, or the `index`-th of torchvision's
     /// `list`.
     fn stem(&self, layer: &ShapedLayer<'_>, list: &'static str, index: usize) -> Result<String, WeightsError> {
         let own = &layer.layer.name;
-        if self.header.info(&format!("{own}.weight")).is_some() {
+        if self.tensors.info(&format!("{own}.weight")).is_some() {
             return Ok(own.clone());
         }
         let dimensions = if list == "features" { 4 } else { 2 };
@@ -110,7 +151,7 @@ impl Tensors {
             let number = name.strip_prefix(list)?.strip_prefix('.')?.strip_suffix(".weight")?.parse::<usize>().ok()?;
             (info.shape.len() == dimensions).then_some(number)
         };
-        let mut numbers: Vec<usize> = self.header.tensors().into_iter().filter_map(number).collect();
+        let mut numbers: Vec<usize> = self.tensors.tensors().into_iter().filter_map(number).collect();
         numbers.sort_unstable();
         let number = numbers.get(index).ok_or_else(|| WeightsError::Missing {
             path: self.path.clone(),
@@ -120,49 +161,25 @@ impl Tensors {
         Ok(format!("{list}.{number}"))
     }
 
-    /// Reads one tensor as floats. Its shape is held against `expected` before anything is allocated.
-    fn read(&mut self, tensor: &str, expected: &[usize]) -> Result<AlignedBuffer, WeightsError> {
+    /// Where the elements of `tensor` are, whose shape must be `expected`.
+    fn find(&self, tensor: &str, expected: &[usize]) -> Result<Stored, WeightsError> {
         let path = || self.path.clone();
-        let Some(info) = self.header.info(tensor) else {
+        let Some(info) = self.tensors.info(tensor) else {
             return Err(WeightsError::Missing { path: path(), tensor: tensor.into(), other: String::new() });
         };
         if info.shape != expected {
             let (shape, expected) = (info.shape.clone(), expected.to_vec());
             return Err(WeightsError::Shape { path: path(), tensor: tensor.into(), shape, expected });
         }
-        let convert = converter(info.dtype).ok_or_else(|| WeightsError::Type {
-            path: path(),
-            tensor: tensor.into(),
-            dtype: info.dtype.to_string(),
-        })?;
-        let size = info.dtype.bitsize() / 8;
-        let mut values = AlignedBuffer::zeroed(expected.iter().product())?;
-        let mut bytes = vec![0; CHUNK_BYTES];
-        let mut fill = || {
-            self.file.seek(SeekFrom::Start(self.start + info.data_offsets.0 as u64))?;
-            for values in values.chunks_mut(CHUNK_BYTES / size) {
-                let bytes = &mut bytes[..values.len() * size];
-                self.file.read_exact(bytes)?;
-                convert(bytes, values);
+        let element = match info.dtype {
+            Dtype::F32 => Element::F32,
+            Dtype::F16 => Element::F16,
+            Dtype::BF16 => Element::Bf16,
+            dtype => {
+                let (tensor, dtype) = (tensor.into(), dtype.to_string());
+                return Err(WeightsError::Type { path: path(), tensor, dtype });
             }
-            Ok(())
         };
-        fill().map_err(|source| WeightsError::Read { path: self.path.clone(), source })?;
-        Ok(values)
-    }
-}
-
-/// Turns little-endian elements of a type into floats.
-type Convert = fn(&[u8], &mut [f32]);
-
-fn converter(dtype: Dtype) -> Option<Convert> {
-    fn each<const SIZE: usize>(bytes: &[u8], values: &mut [f32], value: impl Fn([u8; SIZE]) -> f32) {
-        bytes.as_chunks().0.iter().zip(values).for_each(|(&bytes, slot)| *slot = value(bytes));
-    }
-    match dtype {
-        Dtype::F32 => Some(|bytes, values| each(bytes, values, f32::from_le_bytes)),
-        Dtype::F16 => Some(|bytes, values| each(bytes, values, |bytes| f16::from_le_bytes(bytes).to_f32())),
-        Dtype::BF16 => Some(|bytes, values| each(bytes, values, |bytes| bf16::from_le_bytes(bytes).to_f32())),
-        _ => None,
+        Ok(Stored { element, offset: self.start + info.data_offsets.0 as u64 })
     }
 }

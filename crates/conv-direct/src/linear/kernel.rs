@@ -52,7 +52,7 @@ impl Product<'_> {
     #[inline(always)]
     fn compute<S: Simd, const PX: usize, const NV: usize>(self, simd: S) {
         let Product { plan, input, output, block, images, channels } = self;
-        let (in_channels, out_channels) = (plan.problem.in_channels(), plan.problem.out_channels());
+        let (in_channels, out_channels) = (plan.inputs(), plan.problem.out_channels());
         let width = NV * S::LANES;
         let weights = &plan.block_weights(block)[channels.start * width..channels.end * width];
         let bias = plan.block_bias(block);
@@ -120,7 +120,7 @@ pub(super) fn multiply(
     block: &Block,
     images: Range<usize>,
 ) {
-    let (channels, out_channels) = (plan.problem.in_channels(), plan.problem.out_channels());
+    let (channels, out_channels) = (plan.inputs(), plan.problem.out_channels());
     let (weights, bias) = (plan.block_weights(block), plan.block_bias(block));
     let limit = plan.isa.tile_pixels(block.vectors);
     for start in (0..channels).step_by(CHUNK) {

@@ -4,9 +4,10 @@
 //! chunks whose weights stay in L2 while all images pass over them: the weights come from memory once, whatever the batch.
 
 use conv_core::{
-    Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, for_each_task,
+    Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, StreamedFilter,
+    for_each_task,
 };
-use conv_simd::{Isa, SharedSlice};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice};
 
 use crate::nhwc::weights::{Block, Layout, PackedWeights};
 
@@ -16,10 +17,14 @@ mod kernel;
 /// Images of one task: 1 MiB of input for each chunk of channels.
 const PANEL: usize = 256;
 
-/// Whether `problem` is a fully connected layer: a 1×1 filter on a 1×1 map.
+/// Of the packed weights, the share that is in memory unpacked while a plan is made of streamed ones: 1/32.
+const STREAMED_SHARE: usize = 32;
+
+/// Whether `problem` is a fully connected layer: a dense filter that covers its whole map, without padding. In NHWC such
+/// a map is one row of inputs, in the order in which packed weights have the taps of a filter.
 pub(crate) fn applies(problem: &Problem) -> bool {
-    let dot = |axis: &Axis| *axis == Axis::new(1, 1);
-    problem.groups() == 1 && dot(problem.height()) && dot(problem.width())
+    let covered = |axis: &Axis| *axis == Axis::new(axis.input, axis.input).stride(axis.stride);
+    problem.groups() == 1 && covered(problem.height()) && covered(problem.width())
 }
 
 /// Plans a problem for which [`applies`] holds.
@@ -33,8 +38,35 @@ pub(crate) fn plan(
     let layout = Layout::new(problem, options.isa);
     let footprint = options.admit(layout.bytes(), 0)?;
     let weights = PackedWeights::pack(layout, problem, filter, options)?;
-    let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-    Ok(Box::new(LinearPlan { problem, epilogue, isa, workers, footprint, weights }))
+    Ok(LinearPlan::boxed(problem, weights, (epilogue, footprint), options))
+}
+
+/// The same with weights that are asked for some blocks at a time.
+pub(crate) fn plan_streamed(
+    problem: &Problem,
+    filter: StreamedFilter<'_>,
+    epilogue: Epilogue,
+    options: &PlanOptions,
+) -> Result<Box<dyn Plan>, PlanError> {
+    let layout = Layout::new(problem, options.isa);
+    let footprint = options.admit(layout.bytes(), 0)?;
+    let blocks = layout.blocks().to_vec();
+    let mut weights = PackedWeights::new(layout, filter.bias)?;
+    // The first block is the widest.
+    let mut unpacked = AlignedBuffer::default();
+    let step = (blocks.len() / STREAMED_SHARE).max(1);
+    for start in (0..blocks.len()).step_by(step) {
+        let range = start..blocks.len().min(start + step);
+        let (first, last) = (blocks[range.start], blocks[range.end - 1]);
+        let channels = first.first..last.first + last.channels;
+        let floats = channels.len() * problem.reduction();
+        if unpacked.is_empty() {
+            unpacked = AlignedBuffer::zeroed(floats)?;
+        }
+        (filter.weights)(channels, &mut unpacked[..floats])?;
+        weights.pack_blocks(problem, range, &unpacked[..floats], options.workers);
+    }
+    Ok(LinearPlan::boxed(problem, weights, (epilogue, footprint), options))
 }
 
 struct LinearPlan {
@@ -47,14 +79,29 @@ struct LinearPlan {
 }
 
 impl LinearPlan {
+    fn boxed(
+        problem: &Problem,
+        weights: PackedWeights,
+        (epilogue, footprint): (Epilogue, Footprint),
+        options: &PlanOptions,
+    ) -> Box<dyn Plan> {
+        let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
+        Box::new(LinearPlan { problem, epilogue, isa, workers, footprint, weights })
+    }
+
+    /// Floats of an image.
+    fn inputs(&self) -> usize {
+        self.problem.reduction()
+    }
+
     fn block(&self, index: usize) -> &Block {
         &self.weights.layout.blocks()[index]
     }
 
-    /// Packed weights of `block`, `[ic][vectors × lanes]`.
+    /// Packed weights of `block`, `[inputs][vectors × lanes]`.
     fn block_weights(&self, block: &Block) -> &[f32] {
         let width = self.weights.layout.width(block);
-        &self.weights.weights[block.weights..][..self.problem.in_channels() * width]
+        &self.weights.weights[block.weights..][..self.inputs() * width]
     }
 
     fn block_bias(&self, block: &Block) -> &[f32] {
@@ -79,7 +126,7 @@ impl Plan for LinearPlan {
             probe.enter(Phase::Multiply);
             let (panel, block) = (index / blocks, self.block(index % blocks));
             if images <= kernel::FEW {
-                let channels = 0..self.problem.in_channels();
+                let channels = 0..self.inputs();
                 let output = &output;
                 self.isa.run(kernel::Product { plan: self, input, output, block, images: 0..images, channels });
             } else {

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
-    for_each_task,
+    Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, StreamedFilter,
+    Unsupported, for_each_task,
 };
 use conv_simd::SharedSlice;
 
@@ -68,6 +68,20 @@ impl Algorithm for DirectNhwc {
             schedule,
             weights,
         }))
+    }
+
+    fn plan_streamed(
+        &self,
+        problem: &Problem,
+        mut filter: StreamedFilter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn Plan>, PlanError> {
+        if linear::applies(problem) {
+            return linear::plan_streamed(problem, filter, epilogue, options);
+        }
+        let weights = filter.collect(problem, options)?;
+        self.plan(problem, Filter { weights: &weights, bias: filter.bias }, epilogue, options)
     }
 
     /// A sum of `reduction` products and a bias, in any order: at most `reduction + 1` roundings meet any one term

@@ -1,5 +1,7 @@
 //! Weights as the register tile reads them: `[group][block][kh][kw][ic/groups][vectors × lanes]`.
 
+use std::ops::Range;
+
 use conv_core::{Filter, PlanError, PlanOptions, Problem, for_each_task};
 use conv_simd::{AlignedBuffer, Isa, SharedSlice};
 
@@ -87,26 +89,41 @@ pub(crate) struct PackedWeights {
 }
 
 impl PackedWeights {
+    /// All weights at once.
     pub(crate) fn pack(
         layout: Layout,
         problem: &Problem,
         filter: Filter<'_>,
         options: &PlanOptions,
     ) -> Result<Self, PlanError> {
-        let mut weights = AlignedBuffer::zeroed(layout.weight_floats)?;
+        let mut packed = PackedWeights::new(layout, filter.bias)?;
+        let blocks = 0..packed.layout.blocks.len();
+        packed.pack_blocks(problem, blocks, filter.weights, options.workers);
+        Ok(packed)
+    }
+
+    /// The biases, and room for the weights.
+    pub(crate) fn new(layout: Layout, biases: Option<&[f32]>) -> Result<Self, PlanError> {
+        let weights = AlignedBuffer::zeroed(layout.weight_floats)?;
         let mut bias = AlignedBuffer::zeroed(layout.bias_floats)?;
-        if let Some(values) = filter.bias {
+        if let Some(values) = biases {
             for block in layout.blocks() {
                 bias[block.bias..][..block.channels].copy_from_slice(&values[block.first..][..block.channels]);
             }
         }
+        Ok(PackedWeights { layout, weights, bias })
+    }
+
+    /// Packs some `blocks` from the weights of their channels, `[channels][ic/groups][kh][kw]`.
+    pub(crate) fn pack_blocks(&mut self, problem: &Problem, blocks: Range<usize>, weights: &[f32], workers: usize) {
+        let (layout, blocks) = (&self.layout, &self.layout.blocks[blocks]);
         let taps = problem.height().kernel * problem.width().kernel;
-        let packed = SharedSlice::new(&mut weights);
-        for_each_task(options.workers, layout.blocks.len(), &mut [], |_, index| {
-            let block = &layout.blocks[index];
-            let source = &filter.weights[block.first * problem.reduction()..][..block.channels * problem.reduction()];
+        let packed = SharedSlice::new(&mut self.weights);
+        for_each_task(workers, blocks.len(), &mut [], |_, index| {
+            let block = &blocks[index];
+            let first = (block.first - blocks[0].first) * problem.reduction();
+            let source = &weights[first..][..block.channels * problem.reduction()];
             kernel::pack_block(&packed, block.weights, source, problem.group_in_channels(), taps, layout.width(block));
         });
-        Ok(PackedWeights { layout, weights, bias })
     }
 }

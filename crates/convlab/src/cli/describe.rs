@@ -4,6 +4,7 @@ use alexnet::Network;
 
 use crate::cli::{CliError, Exit, print};
 use crate::describe::describe;
+use crate::suite;
 
 /// Walk through a network: shapes, parameters, operations and bytes of each layer, im2col's matrices, the two halves.
 #[derive(Debug, clap::Args)]
@@ -11,9 +12,10 @@ use crate::describe::describe;
 Examples:
   convlab describe paper         the AlexNet of 2012, split over two GPUs
   convlab describe owt           the single-tower AlexNet that torchvision has
+  convlab describe vgg16.onnx    a model's layers
   convlab list networks          what there is to describe")]
 pub struct Args {
-    /// The network: paper or owt.
+    /// The network: paper, owt, or an ONNX model, file.onnx.
     network: String,
 }
 
@@ -22,7 +24,10 @@ pub struct Args {
 /// # Errors
 /// [`CliError`] if there is no such network.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let network = Network::by_name(&args.network).map_err(CliError::input)?;
+    let network = match suite::model(&args.network) {
+        Some(network) => network.map_err(CliError::input)?,
+        None => Network::by_name(&args.network).map_err(CliError::input)?,
+    };
     print(describe(&network).map_err(CliError::input)?)?;
     Ok(Exit::Done)
 }

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use alexnet::{Network, ShapedLayer, Weights, onnx};
+use alexnet::{Network, ShapedLayer, Synthetic, onnx};
 
 use crate::cli::{CliError, Exit, print};
-use crate::memory;
 
 /// Write a network with synthetic weights as an ONNX model: the ones that `forward` uses with the same seed.
 #[derive(Debug, clap::Args)]
@@ -31,15 +30,12 @@ pub struct Args {
 /// Writes the model.
 ///
 /// # Errors
-/// [`CliError::Input`] if there is no such network, it cannot have this batch, memory does not suffice, or the file cannot
-/// be written.
+/// [`CliError::Input`] if there is no such network, it cannot have this batch, or the file cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let network = Network::by_name(&args.network).map_err(CliError::input)?;
-    let layers = network.infer(args.batch.unwrap_or(1)).map_err(CliError::input)?;
-    let parameters: usize = layers.iter().map(ShapedLayer::parameters).sum();
-    memory::admit(&format!("the weights of {}", network.name), 4 * parameters as u128).map_err(CliError::input)?;
-    let weights = Weights::synthetic(&network, args.seed).map_err(CliError::input)?;
-    onnx::write(&args.onnx, &network, args.batch, &weights).map_err(CliError::input)?;
+    let parameters: usize = network.infer(1).map_err(CliError::input)?.iter().map(ShapedLayer::parameters).sum();
+    let mut weights = Synthetic::new(&network, args.seed).map_err(CliError::input)?;
+    onnx::write(&args.onnx, &network, args.batch, &mut weights).map_err(CliError::input)?;
     print(format_args!(
         "{}: {} with {parameters} parameters of seed {}",
         args.onnx.display(),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alexnet::{Network, Shape, Weights, npy, read_image};
+use alexnet::onnx::Model;
+use alexnet::{LayerKind, Network, Safetensors, Shape, Synthetic, Weights, npy, read_image};
 use conv_core::PlanOptions;
 use conv_simd::Isa;
 use serde_json::{Value, json};
@@ -23,20 +24,24 @@ const SAMPLING: Duration = Duration::from_millis(500);
 
 /// Run a whole network on pictures: probabilities, time and memory of each layer.
 ///
-/// Without pictures the input is random. Without --weights the weights are synthetic: they show what a pass costs, not
-/// what is in a picture.
+/// Without pictures the input is random. Without --model or --weights the weights are synthetic: they show what a pass
+/// costs, not what is in a picture.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   convlab forward --network paper --image photo.jpg
   convlab forward --network owt --algorithm winograd --image a.jpg b.png --top 3
   convlab forward --network owt --weights alexnet.safetensors --image photo.jpg
+  convlab forward --model vgg16.onnx --image photo.jpg
   convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
   convlab forward --network paper --input x.npy --output probabilities.npy")]
 pub struct Args {
     /// The network: paper or owt.
-    #[arg(long, value_name = "NAME")]
-    network: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "model")]
+    network: Option<String>,
+    /// An ONNX model: network and weights. It must be a chain of layers of f32, f16 or bf16.
+    #[arg(long, value_name = "FILE.onnx", conflicts_with_all = ["network", "weights"])]
+    model: Option<PathBuf>,
     /// For the convolutions: an algorithm (winograd/f4x3), a family (winograd: its best variant for each layer) or auto.
     /// A layer that it does not support is computed by direct/nhwc, and the output says so.
     #[arg(long, value_name = "NAME|FAMILY|auto", default_value = "auto")]
@@ -57,7 +62,7 @@ pub struct Args {
     /// Seed of the synthetic weights, and of the input if none is given.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Where the probabilities go, [n, classes].
+    /// Where the output goes, [n, classes], or [n, c, h, w] if it is a map.
     #[arg(long, value_name = "Y.npy")]
     output: Option<PathBuf>,
     /// Most probable classes to print for each image.
@@ -88,7 +93,7 @@ struct Input {
 /// [`CliError::Input`] for names that nothing has, files that cannot be read or written, inputs that do not fit the
 /// network or each other, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let network = Network::by_name(&args.network).map_err(CliError::input)?;
+    let (network, mut weights) = load(args)?;
     let chooser = Chooser::by_name(&args.algorithm).map_err(CliError::input)?;
     let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name).map_err(CliError::input)?;
     let threads = args.threads.map_or_else(hardware_threads, |count| count as usize);
@@ -99,16 +104,25 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let input = read_input(args, &network)?;
     let pool = pool(threads).map_err(CliError::input)?;
-    let (pass, probabilities) = pool.install(|| {
-        let mut pass = prepare(args, &network, &chooser, PlanOptions::new(threads).isa(isa), input.names.len())?;
-        let probabilities = measure(&mut pass, &input.data)?;
-        Ok::<_, CliError>((pass, probabilities))
+    let (pass, result) = pool.install(|| {
+        let options = PlanOptions::new(threads).isa(isa);
+        let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
+        let pass = TimedPass::new(&network, &mut *weights, input.names.len(), &chooser, &options);
+        let mut pass = pass.map_err(CliError::input)?;
+        let result = measure(&mut pass, &input.data)?;
+        Ok::<_, CliError>((pass, result))
     })?;
+    let output = network.infer(1).map_err(CliError::input)?.last().map_or(network.input, |layer| layer.output);
+    let pixels = output.height * output.width;
+    // To NCHW, in which a map is flattened too.
+    let output_data = transpose(&result, [pixels, output.channels]).map_err(CliError::input)?;
     if let Some(path) = &args.output {
         let images = input.names.len();
-        npy::write(path, &[images, probabilities.len() / images], &probabilities).map_err(CliError::input)?;
+        let map = [images, output.channels, output.height, output.width];
+        npy::write(path, if pixels == 1 { &map[..2] } else { &map }, &output_data).map_err(CliError::input)?;
     }
-    let report = Report { args, pass, threads, names: input.names, probabilities };
+    let input_bytes = size_of_val(&input.data[..]);
+    let report = Report { args, network, pass, threads, names: input.names, input_bytes, output: &output_data };
     if args.json {
         print(format_args!("{:#}", report.json()?))?;
     } else {
@@ -117,36 +131,32 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn prepare(
-    args: &Args,
-    network: &Network,
-    chooser: &Chooser,
-    options: PlanOptions,
-    batch: usize,
-) -> Result<TimedPass, CliError> {
-    let layers = network.infer(batch).map_err(CliError::input)?;
-    let parameters: usize = layers.iter().map(alexnet::ShapedLayer::parameters).sum();
-    memory::admit(&format!("the weights of {}", network.name), 4 * parameters as u128).map_err(CliError::input)?;
-    let weights = match &args.weights {
-        Some(path) => Weights::from_safetensors(path, network),
-        None => Weights::synthetic(network, args.seed),
+/// The network, and where its weights come from.
+fn load(args: &Args) -> Result<(Network, Box<dyn Weights>), CliError> {
+    if let Some(path) = &args.model {
+        let model = Model::open(path).map_err(CliError::input)?;
+        return Ok((model.network().clone(), Box::new(model)));
+    }
+    // Without a model there is a network, or the arguments are refused.
+    let network = Network::by_name(args.network.as_deref().unwrap_or_default()).map_err(CliError::input)?;
+    let weights: Box<dyn Weights> = match &args.weights {
+        Some(path) => Box::new(Safetensors::open(path, &network).map_err(CliError::input)?),
+        None => Box::new(Synthetic::new(&network, args.seed).map_err(CliError::input)?),
     };
-    let weights = weights.map_err(CliError::input)?;
-    let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
-    TimedPass::new(network, &weights, batch, chooser, &options).map_err(CliError::input)
+    Ok((network, weights))
 }
 
 /// Computes once for the result, and then against the clock.
 fn measure(pass: &mut TimedPass, input: &[f32]) -> Result<Vec<f32>, CliError> {
     let bar = progress(MAX_SAMPLES as u64).with_message("passes");
-    let probabilities = pass.run(input).map_err(CliError::input)?.to_vec();
+    let result = pass.run(input).map_err(CliError::input)?.to_vec();
     let end = Instant::now() + SAMPLING;
     while pass.samples().count() == 0 || pass.samples().count() < MAX_SAMPLES && Instant::now() < end {
         pass.sample(input).map_err(CliError::input)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(probabilities)
+    Ok(result)
 }
 
 fn read_input(args: &Args, network: &Network) -> Result<Input, CliError> {
@@ -197,18 +207,38 @@ fn read_input(args: &Args, network: &Network) -> Result<Input, CliError> {
 /// What is told at the end.
 struct Report<'a> {
     args: &'a Args,
+    network: Network,
     pass: TimedPass,
     threads: usize,
     names: Vec<String>,
-    /// `[n][classes]`.
-    probabilities: Vec<f32>,
+    input_bytes: usize,
+    /// `[n][classes]`, or `[n][c][h][w]`: probabilities if the network ends with a softmax.
+    output: &'a [f32],
 }
 
 impl Report<'_> {
     /// The most probable classes by image.
     fn images(&self) -> impl Iterator<Item = (&String, Vec<(usize, f32)>)> {
-        let images = self.probabilities.chunks_exact(self.probabilities.len() / self.names.len());
+        let images = self.output.chunks_exact(self.output.len() / self.names.len());
         self.names.iter().zip(images.map(|image| top(image, self.args.top)))
+    }
+
+    /// Whether the output is probabilities.
+    fn probable(&self) -> bool {
+        let computing = self.network.layers.iter().rfind(|layer| layer.kind != LayerKind::Dropout);
+        computing.is_some_and(|layer| layer.kind == LayerKind::Softmax)
+    }
+
+    /// Whose weights they are.
+    fn origin(&self) -> String {
+        let file = self.args.model.as_ref().or(self.args.weights.as_ref());
+        let synthetic = || format!("synthetic weights of seed {} (so classes have no names)", self.args.seed);
+        file.map_or_else(synthetic, |path| format!("weights of {}", path.display()))
+    }
+
+    /// Bytes of the pass and its input.
+    fn total_bytes(&self) -> usize {
+        self.pass.pass().memory().total_bytes() + self.input_bytes
     }
 
     /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
@@ -222,36 +252,39 @@ impl Report<'_> {
             layer["activation_bytes"] = json!(planned.activation_bytes);
             layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
         }
-        let class = |(class, probability)| json!({ "class": class, "probability": probability });
+        let score = if self.probable() { "probability" } else { "score" };
+        let class = |(class, value): (usize, f32)| json!({ "class": class, score: value });
         let image = |(name, top): (&String, Vec<_>)| {
             let top: Vec<Value> = top.into_iter().map(class).collect();
             json!({ "name": name, "top": top })
         };
         value["images"] = self.images().map(image).collect();
-        let seed = self.args.seed;
-        let file = self.args.weights.as_ref().map(|path| path.display().to_string());
-        value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {seed}")));
+        let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
+        value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
         value["activation_bytes"] = json!(memory.activation_bytes);
-        value["total_bytes"] = json!(memory.total_bytes());
+        value["input_bytes"] = json!(self.input_bytes);
+        value["total_bytes"] = json!(self.total_bytes());
+        value["peak_resident_bytes"] = json!(memory::peak_resident_bytes());
         Ok(value)
     }
 
     fn text(&self) -> String {
-        let seed = self.args.seed;
-        let file = self.args.weights.as_ref().map(|path| format!("weights of {}", path.display()));
         let mut lines = vec![format!(
             "{}, {} image{}, {}, {}\n",
-            self.args.network,
+            self.network.name,
             self.names.len(),
             plural(self.names.len()),
             self.args.algorithm,
-            file.unwrap_or_else(|| format!("synthetic weights of seed {seed} (so classes have no names)")),
+            self.origin(),
         )];
         for (name, top) in self.images() {
             lines.push(name.clone());
-            let class = |(class, probability): (usize, f32)| format!("  class {class:<4} {:8.4}%", 100.0 * probability);
-            lines.extend(top.into_iter().map(class));
+            let probable = self.probable();
+            lines.extend(top.into_iter().map(|(class, value)| match probable {
+                true => format!("  class {class:<4} {:8.4}%", 100.0 * value),
+                false => format!("  class {class:<4} {value:8.4}"),
+            }));
         }
         lines.push(format!("\n{}\n", self.layers()));
         for (layer, reason) in self.pass.fallbacks() {
@@ -267,11 +300,15 @@ impl Report<'_> {
             format_value(self.pass.prepared_in().as_secs_f64() * 1e3),
         ));
         lines.push(format!(
-            "Memory: {} of prepared weights, {} of scratch that all layers share, {} of activations; {} in all.",
+            "Memory: {} of prepared weights, {} of scratch that all layers share, {} of activations, {} of input; {} in all{}.",
             format_bytes(memory.prepared_bytes as f64),
             format_bytes(memory.scratch_bytes as f64),
             format_bytes(memory.activation_bytes as f64),
-            format_bytes(memory.total_bytes() as f64),
+            format_bytes(self.input_bytes as f64),
+            format_bytes(self.total_bytes() as f64),
+            memory::peak_resident_bytes().map_or(String::new(), |bytes| {
+                format!(" (at most {} were resident)", format_bytes(bytes as f64)) //
+            }),
         ));
         lines.join("\n")
     }

@@ -11,8 +11,8 @@ use crate::suite::{self, Case, label};
 /// What to compute.
 #[derive(Debug, clap::Args)]
 pub struct Selection {
-    /// Networks (paper), their layers (paper/conv2), files of descriptors, or descriptors (mb1ic96ih27oc256kh5ph2)
-    /// [default: paper owt].
+    /// Networks (paper, or models: file.onnx), their layers (paper/conv2), files of descriptors, or descriptors
+    /// (mb1ic96ih27oc256kh5ph2) [default: paper owt].
     #[arg(value_name = "PROBLEM|FILE|NETWORK|NETWORK/LAYER")]
     problems: Vec<String>,
     /// Names, families or patterns (winograd/f4x3, winograd, '*/f?x3'), separated by commas [default: all].

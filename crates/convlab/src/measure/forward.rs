@@ -1,6 +1,6 @@
 //! Whole forward passes of one network by several choosers, verified first, then timed interleaved.
 
-use alexnet::{ForwardError, Network, NetworkError, Weights, WeightsError};
+use alexnet::{ForwardError, Network, NetworkError, Synthetic};
 use conv_core::{PlanOptions, RunError};
 use conv_simd::Isa;
 
@@ -25,9 +25,6 @@ pub enum ForwardMeasureError {
     /// A network that cannot have this batch.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// Weights that could not be made.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
     /// A pass that could not be made.
     #[error(transparent)]
     Pass(#[from] ForwardError),
@@ -57,7 +54,6 @@ pub struct ForwardWorkload {
     network: Network,
     batch: usize,
     options: PlanOptions,
-    weights: Weights,
     input: Vec<f32>,
     /// The direct pass's.
     probabilities: Vec<f32>,
@@ -69,17 +65,16 @@ impl ForwardWorkload {
     /// # Errors
     /// [`ForwardMeasureError`] if the network cannot have this batch or memory does not suffice.
     pub fn new(network: &Network, batch: usize, isa: Isa) -> Result<Self, ForwardMeasureError> {
-        let layers = network.infer(batch)?;
-        let parameters: usize = layers.iter().map(alexnet::ShapedLayer::parameters).sum();
-        let bytes = 4 * (parameters as u128 + batch as u128 * network.input.floats() as u128);
-        memory::admit(&format!("the weights of {} and {batch} images", network.name), bytes)?;
-        let weights = Weights::synthetic(network, SEED)?;
+        network.infer(batch)?;
+        let bytes = 4 * batch as u128 * network.input.floats() as u128;
+        memory::admit(&format!("{batch} images"), bytes)?;
         let options = PlanOptions::new(rayon::current_num_threads()).isa(isa);
         let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
         let input = random_input(network, batch, SEED);
-        let mut direct = TimedPass::new(network, &weights, batch, &Chooser::direct(), &options)?;
+        let mut weights = Synthetic::new(network, SEED)?;
+        let mut direct = TimedPass::new(network, &mut weights, batch, &Chooser::direct(), &options)?;
         let probabilities = direct.run(&input)?.to_vec();
-        Ok(ForwardWorkload { network: network.clone(), batch, options, weights, input, probabilities })
+        Ok(ForwardWorkload { network: network.clone(), batch, options, input, probabilities })
     }
 
     /// `[batch][height][width][channels]`.
@@ -92,7 +87,8 @@ impl ForwardWorkload {
     /// # Errors
     /// [`ForwardMeasureError`] if it cannot be made or does not agree.
     pub fn prepare(&self, chooser: &Chooser) -> Result<TimedPass, ForwardMeasureError> {
-        let mut pass = TimedPass::new(&self.network, &self.weights, self.batch, chooser, &self.options)?;
+        let mut weights = Synthetic::new(&self.network, SEED)?;
+        let mut pass = TimedPass::new(&self.network, &mut weights, self.batch, chooser, &self.options)?;
         let pairs = pass.run(&self.input)?.iter().zip(&self.probabilities).enumerate();
         let distances = pairs.map(|(class, (got, expected))| (class, (got - expected).abs()));
         if let Some((class, distance)) =
