@@ -397,6 +397,7 @@ impl Network {
             self.require(layer, "stride", window.stride, window.stride > 0, "at least 1")?;
             self.require(layer, "dilation", window.dilation, window.dilation == 1, "1")?;
             let [before, after] = window.pad;
+            // Then every window holds at least one element that is not padding.
             let smaller = before < window.kernel && after < window.kernel;
             self.require(layer, "pad", before.max(after), smaller, "smaller than the kernel")?;
             // No overflow: both are smaller than the kernel.
@@ -406,13 +407,7 @@ impl Network {
             let stride = window.stride;
             self.require(layer, "stride", stride, stride <= MAX_WINDOW, &format!("at most {MAX_WINDOW}"))?;
         }
-        let axes = pool.axes(input);
-        for axis in axes {
-            let last = (axis.output() - 1) * axis.stride;
-            let holds = last < axis.input + axis.pad_before;
-            self.require(layer, "pad", axis.pad_after, holds, "so small that no window holds nothing but padding")?;
-        }
-        let [height, width] = axes.map(|axis| axis.output());
+        let [height, width] = pool.axes(input).map(|axis| axis.output());
         Ok(Shape::new(height, width, input.channels))
     }
 

@@ -1,8 +1,11 @@
 //! Networks as data: the presets' well-known figures, seeded weights, and what is refused.
 
+mod common;
+
 use alexnet::{
-    Conv, Layer, LayerKind, Linear, Lrn, MaxPool, Network, NetworkError, Shape, Weights, networks, owt, paper,
+    Conv, Layer, LayerKind, Linear, Lrn, Network, NetworkError, Pool, Shape, Synthetic, Window, networks, owt, paper,
 };
+use common::Kept;
 
 fn output(network: &Network, layer: &str) -> (String, Option<conv_core::Problem>) {
     let shaped = network.infer(1).unwrap();
@@ -67,7 +70,7 @@ fn one(kind: LayerKind) -> Network {
 }
 
 fn pool(kernel: usize, stride: usize, pad: usize) -> LayerKind {
-    LayerKind::MaxPool(MaxPool { kernel, stride, pad })
+    LayerKind::MaxPool(Pool::square(kernel, stride, pad))
 }
 
 fn refusal(network: &Network, batch: usize) -> String {
@@ -78,12 +81,12 @@ fn refusal(network: &Network, batch: usize) -> String {
 fn nonsense_is_refused_by_name() {
     let lrn = |size, k, alpha, beta| LayerKind::Lrn(Lrn { size, k, alpha, beta });
     let conv = |out_channels, kernel, groups| {
-        LayerKind::Conv(Conv { out_channels, kernel, stride: 1, pad: 0, groups, relu: false })
+        LayerKind::Conv(Conv { out_channels, windows: Window::square(kernel, 1, 0), groups, relu: false })
     };
     for (kind, parts) in [
         (pool(0, 1, 0), ["net/layer: kernel is 0", "at least 1"]),
         (pool(2, 0, 0), ["net/layer: stride is 0", "at least 1"]),
-        (pool(3, 1, 2), ["net/layer: pad is 2", "half the kernel"]),
+        (pool(3, 1, 3), ["net/layer: pad is 3", "smaller than the kernel"]),
         (pool(7, 1, 0), ["net/layer: kernel is 7", "8x6x4"]),
         (pool(usize::MAX, 1, usize::MAX / 2), ["net/layer: kernel is", "padded input"]),
         (lrn(4, 2.0, 1e-4, 0.75), ["net/layer: size is 4", "odd"]),
@@ -116,7 +119,7 @@ fn synthetic_weights_depend_on_the_seed_alone() {
         Layer::new("b", LayerKind::Linear(Linear { out_features: 20, relu: false })),
     ];
     let network = Network { layers, ..one(pool(1, 1, 0)) };
-    let make = |seed| Weights::synthetic(&network, seed).unwrap();
+    let make = |seed| Kept::of(&network, &mut Synthetic::new(&network, seed).unwrap()).unwrap();
     let single = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| make(5));
     let weights = make(5);
     for (layer, alone) in weights.layers.iter().zip(&single.layers) {

@@ -1,18 +1,21 @@
 //! safetensors files: torchvision's names and the network's own, three element types, and what must be refused.
 
+mod common;
+
 use std::path::PathBuf;
 
-use alexnet::{Conv, Layer, LayerKind, Linear, MaxPool, Network, Shape, Weights, WeightsError, owt};
+use alexnet::{Conv, Layer, LayerKind, Linear, Network, Pool, Safetensors, Shape, WeightsError, Window, owt};
+use common::Kept;
 use tempfile::TempDir;
 
 /// Two convolutions and two fully connected layers, with tensors of a few floats.
 fn network() -> Network {
     let conv = |out_channels, kernel, groups| {
-        LayerKind::Conv(Conv { out_channels, kernel, stride: 1, pad: 1, groups, relu: true })
+        LayerKind::Conv(Conv { out_channels, windows: Window::square(kernel, 1, 1), groups, relu: true })
     };
     let layers = vec![
         Layer::new("c1", conv(4, 3, 1)),
-        Layer::new("p1", LayerKind::MaxPool(MaxPool { kernel: 2, stride: 2, pad: 0 })),
+        Layer::new("p1", LayerKind::MaxPool(Pool::square(2, 2, 0))),
         Layer::new("c2", conv(6, 3, 2)),
         Layer::new("f1", LayerKind::Linear(Linear { out_features: 5, relu: true })),
         Layer::new("f2", LayerKind::Linear(Linear { out_features: 3, relu: false })),
@@ -45,9 +48,9 @@ impl Files {
         self.0.path().join("weights.safetensors")
     }
 
-    fn read(&self, bytes: &[u8]) -> Result<Weights, WeightsError> {
+    fn read(&self, bytes: &[u8]) -> Result<Kept, WeightsError> {
         std::fs::write(self.path(), bytes).unwrap();
-        Weights::from_safetensors(&self.path(), &network())
+        Kept::of(&network(), &mut Safetensors::open(&self.path(), &network())?)
     }
 }
 
@@ -113,7 +116,7 @@ fn what_does_not_fit_is_refused_by_name() {
     let with = |change: fn(&mut Vec<(String, Vec<usize>)>)| {
         let mut tensors = torchvision();
         change(&mut tensors);
-        files.read(&file("F32", f32_bytes, &tensors)).unwrap_err().to_string()
+        files.read(&file("F32", f32_bytes, &tensors)).err().unwrap().to_string()
     };
     let error = with(|tensors| tensors.retain(|(name, _)| name != "features.10.bias"));
     assert!(error.ends_with("has no tensor features.10.bias"), "{error}");
@@ -121,12 +124,12 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(error.ends_with("no tensor f2.weight, and only 1 classifier.<number>.weight of 2 dimensions"), "{error}");
     let error = with(|tensors| tensors[4].1 = vec![5, 23]);
     assert!(error.ends_with("classifier.1.weight has the shape [5, 23]; the network needs [5, 24]"), "{error}");
-    let error = files.read(&file("I32", f32_bytes, &torchvision())).unwrap_err().to_string();
+    let error = files.read(&file("I32", f32_bytes, &torchvision())).err().unwrap().to_string();
     assert!(error.ends_with("features.3.weight holds I32; only F32, F16 and BF16 are accepted"), "{error}");
     // A whole other network.
     let good = file("F32", f32_bytes, &torchvision());
     std::fs::write(files.path(), good).unwrap();
-    assert!(matches!(Weights::from_safetensors(&files.path(), &owt()), Err(WeightsError::Shape { .. })));
+    assert!(matches!(Safetensors::open(&files.path(), &owt()), Err(WeightsError::Shape { .. })));
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn damaged_files_are_refused() {
     let files = Files::new();
     let good = file("F32", f32_bytes, &torchvision());
     for length in (0..good.len()).step_by(3) {
-        let error = files.read(&good[..length]).unwrap_err();
+        let error = files.read(&good[..length]).err().unwrap();
         assert!(matches!(error, WeightsError::Format { .. }), "cut to {length}: {error}");
     }
     let longer = [&good[..], &[0]].concat();
@@ -148,7 +151,7 @@ fn damaged_files_are_refused() {
         let bytes = [&length.to_le_bytes(), &good[8..]].concat();
         assert!(matches!(files.read(&bytes), Err(WeightsError::Format { .. })));
     }
-    let read = |path| Weights::from_safetensors(path, &network());
+    let read = |path| Safetensors::open(path, &network());
     assert!(matches!(read(files.0.path()), Err(WeightsError::Read { .. })));
     assert!(matches!(read(&files.0.path().join("missing")), Err(WeightsError::Read { .. })));
 }

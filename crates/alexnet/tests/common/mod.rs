@@ -1,6 +1,11 @@
 //! What the tests of forward passes share.
 
-use alexnet::LayerObserver;
+// Each test file uses a part of this.
+#![allow(dead_code)]
+
+use std::ops::Range;
+
+use alexnet::{LayerObserver, Network, ShapedLayer, Weights, WeightsError};
 use conv_check::oracle;
 use conv_core::{Algorithm, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported};
 
@@ -88,5 +93,64 @@ impl LayerObserver for Outputs {
     fn end(&mut self, layer: usize, output: &[f32]) {
         assert_eq!(layer, self.0.len(), "a layer ends before the next begins");
         self.0.push(output.to_vec());
+    }
+}
+
+/// The weights of a whole network, in memory.
+pub struct Kept {
+    pub layers: Vec<KeptLayer>,
+}
+
+pub struct KeptLayer {
+    pub name: String,
+    pub weights: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
+impl Kept {
+    /// All that `weights` has for `network`, asked for in two parts.
+    pub fn of(network: &Network, weights: &mut dyn Weights) -> Result<Kept, WeightsError> {
+        let mut layers = Vec::new();
+        for shaped in network.infer(1)? {
+            let Some(problem) = &shaped.problem else { continue };
+            let mut layer = KeptLayer {
+                name: shaped.layer.name.clone(),
+                weights: vec![f32::NAN; problem.weight_len()],
+                bias: vec![f32::NAN; problem.out_channels()],
+            };
+            let half = problem.out_channels() / 2;
+            let (first, second) = layer.weights.split_at_mut(half * shaped.fan_in());
+            weights.weights(&shaped, 0..half, first)?;
+            weights.weights(&shaped, half..problem.out_channels(), second)?;
+            weights.bias(&shaped, &mut layer.bias)?;
+            layers.push(layer);
+        }
+        Ok(Kept { layers })
+    }
+
+    pub fn get(&self, layer: &str) -> Option<&KeptLayer> {
+        self.layers.iter().find(|kept| kept.name == layer)
+    }
+
+    fn find(&self, layer: &ShapedLayer<'_>) -> Result<&KeptLayer, WeightsError> {
+        self.get(&layer.layer.name).ok_or_else(|| WeightsError::Absent { layer: layer.layer.name.clone() })
+    }
+}
+
+impl Weights for Kept {
+    fn weights(
+        &mut self,
+        layer: &ShapedLayer<'_>,
+        channels: Range<usize>,
+        values: &mut [f32],
+    ) -> Result<(), WeightsError> {
+        let kept = &self.find(layer)?.weights[channels.start * layer.fan_in()..channels.end * layer.fan_in()];
+        values.copy_from_slice(kept);
+        Ok(())
+    }
+
+    fn bias(&mut self, layer: &ShapedLayer<'_>, values: &mut [f32]) -> Result<(), WeightsError> {
+        values.copy_from_slice(&self.find(layer)?.bias);
+        Ok(())
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Activations `[height][width][channels]` of one image.
 
-use alexnet::{Conv, LayerKind, Lrn, MaxPool, Network, Shape, Weights};
+use alexnet::{AveragePool, LayerKind, Lrn, Network, Pool, Shape, Window};
 use rayon::prelude::*;
+
+use crate::common::Kept;
 
 /// One image's activations.
 #[derive(Debug, Clone)]
@@ -32,29 +34,26 @@ impl Map {
 }
 
 /// What each layer of `network` computes from one image, dropout left out, and the layer's name.
-pub fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Vec<(String, Map)> {
+pub fn forward(network: &Network, weights: &Kept, image: &[f32]) -> Vec<(String, Map)> {
     let input = Map { shape: network.input, values: image.iter().map(|&x| f64::from(x)).collect() };
     let mut maps: Vec<(String, Map)> = Vec::new();
     for layer in &network.layers {
         let input = maps.last().map_or(&input, |(_, map)| map);
         let filter = weights.get(&layer.name).map(|layer| (&layer.weights[..], &layer.bias[..]));
         let map = match layer.kind {
-            LayerKind::Conv(conv) => convolve(input, &conv, [conv.kernel; 2], filter.unwrap()),
+            LayerKind::Conv(conv) => {
+                convolve(input, conv.windows, [conv.out_channels, conv.groups], filter.unwrap(), conv.relu)
+            }
             LayerKind::Linear(linear) => {
                 // Torch's flattened weights are those of a filter as large as the map.
-                let size = [input.shape.height, input.shape.width];
-                let conv = Conv {
-                    out_channels: linear.out_features,
-                    kernel: 0,
-                    stride: 1,
-                    pad: 0,
-                    groups: 1,
-                    relu: linear.relu,
-                };
-                convolve(input, &conv, size, filter.unwrap())
+                let window = |kernel| Window { kernel, stride: 1, pad: [0; 2], dilation: 1 };
+                let windows = [window(input.shape.height), window(input.shape.width)];
+                convolve(input, windows, [linear.out_features, 1], filter.unwrap(), linear.relu)
             }
             LayerKind::Lrn(lrn) => normalise(input, &lrn),
             LayerKind::MaxPool(pool) => max_pool(input, &pool),
+            LayerKind::AveragePool(average) => average_pool(input, &average),
+            LayerKind::Relu => Map::new(input.shape, |y, x, c| input.at(y as isize, x as isize, c).unwrap().max(0.0)),
             LayerKind::Softmax => softmax(input),
             LayerKind::Dropout => continue,
         };
@@ -63,23 +62,32 @@ pub fn forward(network: &Network, weights: &Weights, image: &[f32]) -> Vec<(Stri
     maps
 }
 
-fn convolve(input: &Map, conv: &Conv, [kh, kw]: [usize; 2], (weights, bias): (&[f32], &[f32])) -> Map {
-    let output = |size, kernel| (size + 2 * conv.pad - kernel) / conv.stride + 1;
-    let shape = Shape::new(output(input.shape.height, kh), output(input.shape.width, kw), conv.out_channels);
-    let (group_in, group_out) = (input.shape.channels / conv.groups, conv.out_channels / conv.groups);
-    Map::new(shape, |y, x, k| {
+fn convolve(
+    input: &Map,
+    [vertical, horizontal]: [Window; 2],
+    [out_channels, groups]: [usize; 2],
+    (weights, bias): (&[f32], &[f32]),
+    relu: bool,
+) -> Map {
+    let output = |size: usize, window: Window| {
+        (size + window.pad[0] + window.pad[1] - (window.kernel - 1) * window.dilation - 1) / window.stride + 1
+    };
+    let size = [output(input.shape.height, vertical), output(input.shape.width, horizontal)];
+    let (group_in, group_out) = (input.shape.channels / groups, out_channels / groups);
+    let (kh, kw) = (vertical.kernel, horizontal.kernel);
+    Map::new(Shape::new(size[0], size[1], out_channels), |y, x, k| {
         let mut sum = f64::from(bias[k]);
         for r in 0..kh {
             for s in 0..kw {
-                let y = (y * conv.stride + r) as isize - conv.pad as isize;
-                let x = (x * conv.stride + s) as isize - conv.pad as isize;
+                let y = (y * vertical.stride + r * vertical.dilation) as isize - vertical.pad[0] as isize;
+                let x = (x * horizontal.stride + s * horizontal.dilation) as isize - horizontal.pad[0] as isize;
                 for c in 0..group_in {
                     let weight = weights[((k * group_in + c) * kh + r) * kw + s];
                     sum += input.at(y, x, k / group_out * group_in + c).unwrap_or(0.0) * f64::from(weight);
                 }
             }
         }
-        if conv.relu { sum.max(0.0) } else { sum }
+        if relu { sum.max(0.0) } else { sum }
     })
 }
 
@@ -92,14 +100,44 @@ fn normalise(input: &Map, lrn: &Lrn) -> Map {
     })
 }
 
-fn max_pool(input: &Map, pool: &MaxPool) -> Map {
-    let output = |size| (size + 2 * pool.pad - pool.kernel) / pool.stride + 1;
-    let shape = Shape::new(output(input.shape.height), output(input.shape.width), input.shape.channels);
-    Map::new(shape, |y, x, c| {
-        let start = |o| (o * pool.stride) as isize - pool.pad as isize;
-        let window = (0..pool.kernel as isize).flat_map(|r| (0..pool.kernel as isize).map(move |s| (r, s)));
-        let values = window.filter_map(|(r, s)| input.at(start(y) + r, start(x) + s, c));
-        values.reduce(f64::max).expect("a window holds something")
+fn max_pool(input: &Map, pool: &Pool) -> Map {
+    pooled(input, pool, |window| {
+        window.iter().filter_map(|(_, value)| *value).reduce(f64::max).expect("a window holds something")
+    })
+}
+
+fn average_pool(input: &Map, average: &AveragePool) -> Map {
+    pooled(input, &average.pool, |window| {
+        let sum: f64 = window.iter().filter_map(|(_, value)| *value).sum();
+        let counted = window.iter().filter(|(padded, value)| value.is_some() || *padded && average.count_padding);
+        sum / counted.count() as f64
+    })
+}
+
+/// `reduce` of each window's elements: whether it is in the map or its padding, and its value in the map.
+fn pooled(input: &Map, pool: &Pool, reduce: impl Fn(&[(bool, Option<f64>)]) -> f64 + Sync) -> Map {
+    let sizes = [input.shape.height, input.shape.width];
+    let output = |axis: usize| {
+        let Window { kernel, stride, pad, .. } = pool.windows[axis];
+        // Windows one by one, as far as they fit; with ceil also one that begins before the padding at the end.
+        let fits = |o: usize| o * stride + kernel <= sizes[axis] + pad[0] + pad[1];
+        let whole = (0..).take_while(|&o| fits(o)).count();
+        let left_over = (whole - 1) * stride + kernel < sizes[axis] + pad[0] + pad[1];
+        whole + usize::from(pool.ceil && left_over && whole * stride < sizes[axis] + pad[0])
+    };
+    let [vertical, horizontal] = pool.windows;
+    Map::new(Shape::new(output(0), output(1), input.shape.channels), |y, x, c| {
+        let mut window = Vec::new();
+        for r in 0..vertical.kernel {
+            for s in 0..horizontal.kernel {
+                let (y, x) = (y * vertical.stride + r, x * horizontal.stride + s);
+                let padded = y < sizes[0] + vertical.pad[0] + vertical.pad[1]
+                    && x < sizes[1] + horizontal.pad[0] + horizontal.pad[1];
+                let (y, x) = (y as isize - vertical.pad[0] as isize, x as isize - horizontal.pad[0] as isize);
+                window.push((padded, input.at(y, x, c)));
+            }
+        }
+        reduce(&window)
     })
 }
 
