@@ -3,6 +3,8 @@
 // Each test file uses a part of this.
 #![allow(dead_code)]
 
+pub mod protobuf;
+
 use std::ops::Range;
 
 use alexnet::{LayerObserver, Network, ShapedLayer, Weights, WeightsError};
