@@ -185,8 +185,8 @@ fn normalised_and_averaged() {
     let pool = Pool { windows: [window(7), window(6)], ceil: false };
     let mean = LayerKind::AveragePool(AveragePool { pool, count_padding: false });
     let kept = holds(&write(&folder, &file), &[conv(6, 3, 1, 0, 1), mean, linear(3, false)]);
-    for c in 0..6 {
-        let factor = some(6, 2)[c] / (variance[c] + 0.25).sqrt();
+    for (c, variance) in variance.iter().enumerate() {
+        let factor = some(6, 2)[c] / (variance + 0.25).sqrt();
         let near = |got: f32, expected: f32| (got - expected).abs() < 1e-6;
         assert!(near(kept.layers[0].weights[36 * c + 5], some(216, 1)[36 * c + 5] * factor), "channel {c}");
         assert!(near(kept.layers[0].bias[c], some(6, 3)[c] - some(6, 4)[c] * factor), "channel {c}");

@@ -57,6 +57,7 @@ pub fn problems() -> Vec<Problem> {
         problem(2, 1, [3, 5], [Axis::new(1, 1), Axis::new(310, 3).pad(1, 1)]),
         problem(1, 1, [3, 5], [Axis::new(310, 3).pad(1, 1), Axis::new(1, 1)]),
         problem(3, 1, [32, 50], same(Axis::new(6, 6))),
+        problem(1, 1, [70, 150], [Axis::new(5, 5).stride(2), Axis::new(7, 7)]),
         // An output of more than 2 MiB, written past the caches where a vector is aligned.
         problem(1, 1, [3, 72], same(Axis::new(90, 3).pad(1, 1))),
     ];

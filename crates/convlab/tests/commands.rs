@@ -169,3 +169,17 @@ fn forward_as_text_on_random_input() {
     let text = Folder::new().ok("forward --network owt --batch 2 --seed 3 --top 2 --threads 1 --isa portable");
     assert!(text.contains("random image 1") && text.contains("conv5 ") && text.contains("fc8 "), "{text}");
 }
+
+#[test]
+fn a_model_is_the_network_it_was_exported_from() {
+    let folder = Folder::new();
+    let said = folder.ok("export --network owt --seed 3 --onnx owt.onnx");
+    assert!(said.starts_with("owt.onnx: owt with 61100840 parameters of seed 3"), "{said}");
+    folder.ok("forward --network owt --seed 3 --batch 2 --output network.npy");
+    let text = folder.ok("forward --model owt.onnx --seed 3 --batch 2 --output model.npy");
+    assert!(text.starts_with("owt, 2 images, auto, weights of owt.onnx"), "{text}");
+    assert_eq!(fs::read(folder.path("network.npy")).unwrap(), fs::read(folder.path("model.npy")).unwrap());
+    assert!(folder.ok("describe owt.onnx").starts_with("owt: 224x224x3 in, 61,100,840 parameters"));
+    let checked = folder.ok("check owt.onnx/conv5 --algorithm direct --isa portable");
+    assert!(checked.starts_with("owt/conv5") && checked.trim_end().ends_with("1 checks, 0 failed"), "{checked}");
+}

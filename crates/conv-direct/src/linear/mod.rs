@@ -44,7 +44,7 @@ pub(crate) fn plan(
 /// The same with weights that are asked for some blocks at a time.
 pub(crate) fn plan_streamed(
     problem: &Problem,
-    filter: StreamedFilter<'_>,
+    filter: &mut StreamedFilter<'_>,
     epilogue: Epilogue,
     options: &PlanOptions,
 ) -> Result<Box<dyn Plan>, PlanError> {

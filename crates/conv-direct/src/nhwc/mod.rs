@@ -78,7 +78,7 @@ impl Algorithm for DirectNhwc {
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
         if linear::applies(problem) {
-            return linear::plan_streamed(problem, filter, epilogue, options);
+            return linear::plan_streamed(problem, &mut filter, epilogue, options);
         }
         let weights = filter.collect(problem, options)?;
         self.plan(problem, Filter { weights: &weights, bias: filter.bias }, epilogue, options)
