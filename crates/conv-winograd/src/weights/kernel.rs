@@ -60,11 +60,10 @@ impl Filters<'_> {
         let mut taps = zero;
         for (a, y) in (down..height.kernel).step_by(height.stride).enumerate() {
             for (b, x) in (right..width.kernel).step_by(width.stride).enumerate() {
-                for lane in 0..lanes {
+                for (lane, tap) in taps[a][b].iter_mut().enumerate().take(lanes) {
                     let filter = self.group * problem.group_out_channels() + output + lane;
                     let filter = filter * problem.group_in_channels() + self.channel;
-                    let tap = (filter * height.kernel + y) * width.kernel + x;
-                    taps[a][b][lane] = f64::from(self.weights[tap]);
+                    *tap = f64::from(self.weights[(filter * height.kernel + y) * width.kernel + x]);
                 }
             }
         }
@@ -115,8 +114,8 @@ impl Filters<'_> {
 fn product<'a>(g: &[f64], values: impl Iterator<Item = &'a [f64; WIDE]>) -> [f64; WIDE] {
     let mut sum = [0.0; WIDE];
     for (g, value) in g.iter().zip(values) {
-        for lane in 0..WIDE {
-            sum[lane] += g * value[lane];
+        for (sum, value) in sum.iter_mut().zip(value) {
+            *sum += g * value;
         }
     }
     sum
