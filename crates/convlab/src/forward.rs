@@ -130,6 +130,7 @@ impl TimedPass {
             layers: layers.collect(),
             scratch_bytes: Some(memory.scratch_bytes),
             prepared_bytes: Some(memory.prepared_bytes),
+            activation_bytes: Some(memory.activation_bytes),
             ..record
         })
     }

@@ -43,14 +43,28 @@ pub enum Cache {
     Cold,
 }
 
-/// Who measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Who measured. Times of two clocks are not compared; where one has to be chosen, the first is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
     /// [`crate::measure`]: candidates interleaved.
+    #[default]
     Convlab,
+    /// `scripts/peers`: processes of several inference engines interleaved.
+    Peers,
     /// Criterion, one candidate after another.
     Criterion,
+}
+
+impl Clock {
+    /// Who measured, where that is not convlab itself.
+    pub fn timed_by(self) -> Option<&'static str> {
+        match self {
+            Clock::Convlab => None,
+            Clock::Peers => Some("timed by scripts/peers"),
+            Clock::Criterion => Some("timed by criterion"),
+        }
+    }
 }
 
 /// One layer's part of a forward pass.
@@ -78,9 +92,16 @@ pub struct Record {
     /// Problem descriptor (benchdnn's syntax), batch included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// `family/variant`; for a forward pass what was asked for, for example `winograd` or `auto`.
+    /// `family/variant`; for a forward pass what was asked for, for example `winograd` or `auto`, or another inference
+    /// engine: `peer/onnxruntime` in f32, `peer-bf16/openvino` in bf16.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
+    /// Name, version and settings of the other inference engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// Why the other inference engine has no times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// Instruction set: `avx512`, `avx2` or `portable`.
     pub isa: String,
     /// Images.
@@ -94,7 +115,7 @@ pub struct Record {
     /// `warm` or `cold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
-    /// `convlab` or `criterion`.
+    /// `convlab`, `peers` or `criterion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
     /// Samples; each is the mean of as many runs as fill a millisecond (one if cold).
@@ -138,6 +159,15 @@ pub struct Record {
     /// Bytes that a plan keeps allocated, as the counting allocator saw it: prepared weights, tables and the plan itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared_counted_bytes: Option<usize>,
+    /// The two buffers between which a forward pass's activations go back and forth, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_bytes: Option<usize>,
+    /// Allocations of one run, as the counting allocator saw them (`peers` clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations: Option<usize>,
+    /// Peak resident memory of the process that ran one engine, from its start on, bytes (`peers` clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_resident_bytes: Option<usize>,
     /// Weights as given, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_bytes: Option<usize>,
@@ -147,6 +177,9 @@ pub struct Record {
     /// Root of the summed squared differences over that of the oracle's squares, no unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l2_rel_error: Option<f64>,
+    /// Largest difference from ONNX Runtime's probabilities over the largest of those, no unit (`peers` clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_peer_difference: Option<f64>,
     /// Commit that the program was built from, abbreviated; `-dirty` after it if files had been changed.
     pub commit: String,
     /// Compiler version, for example `1.95.0`.

@@ -1,14 +1,18 @@
 //! Tables from records: for every layer, the best variant of each family. Nothing is measured here.
 
+mod peers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plot::format_bytes;
 use crate::record::{Cache, Clock, Kind, Model, Record};
 use crate::registry::{families, matches};
 
-/// The columns of a table. `ms` and `cold ms` are medians, `x peak` is the effective rate over the multiply-add peak,
+pub use peers::peer_tables;
+
+/// The columns of a table of algorithms. `ms` and `cold ms` are medians, `x peak` is the effective rate over the multiply-add peak,
 /// `% of peak` the operations really executed over it.
-pub const HEADER: [&str; 10] =
+const HEADER: [&str; 10] =
     ["layer", "algorithm", "ms", "cold ms", "GFLOP/s", "x peak", "% of peak", "scratch", "prepared", "max error"];
 
 /// Which records go into tables; `None` takes all.
@@ -38,30 +42,33 @@ impl Query {
     }
 }
 
-/// What was measured in one setting: processor, instruction set, threads, batch and clock.
+/// A table made from records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// The setting, its peak and bandwidth, and what was built when.
+    /// What it is of, in which setting, and what was built when.
     pub caption: String,
-    /// A row for each layer and family (or variant), cells as in [`HEADER`]; families in the registry's order.
+    /// The names of its columns.
+    pub header: Vec<String>,
+    /// Its cells.
     pub rows: Vec<Vec<String>>,
 }
 
-/// Processor, instruction set, threads, batch, and whether criterion measured: its times are not interleaved, so they are
-/// not compared with others.
-type Setting<'a> = (&'a str, &'a str, usize, usize, bool);
+/// Processor, instruction set, threads, batch, and who measured.
+type Setting<'a> = (&'a str, &'a str, usize, usize, Clock);
 
-/// A table for each setting among the records that `query` takes.
+/// A table for each setting among the records that `query` takes: a row for each layer and family (or variant), families
+/// in the registry's order.
 pub fn tables(records: &[Record], query: &Query) -> Vec<Table> {
     let mut settings: BTreeMap<Setting<'_>, Vec<&Record>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.kind != Kind::Machine && query.takes(record)) {
-        let criterion = record.clock == Some(Clock::Criterion);
-        let setting = (record.cpu.as_str(), record.isa.as_str(), record.threads, record.batch.unwrap_or(1), criterion);
+        let clock = record.clock.unwrap_or_default();
+        let setting = (record.cpu.as_str(), record.isa.as_str(), record.threads, record.batch.unwrap_or(1), clock);
         settings.entry(setting).or_default().push(record);
     }
     let table = |(setting, members): (&Setting<'_>, &Vec<&Record>)| {
         let rows = rows(members, query.every_variant);
-        (!rows.is_empty()).then(|| Table { caption: caption(setting, members), rows })
+        let header = HEADER.map(String::from).to_vec();
+        (!rows.is_empty()).then(|| Table { caption: caption(setting, members), header, rows })
     };
     settings.iter().filter_map(table).collect()
 }
@@ -103,11 +110,15 @@ fn rank(record: &Record) -> (usize, &str) {
     (known.unwrap_or(families.len()), family(record))
 }
 
+/// A cell with `digits` after the point, empty if there is no value.
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or(String::new(), |value| format!("{value:.digits$}"))
+}
+
 fn row(record: &Record, members: &[&Record]) -> Vec<String> {
     let is_cold = |other: &&&Record| {
         other.cache == Some(Cache::Cold) && (&other.name, &other.algorithm) == (&record.name, &record.algorithm)
     };
-    let number = |value: Option<f64>, digits| value.map_or(String::new(), |value| format!("{value:.digits$}"));
     let milliseconds = |record: &Record| number(record.median_ns.map(|time| time * 1e-6), 3);
     let bytes = |value: Option<usize>| value.map_or(String::new(), |value| format_bytes(value as f64));
     let multiples = record.gflops_effective.zip(record.peak_gflops).map(|(rate, peak)| rate / peak);
@@ -125,10 +136,7 @@ fn row(record: &Record, members: &[&Record]) -> Vec<String> {
     ]
 }
 
-fn caption(&(cpu, isa, threads, batch, criterion): &Setting<'_>, members: &[&Record]) -> String {
-    let each = |of: fn(&Record) -> String| {
-        members.iter().map(|record| of(record)).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
-    };
+fn caption(&(cpu, isa, threads, batch, clock): &Setting<'_>, members: &[&Record]) -> String {
     let mut caption = format!("{cpu}, {isa}, {threads} thread{}, batch {batch}", if threads == 1 { "" } else { "s" });
     for (what, of, unit) in [
         ("peak", (|record| record.peak_gflops) as fn(&Record) -> Option<f64>, "GFLOP/s"),
@@ -143,9 +151,17 @@ fn caption(&(cpu, isa, threads, batch, criterion): &Setting<'_>, members: &[&Rec
             _ => {}
         }
     }
-    caption += if criterion { "; timed by criterion" } else { "" };
+    caption += &clock.timed_by().map_or(String::new(), |by| format!("; {by}"));
+    format!("{caption}; {}", origin(members))
+}
+
+/// What was built when.
+fn origin(members: &[&Record]) -> String {
+    let each = |of: fn(&Record) -> String| {
+        members.iter().map(|record| of(record)).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+    };
     let days = each(|record| record.date.split('T').next().unwrap_or_default().into());
-    caption + &format!("; commit {}, rustc {}, {days}", each(|r| r.commit.clone()), each(|r| r.rustc.clone()))
+    format!("commit {}, rustc {}, {days}", each(|r| r.commit.clone()), each(|r| r.rustc.clone()))
 }
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ fn records() {
             assert_refused(&folder, 2, &[(&format!("{command} {file}"), part)]);
         }
     }
+    assert_refused(&folder, 2, &[("report empty.jsonl --peers", "make some with `scripts/peers/run`")]);
     assert_refused(&folder, 2, &[("plot negative.jsonl", "a median_ns of -1"), ("report text --isa sse", "'sse'")]);
 }
 

@@ -262,7 +262,6 @@ impl Report<'_> {
         let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
         value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
-        value["activation_bytes"] = json!(memory.activation_bytes);
         value["input_bytes"] = json!(self.input_bytes);
         value["total_bytes"] = json!(self.total_bytes());
         value["peak_resident_bytes"] = json!(memory::peak_resident_bytes());

@@ -7,19 +7,23 @@ use conv_simd::Isa;
 use crate::cli::table::markdown;
 use crate::cli::{CliError, Exit, print, table};
 use crate::record;
-use crate::report::{HEADER, Query, tables};
+use crate::report::{Query, peer_tables, tables};
 
 /// Make tables from records alone: for every layer the best variant of each family.
 ///
 /// A table for each processor, instruction set, number of threads and batch in the records. Times are medians in
 /// milliseconds, warm and cold. "GFLOP/s" counts the operations of the direct method, and "x peak" is that over the
 /// multiply-add peak; "% of peak" counts the operations really executed. Nothing is measured.
+///
+/// With --peers whole passes against the other inference engines of scripts/peers, a row for each network, batch and number
+/// of threads: times, distances from ONNX Runtime's probabilities, and memory.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   convlab report results/local                        the records.jsonl of that folder
   convlab report results/local --name 'paper/*' --all
-  convlab report results/local --batch 1 --threads 1 --markdown")]
+  convlab report results/local --batch 1 --threads 1 --markdown
+  convlab report results/local/peers --peers")]
 pub struct Args {
     /// File of records, or the folder of a `records.jsonl`.
     records: PathBuf,
@@ -36,8 +40,11 @@ pub struct Args {
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Isa::NAMES))]
     isa: Option<String>,
     /// Every variant, not only the best of each family.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "peers")]
     all: bool,
+    /// Whole passes against other inference engines.
+    #[arg(long)]
+    peers: bool,
     /// As Markdown.
     #[arg(long)]
     markdown: bool,
@@ -57,15 +64,16 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         isa: args.isa.clone(),
         every_variant: args.all,
     };
-    let tables = tables(&records, &query);
+    let tables = if args.peers { peer_tables(&records, &query) } else { tables(&records, &query) };
     if tables.is_empty() {
         return Err(CliError::input(format_args!(
-            "{}: no such measurements in these records; make some with `convlab bench`",
-            path.display()
+            "{}: no such measurements in these records; make some with `{}`",
+            path.display(),
+            if args.peers { "scripts/peers/run" } else { "convlab bench" }
         )));
     }
     let draw = if args.markdown { markdown } else { table };
-    let text = tables.iter().map(|made| format!("{}\n\n{}", made.caption, draw(&HEADER, &made.rows)));
+    let text = tables.iter().map(|made| format!("{}\n\n{}", made.caption, draw(&made.header, &made.rows)));
     print(text.collect::<Vec<_>>().join("\n\n"))?;
     Ok(Exit::Done)
 }

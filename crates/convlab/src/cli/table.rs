@@ -4,16 +4,16 @@ use std::fmt::Write;
 
 /// Columns as wide as their widest cell, two spaces apart; the first is aligned left, and so is every column whose
 /// cells are no numbers.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
     let columns: Vec<(usize, bool)> = (0..header.len())
         .map(|column| {
             let cells = || rows.iter().map(|row| cell(row, column));
             let width = cells().map(|text| text.chars().count()).max().unwrap_or(0);
-            (width.max(header[column].chars().count()), column > 0 && cells().all(|text| is_number(&text)))
+            (width.max(header[column].as_ref().chars().count()), column > 0 && cells().all(|text| is_number(&text)))
         })
         .collect();
-    let header: Vec<String> = header.iter().map(ToString::to_string).collect();
+    let header: Vec<String> = header.iter().map(|name| name.as_ref().to_owned()).collect();
     let mut text = String::new();
     for row in std::iter::once(&header).chain(rows) {
         let mut line = String::new();
@@ -30,13 +30,14 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// The same as Markdown.
-pub fn markdown(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn markdown(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     // What comes from a file may hold anything; a cell is one line without bars.
     let clean = |cell: &str| cell.replace(char::is_control, " ").replace('|', "\\|");
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let is_number = |column: usize| rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)));
     let rule = (0..header.len()).map(|column| if column > 0 && is_number(column) { "---:" } else { "---" });
-    let mut lines = vec![line(header.iter().map(ToString::to_string).collect()), line(rule.map(Into::into).collect())];
+    let mut lines =
+        vec![line(header.iter().map(|name| name.as_ref().to_owned()).collect()), line(rule.map(Into::into).collect())];
     lines.extend(rows.iter().map(|row| line(row.iter().map(|cell| clean(cell)).collect())));
     lines.join("\n")
 }

@@ -8,7 +8,7 @@ use super::frame::{Entry, Frame, LABEL, PALETTE, Sample, family, family_colour, 
 use super::scale::{Scale, format_bytes, format_value};
 use super::select::Group;
 use super::stack::{Pass, StackChart};
-use crate::record::{Clock, Record};
+use crate::record::Record;
 
 /// Colours of fully connected layers, which come after the palette's convolutions.
 const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x80, 0x80, 0x80), RGBColor(0xa6, 0xa6, 0xa6)];
@@ -237,7 +237,7 @@ fn subtitle(group: &Group<'_>) -> String {
         other => other,
     };
     let caches = if setting.cold { "cold caches" } else { "warm caches" };
-    let clock = if record.clock == Some(Clock::Criterion) { ", timed by criterion" } else { "" };
+    let clock = record.clock.unwrap_or_default().timed_by().map_or(String::new(), |by| format!(", {by}"));
     let (batch, threads) = (setting.batch, threads(setting.threads));
     format!("batch {batch}, {threads}, {isa}, {caches}{clock}  ·  {}  ·  {}", record.cpu, record.commit)
 }

@@ -7,7 +7,7 @@ use conv_simd::Isa;
 
 use super::PlotError;
 use super::frame::family_rank;
-use crate::record::{Cache, Clock, Kind, Model, Record};
+use crate::record::{Cache, Kind, Model, Record};
 
 /// What runs must have in common to be compared in one chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,10 +100,10 @@ pub(super) fn groups<'a>(records: &'a [Record], kind: Kind) -> Vec<Group<'a>> {
     let settings: Vec<Setting<'_>> = groups.keys().copied().collect();
     let newest_cpu = records.last().map_or("", |record| &record.cpu);
     let group = |(setting, mut members): (Setting<'a>, Vec<&'a Record>)| {
-        // Convlab's interleaved clock is the better one to compare by; criterion's stands in.
-        if members.iter().any(|record| record.clock != Some(Clock::Criterion)) {
-            members.retain(|record| record.clock != Some(Clock::Criterion));
-        }
+        // Convlab's interleaved clock is the better one to compare by; the others' stand in.
+        let clock = |record: &Record| record.clock.unwrap_or_default();
+        let best = members.iter().map(|record| clock(record)).min();
+        members.retain(|record| Some(clock(record)) == best);
         let isas = settings.iter().filter(|other| other.cpu == setting.cpu).map(|other| (other.isa_rank, other.isa));
         let suffix = setting.suffix(isas.min(), newest_cpu);
         let by_name = members.iter().filter_map(|r| Some(((r.name.as_str(), r.algorithm.as_deref()?), *r))).collect();
