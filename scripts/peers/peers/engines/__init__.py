@@ -1,0 +1,50 @@
+"""The other engines, one module each.
+
+A module has `describe(precision)`, name, version and settings; `convert(model, folder)`, the ONNX file in the
+engine's own format; and `load(model, images, threads, precision)`, which returns what computes `[n, classes]` from
+`images`, `[n, c, h, w]`, which the caller keeps. Everything that an engine lets one do beforehand is done by `load`.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+
+Pass = Callable[[], np.ndarray]
+
+# What `convlab export` calls the model's two ends.
+INPUT, OUTPUT = "input", "output"
+
+
+class EngineModule(Protocol):
+    """What a module of this package has."""
+
+    def describe(self, precision: str) -> str: ...
+
+    def convert(self, model: Path, folder: Path) -> Path: ...
+
+    def load(self, model: Path, images: np.ndarray, threads: int, precision: str) -> Pass: ...
+
+
+class Engine(NamedTuple):
+    """One engine in one precision."""
+
+    module: str
+    precision: str
+
+    def load_module(self) -> EngineModule:
+        """Imports the engine: only the process that runs it does, for they bring their own threads and allocators."""
+        return cast("EngineModule", import_module(f"{__name__}.{self.module}"))
+
+
+# By the name of their records. ONNX Runtime is what all outputs are held against.
+REFERENCE = "peer/onnxruntime"
+ENGINES = {
+    REFERENCE: Engine("onnxruntime", "f32"),
+    "peer/openvino": Engine("openvino", "f32"),
+    "peer-bf16/openvino": Engine("openvino", "bf16"),
+    "peer/mnn": Engine("mnn", "f32"),
+    "peer/ncnn": Engine("ncnn", "f32"),
+}

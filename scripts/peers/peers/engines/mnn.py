@@ -1,0 +1,38 @@
+"""MNN's CPU backend, by its module interface."""
+
+from pathlib import Path
+
+import MNN
+import numpy as np
+from MNN import expr, nn
+
+from . import INPUT, OUTPUT, Pass
+
+
+def describe(precision: str) -> str:
+    return f"MNN {MNN.version()}, {precision}, precision high, memory high, power high"
+
+
+def convert(model: Path, folder: Path) -> Path:
+    # The converter itself. The `mnnconvert` command around it, and any import of MNN.tools, installs packages that
+    # are in nobody's requirements and reports its use to a server.
+    import _tools  # noqa: PLC0415
+
+    converted = folder / f"{model.stem}.mnn"
+    files = ["--modelFile", str(model), "--MNNModel", str(converted)]
+    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *files, "--bizCode", "MNN"])
+    return converted
+
+
+def load(model: Path, images: np.ndarray, threads: int, precision: str) -> Pass:
+    settings = {"backend": 0, "numThread": threads, "precision": "high", "memory": "high", "power": "high"}
+    manager = nn.create_runtime_manager((settings,))
+    module = nn.load_module_from_file(str(model), [INPUT], [OUTPUT], runtime_manager=manager, shape_mutable=False)
+    variable = expr.placeholder(list(images.shape), expr.NCHW, expr.float)
+    variable.write(images)
+
+    def run() -> np.ndarray:
+        probabilities: np.ndarray = module.forward(variable).read()
+        return probabilities
+
+    return run
