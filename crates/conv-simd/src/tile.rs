@@ -55,7 +55,7 @@ pub enum Init {
     Zero,
     /// The bias, one float a channel, padded to whole vectors.
     Bias(*const f32),
-    /// What stands in the output: this tile adds to it.
+    /// Zero, but what stands in the output is added at the end.
     Output,
 }
 
@@ -124,23 +124,11 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
     // SAFETY: all addresses are among those that the caller vouches for.
     unsafe {
         let mut acc = [[simd.zero(); NV]; PX];
-        match args.init {
-            Init::Zero => {}
-            Init::Bias(bias) => {
-                for v in 0..NV {
-                    let value = simd.load_ptr(bias.add(v * S::LANES));
-                    for row in &mut acc {
-                        row[v] = value;
-                    }
-                }
-            }
-            Init::Output => {
-                for (p, row) in acc.iter_mut().enumerate() {
-                    let y = args.y.add(p * args.y_pixel);
-                    for (v, sum) in row.iter_mut().enumerate() {
-                        let count = if v + 1 == NV { partial } else { S::LANES };
-                        *sum = simd.load_partial_ptr(y.add(v * S::LANES), count);
-                    }
+        if let Init::Bias(bias) = args.init {
+            for v in 0..NV {
+                let value = simd.load_ptr(bias.add(v * S::LANES));
+                for row in &mut acc {
+                    row[v] = value;
                 }
             }
         }
@@ -178,6 +166,14 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
         let mut y = simd.opaque(args.y.cast_const()).cast_mut();
         for row in &acc {
             for (v, &sum) in row.iter().enumerate() {
+                // Sums of pieces are more exact than one long sum.
+                let sum = match args.init {
+                    Init::Output => {
+                        let count = if v + 1 == NV { partial } else { S::LANES };
+                        simd.add(simd.load_partial_ptr(y.add(v * S::LANES), count), sum)
+                    }
+                    Init::Zero | Init::Bias(_) => sum,
+                };
                 // In this order a NaN stays one.
                 let value = if args.relu { simd.max(simd.zero(), sum) } else { sum };
                 if v + 1 == NV && partial < S::LANES {
