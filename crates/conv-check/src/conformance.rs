@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use conv_core::{Algorithm, Epilogue, Filter, Plan, PlanError, PlanOptions, Problem, RunError, Scratch, Unsupported};
+use conv_core::{
+    Algorithm, Epilogue, Filter, Parameters, Plan, PlanError, PlanOptions, Problem, RunError, Scratch, Unsupported,
+};
 use conv_simd::Isa;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -120,6 +122,7 @@ fn check_supported(algorithm: &dyn Algorithm, problem: &Problem, isa: Isa, seed:
         exact(case)?;
         check_plan(algorithm, case, &options)?;
         check_stability(algorithm, case, &options)?;
+        check_tunings(algorithm, case, &options)?;
         check_buffers(algorithm, case, &options)?;
         check_arguments(algorithm, case, &options)
     })
@@ -166,6 +169,32 @@ fn check_stability(algorithm: &dyn Algorithm, case: &Case, options: &PlanOptions
             let differs = output.iter().zip(&first).position(|(got, first)| got.to_bits() != first.to_bits());
             if let Some(index) = differs {
                 let when = format!("{workers} workers, unaligned buffers and {contents}");
+                return Err(Flaw::Unstable { when, index, got: output[index], first: first[index] });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Parameters must change no bit of the result, and what a run costs in memory must be told before it is planned.
+fn check_tunings(algorithm: &dyn Algorithm, case: &Case, options: &PlanOptions) -> Result<(), Flaw> {
+    let first = case.try_compute(algorithm, options)?;
+    for workers in [1, 3] {
+        let options = PlanOptions { workers, ..*options };
+        let tunings = algorithm.tunings(case.problem(), &options);
+        // The ends and the middle of what is tried: all would take minutes.
+        let some = [0, tunings.len() / 2, tunings.len().saturating_sub(1)].map(|index| tunings.get(index).copied());
+        for parameters in [Some(Parameters::default())].into_iter().chain(some).flatten() {
+            let options = options.parameters(parameters);
+            let planned = algorithm.plan(case.problem(), case.filter(), case.epilogue(), &options)?.footprint();
+            if let Some(work) = algorithm.work(case.problem(), &options).filter(|work| work.footprint != planned) {
+                let told = work.footprint;
+                return Err(Flaw::Accepted(format!("with '{parameters}' {told:?} was told, {planned:?} is planned")));
+            }
+            let output = case.try_compute(algorithm, &options)?;
+            let differs = output.iter().zip(&first).position(|(got, first)| got.to_bits() != first.to_bits());
+            if let Some(index) = differs {
+                let when = format!("{workers} workers and '{parameters}'");
                 return Err(Flaw::Unstable { when, index, got: output[index], first: first[index] });
             }
         }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use conv_check::{Case, Failure, Flaw, Kind, conformance, oracle};
 use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, RunError, Scratch,
-    Unsupported,
+    Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Plan, PlanError, PlanOptions, Probe, Problem,
+    RunError, Scratch, Unsupported, Work,
 };
 use conv_simd::Isa;
 
@@ -45,6 +45,8 @@ enum Wrong {
     LooseBound,
     OtherProblem,
     OddScratch,
+    TellsLess,
+    TunesBits,
 }
 
 /// The oracle in f32, but wrong. Its name decides whether it must be exact on integers.
@@ -60,6 +62,7 @@ struct DoublePlan {
     bias: Option<Vec<f32>>,
     epilogue: Epilogue,
     workers: usize,
+    tuned: bool,
     runs: AtomicUsize,
 }
 
@@ -107,8 +110,37 @@ impl Algorithm for Double {
             bias: filter.bias.filter(|_| wrong != Wrong::IgnoresBias).map(<[f32]>::to_vec),
             epilogue: Epilogue { relu: epilogue.relu && wrong != Wrong::IgnoresRelu },
             workers: options.workers,
+            tuned: options.parameters != Parameters::default(),
             runs: AtomicUsize::new(0),
         }))
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        const TILES: &[Parameter] = &[Parameter { name: "tiles", meaning: "tiles", range: 1..=8 }];
+        TILES
+    }
+
+    fn tunings(&self, _: &Problem, _: &PlanOptions) -> Vec<Parameters> {
+        [1, 8].into_iter().filter_map(|tiles| Parameters::new(self, [("tiles", tiles)]).ok()).collect()
+    }
+
+    fn work(&self, _: &Problem, _: &PlanOptions) -> Option<Work> {
+        let told = match self.wrong {
+            Wrong::OddScratch => 63,
+            Wrong::TellsLess => 60,
+            _ => 64,
+        };
+        Some(Work {
+            footprint: Footprint { prepared_bytes: 0, scratch_bytes: told },
+            product_flops: 0.0,
+            rows: 1,
+            depth: 1,
+            transform_flops: 0.0,
+            weight_passes: 1.0,
+            between_bytes: 0.0,
+            between_set: 0.0,
+            tasks: 1,
+        })
     }
 
     fn error_growth(&self, problem: &Problem) -> f64 {
@@ -153,6 +185,7 @@ impl Plan for DoublePlan {
             Wrong::ReadsScratch => output[0] += scratch[0],
             Wrong::CountsRuns if runs == 1 => output[0] = next_float(output[0]),
             Wrong::DependsOnWorkers if self.workers == 3 => output[0] = next_float(output[0]),
+            Wrong::TunesBits if self.tuned => output[0] = next_float(output[0]),
             Wrong::ReadsAlignment if unaligned => output[0] = next_float(output[0]),
             _ => {}
         }
@@ -218,11 +251,21 @@ fn every_wrong_one_is_caught_for_what_it_is() {
         [AllZero, MostlyZero, AllNan, LeavesOneOut, OneElement, LosesLastTap, FlipsFilter, IgnoresBias, IgnoresRelu];
     assert_caught(&results, |flaw| matches!(flaw, Flaw::Inexact { .. }));
     assert_caught(&[ReadsScratch], |flaw| matches!(flaw, Flaw::Inexact { got, .. } if got.is_nan()));
-    let circumstances = [CountsRuns, DependsOnWorkers, ReadsAlignment];
+    let circumstances = [CountsRuns, DependsOnWorkers, ReadsAlignment, TunesBits];
     assert_caught(&circumstances, |flaw| matches!(flaw, Flaw::Unstable { .. }));
     assert_caught(&[NanBound, InfiniteBound, NegativeBound, LooseBound], |flaw| matches!(flaw, Flaw::NoBound { .. }));
-    let claims =
-        [AnyWeights, AnyBias, AnyMemory, AnyInput, AnyOutput, AnyScratch, OtherProblem, OddScratch, RefusesOtherwise];
+    let claims = [
+        AnyWeights,
+        AnyBias,
+        AnyMemory,
+        AnyInput,
+        AnyOutput,
+        AnyScratch,
+        OtherProblem,
+        OddScratch,
+        TellsLess,
+        RefusesOtherwise,
+    ];
     assert_caught(&claims, |flaw| matches!(flaw, Flaw::Accepted(_)));
     assert_caught(&[RefusesBehindItsBack], |flaw| *flaw == Flaw::Plan(REFUSAL.into()));
 }

@@ -6,6 +6,7 @@ use conv_simd::{AlignedBuffer, AllocationError, Isa};
 
 use crate::memory::{Footprint, RunError, Scratch};
 use crate::problem::Problem;
+use crate::tuning::{Parameter, Parameters, Work};
 
 /// A way to compute convolutions.
 pub trait Algorithm: Send + Sync {
@@ -52,6 +53,24 @@ pub trait Algorithm: Send + Sync {
     /// `|computed − exact| ≤ error_growth · ε/2 · max|x| · max over output channels of (Σ|w| + |bias| / max|x|)`, with
     /// ε = 2⁻²³ ([`f32::EPSILON`]). Rigorous to first order in ε; each implementation says how it is derived.
     fn error_growth(&self, problem: &Problem) -> f64;
+
+    /// What may be tuned; none unless it says otherwise.
+    fn parameters(&self) -> &'static [Parameter] {
+        &[]
+    }
+
+    /// Values of [`Algorithm::parameters`] that are worth measuring for `problem`, beside the algorithm's own choice. Of
+    /// `options` counts all but its parameters.
+    fn tunings(&self, _problem: &Problem, _options: &PlanOptions) -> Vec<Parameters> {
+        Vec::new()
+    }
+
+    /// What a run of the plan that [`Algorithm::plan`] would make does. `None` where the algorithm does not compute
+    /// `problem`, or cannot tell: then it must execute no less than the direct method, a cost model never chooses it, and a
+    /// tuner has to measure it.
+    fn work(&self, _problem: &Problem, _options: &PlanOptions) -> Option<Work> {
+        None
+    }
 }
 
 /// Weights `[oc][ic/groups][kh][kw]` and an optional bias `[oc]`.
@@ -120,12 +139,15 @@ pub struct PlanOptions {
     pub workers: usize,
     /// Bytes that prepared weights and scratch together may take.
     pub memory_limit: usize,
+    /// Of the algorithm that plans: made for another one, they say nothing to it.
+    pub parameters: Parameters,
 }
 
 impl PlanOptions {
     /// `workers` threads on this machine's best instruction set, with memory up to what a `Vec` may hold.
     pub fn new(workers: usize) -> Self {
-        PlanOptions { isa: Isa::best(), workers: workers.max(1), memory_limit: isize::MAX as usize }
+        let (isa, memory_limit) = (Isa::best(), isize::MAX as usize);
+        PlanOptions { isa, workers: workers.max(1), memory_limit, parameters: Parameters::default() }
     }
 
     /// The same for another instruction set.
@@ -136,6 +158,11 @@ impl PlanOptions {
     /// The same with a memory limit in bytes.
     pub fn memory_limit(self, memory_limit: usize) -> Self {
         PlanOptions { memory_limit, ..self }
+    }
+
+    /// The same with an algorithm's parameters.
+    pub fn parameters(self, parameters: Parameters) -> Self {
+        PlanOptions { parameters, ..self }
     }
 
     /// Checks a plan's memory before any of it is allocated.

@@ -8,6 +8,7 @@ mod descriptor;
 mod memory;
 mod problem;
 mod tasks;
+mod tuning;
 
 pub use algorithm::{
     Algorithm, Epilogue, Filter, Phase, Plan, PlanError, PlanOptions, Probe, ReadWeights, Silent, StreamedFilter,
@@ -17,3 +18,4 @@ pub use descriptor::DescriptorError;
 pub use memory::{Footprint, RunError, Scratch};
 pub use problem::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};
 pub use tasks::for_each_task;
+pub use tuning::{Method, Parameter, ParameterError, Parameters, Work};

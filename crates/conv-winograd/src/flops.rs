@@ -20,8 +20,24 @@ fn lines(points: usize, zero: bool, outputs: usize, k: &Coefficients<f32>) -> [u
     counts.map(|count| count.get())
 }
 
-/// Operations of one run: products with all the channels that the register tile computes, transforms without padding.
-pub(crate) fn executed(geometry: &Geometry, layout: &Layout) -> u128 {
+/// Operations of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flops {
+    /// Products with all the channels that the register tile computes.
+    pub products: u128,
+    /// Transforms without padding.
+    pub transforms: u128,
+}
+
+impl Flops {
+    /// Both.
+    pub fn total(self) -> u128 {
+        self.products + self.transforms
+    }
+}
+
+/// Operations of one run.
+pub(crate) fn executed(geometry: &Geometry, layout: &Layout) -> Flops {
     let problem = &geometry.problem;
     let ranks = geometry.ranks(geometry.tiles());
     let products: u128 = geometry
@@ -57,30 +73,30 @@ pub(crate) fn executed(geometry: &Geometry, layout: &Layout) -> u128 {
             transforms += tiles * (input * geometry.depth() as u128 + output * problem.group_out_channels() as u128);
         }
     }
-    problem.groups() as u128 * (products * layout.channels as u128 + transforms)
+    let groups = problem.groups() as u128;
+    Flops { products: groups * products * layout.channels as u128, transforms: groups * transforms }
 }
 
 #[cfg(test)]
 mod tests {
-    use conv_core::{Algorithm, Problem};
+    use conv_core::Problem;
     use conv_simd::Isa;
 
     use super::*;
     use crate::schedule::{Blocking, Schedule};
-    use crate::variant::VARIANTS;
+    use crate::variant::F2X3;
 
     #[test]
     fn the_smallest_transform_counted_by_hand() {
         // F(2, 3) on a 4x4 image: one tile of 16 products. A line of Bᵀ at 0, ±1, ∞ is three multiply-adds for each
         // pair of (even, odd) and two for 0 and ∞ alike; Aᵀ has four additions and multiply-adds.
         let problem: Problem = "mb1ic16ih4oc16kh3".parse().unwrap();
-        let variant = VARIANTS.iter().find(|variant| variant.name() == "winograd/f2x3").unwrap();
-        let geometry = variant.geometry(&problem).unwrap();
+        let geometry = F2X3.geometry(&problem).unwrap();
         let blocking = Blocking { schedule: Schedule::Fused, tiles: 1, chunk_blocks: 1 };
         let layout = Layout::new(&geometry, Isa::best().tile_shape(), blocking);
         let [input, output] = lines(4, true, 2, geometry.axes[0].coefficients(false));
         let transforms = 16 * (8 * input + 6 * output);
-        assert_eq!(executed(&geometry, &layout), 2 * 16 * 16 * 16 + transforms);
+        assert_eq!(executed(&geometry, &layout), Flops { products: 2 * 16 * 16 * 16, transforms });
         assert!((4..=16).contains(&input) && (4..=16).contains(&output), "{input} {output}");
     }
 }

@@ -16,5 +16,4 @@ mod schedule;
 mod variant;
 mod weights;
 
-pub use schedule::{Blocking, Schedule};
-pub use variant::{ALGORITHMS, VARIANTS, Variant};
+pub use variant::ALGORITHMS;

@@ -26,15 +26,22 @@ pub(crate) struct WinogradPlan {
     footprint: Footprint,
 }
 
-impl WinogradPlan {
-    pub fn new(
-        geometry: Geometry,
-        filter: Filter<'_>,
-        epilogue: Epilogue,
-        options: &PlanOptions,
-        blocking: Blocking,
-    ) -> Result<Self, PlanError> {
-        let layout = Layout::new(&geometry, options.isa.tile_shape(), blocking);
+/// What a plan needs, before any of it is there.
+pub(crate) struct Sizes {
+    pub layout: Layout,
+    /// Threads that can work on it.
+    workers: usize,
+    /// Floats of each worker's own scratch.
+    pub share: usize,
+    /// Bytes.
+    prepared: u128,
+    /// Bytes.
+    scratch: u128,
+}
+
+impl Sizes {
+    pub fn new(geometry: &Geometry, options: &PlanOptions, blocking: Blocking) -> Self {
+        let layout = Layout::new(geometry, options.isa.tile_shape(), blocking);
         let groups = geometry.problem.groups();
         let blocks = groups * geometry.tiles().div_ceil(layout.tiles);
         let per = |count: usize, floats: usize| 4 * count as u128 * floats as u128;
@@ -49,17 +56,34 @@ impl WinogradPlan {
         let workers = options.workers.clamp(1, tasks);
         let scratch = shared + per(workers, share);
         let prepared = per(groups * layout.channels, layout.total_depth + 1);
-        let footprint = options.admit(prepared, scratch)?;
-        let weights = weights::pack(&geometry, &layout, filter, options)?;
+        Sizes { layout, workers, share, prepared, scratch }
+    }
+
+    pub fn admit(&self, options: &PlanOptions) -> Result<Footprint, PlanError> {
+        options.admit(self.prepared, self.scratch)
+    }
+}
+
+impl WinogradPlan {
+    pub fn new(
+        geometry: Geometry,
+        filter: Filter<'_>,
+        epilogue: Epilogue,
+        options: &PlanOptions,
+    ) -> Result<Self, PlanError> {
+        let blocking = Blocking::of(&geometry, options);
+        let sizes = Sizes::new(&geometry, options, blocking);
+        let footprint = sizes.admit(options)?;
+        let weights = weights::pack(&geometry, &sizes.layout, filter, options)?;
         let stream = worth_streaming(geometry.problem.output_len());
         Ok(WinogradPlan {
             geometry,
-            layout,
+            layout: sizes.layout,
             schedule: blocking.schedule,
             weights,
             isa: options.isa,
-            workers,
-            share,
+            workers: sizes.workers,
+            share: sizes.share,
             relu: epilogue.relu,
             stream,
             footprint,
@@ -87,7 +111,7 @@ impl Plan for WinogradPlan {
     }
 
     fn executed_flops(&self) -> u128 {
-        flops::executed(&self.geometry, &self.layout)
+        flops::executed(&self.geometry, &self.layout).total()
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {

@@ -1,6 +1,8 @@
 //! The variants, as data: name, points, tile sizes, filters.
 
-use conv_core::{Algorithm, Axis, Epilogue, Filter, Plan, PlanError, PlanOptions, Problem, Unsupported};
+use conv_core::{
+    Algorithm, Axis, Epilogue, Filter, Parameter, Parameters, Plan, PlanError, PlanOptions, Problem, Unsupported, Work,
+};
 
 use crate::cover::{Cover, Sizes};
 use crate::error::error_growth;
@@ -8,7 +10,7 @@ use crate::fraction::Fraction;
 use crate::geometry::{AxisPlan, Geometry};
 use crate::line::Points;
 use crate::plan::WinogradPlan;
-use crate::schedule::Blocking;
+use crate::schedule;
 
 /// Points 0, ±1, ∞.
 const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], zero: true };
@@ -32,7 +34,7 @@ enum Filters {
 
 /// A Winograd algorithm: which points, which tiles, which filters.
 #[derive(Debug)]
-pub struct Variant {
+pub(crate) struct Variant {
     name: &'static str,
     points: Points,
     sizes: Sizes,
@@ -51,7 +53,7 @@ const fn strided(name: &'static str, points: Points, sizes: Sizes) -> Variant {
 const THREE: &str = "3x3, 3x1 and 1x3";
 const FIVE: &str = "5x5, 5x1 and 1x5";
 
-static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Base, 3, THREE);
+pub(crate) static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Base, 3, THREE);
 static F4X3: Variant = dense("winograd/f4x3", SIX, Sizes::Base, 3, THREE);
 static F5X3: Variant = dense("winograd/f5x3", SEVEN, Sizes::Extended, 3, THREE);
 static MIX4X3: Variant = dense("winograd/mix4x3", SEVEN, Sizes::Mixed, 3, THREE);
@@ -68,29 +70,7 @@ static POLY_7: Variant = strided("winograd/poly-7", SEVEN, Sizes::Extended);
 pub static ALGORITHMS: &[&dyn Algorithm] =
     &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_4, &POLY_6, &POLY_67, &POLY_7];
 
-/// The variants themselves, whose [`Variant::plan_with`] takes the blocking as a parameter.
-pub static VARIANTS: &[&Variant] =
-    &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_4, &POLY_6, &POLY_67, &POLY_7];
-
 impl Variant {
-    /// [`Algorithm::plan`] with the schedule and the sizes of blocks given.
-    ///
-    /// # Errors
-    /// As [`Algorithm::plan`].
-    pub fn plan_with(
-        &self,
-        problem: &Problem,
-        filter: Filter<'_>,
-        epilogue: Epilogue,
-        options: &PlanOptions,
-        blocking: Option<Blocking>,
-    ) -> Result<Box<dyn Plan>, PlanError> {
-        let geometry = self.geometry(problem)?;
-        filter.check(problem)?;
-        let blocking = blocking.unwrap_or_else(|| Blocking::default_of(&geometry, options));
-        Ok(Box::new(WinogradPlan::new(geometry, filter, epilogue, options, blocking)?))
-    }
-
     pub(crate) fn geometry(&self, problem: &Problem) -> Result<Geometry, Unsupported> {
         self.supports(problem)?;
         let axis = |axis: &Axis| {
@@ -145,7 +125,21 @@ impl Algorithm for Variant {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
-        self.plan_with(problem, filter, epilogue, options, None)
+        let geometry = self.geometry(problem)?;
+        filter.check(problem)?;
+        Ok(Box::new(WinogradPlan::new(geometry, filter, epilogue, options)?))
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        schedule::PARAMETERS
+    }
+
+    fn tunings(&self, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
+        self.geometry(problem).map_or(Vec::new(), |geometry| schedule::tunings(self, &geometry, options))
+    }
+
+    fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        schedule::work(&self.geometry(problem).ok()?, options)
     }
 
     fn error_growth(&self, problem: &Problem) -> f64 {

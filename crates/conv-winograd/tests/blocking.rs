@@ -1,9 +1,9 @@
 //! How work is cut changes no bit of the result.
 
 use conv_check::{Case, Kind};
-use conv_core::{Epilogue, PlanOptions, Problem, Scratch};
+use conv_core::{Epilogue, Parameters, PlanOptions, Problem, Scratch};
 use conv_simd::Isa;
-use conv_winograd::{Blocking, Schedule, VARIANTS};
+use conv_winograd::ALGORITHMS;
 
 #[test]
 fn results_do_not_depend_on_the_blocking() {
@@ -15,25 +15,30 @@ fn results_do_not_depend_on_the_blocking() {
     ] {
         let problem: Problem = problem.parse().unwrap();
         let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
-        for variant in VARIANTS.iter().filter(|variant| conv_core::Algorithm::supports(**variant, &problem).is_ok()) {
+        for algorithm in ALGORITHMS.iter().filter(|algorithm| algorithm.supports(&problem).is_ok()) {
             for isa in Isa::available() {
-                let run = |workers, blocking| {
-                    let options = PlanOptions::new(workers).isa(isa);
-                    let plan = variant.plan_with(&problem, case.filter(), case.epilogue(), &options, blocking).unwrap();
+                let run = |workers, parameters| {
+                    let options = PlanOptions::new(workers).isa(isa).parameters(parameters);
+                    let plan = algorithm.plan(&problem, case.filter(), case.epilogue(), &options).unwrap();
+                    let work = algorithm.work(&problem, &options).unwrap();
+                    assert_eq!(work.footprint, plan.footprint(), "told without planning");
+                    assert_eq!(work.product_flops + work.transform_flops, plan.executed_flops() as f64);
                     let mut scratch = Scratch::with_bytes(plan.footprint().scratch_bytes).unwrap();
                     scratch.fill(f32::NAN);
                     let mut output = vec![f32::NAN; problem.output_len()];
                     plan.run(case.input(), &mut output, &mut scratch).unwrap();
                     output
                 };
-                let expected = run(1, None);
-                for schedule in [Schedule::Fused, Schedule::Staged] {
-                    for (tiles, chunk_blocks) in [(1, 1), (5, 2), (13, 1), (14, 9), (1000, 3)] {
+                let expected = run(1, Parameters::default());
+                for staged in [0, 1] {
+                    for (tiles, chunks) in [(1, 1), (5, 2), (13, 1), (14, 9), (1000, 3)] {
                         for workers in [1, 3, 64] {
-                            let blocking = Blocking { schedule, tiles, chunk_blocks };
+                            let values = [("staged", staged), ("block_tiles", tiles), ("chunk_blocks", chunks)];
+                            let parameters = Parameters::new(*algorithm, values).unwrap();
                             assert!(
-                                run(workers, Some(blocking)) == expected,
-                                "{variant:?} {isa} {workers} {blocking:?}"
+                                run(workers, parameters) == expected,
+                                "{} {isa} {workers} {parameters}",
+                                algorithm.name()
                             );
                         }
                     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, StreamedFilter,
-    Unsupported, for_each_task,
+    Unsupported, Work, for_each_task,
 };
 use conv_simd::SharedSlice;
 
@@ -88,6 +88,26 @@ impl Algorithm for DirectNhwc {
     /// (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., §3.1).
     fn error_growth(&self, problem: &Problem) -> f64 {
         problem.reduction() as f64 + 1.0
+    }
+
+    fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        let layout = weights::Layout::new(problem, options.isa);
+        let geometry = Geometry::new(problem);
+        let columns = columns::cut(problem, &geometry, options.isa.tile_pixels(layout.vectors())).len();
+        let schedule = Schedule::new(&geometry, columns, layout.blocks().len());
+        let channels = problem.group_out_channels();
+        let padded = channels.next_multiple_of(options.isa.lanes()) as f64 / channels as f64;
+        Some(Work {
+            footprint: options.admit(layout.bytes(), 0).ok()?,
+            product_flops: problem.flops_inside() as f64 * padded,
+            rows: geometry.output[1].div_ceil(columns),
+            depth: problem.reduction(),
+            transform_flops: 0.0,
+            weight_passes: schedule.weight_passes() as f64,
+            between_bytes: 0.0,
+            between_set: 0.0,
+            tasks: schedule.tasks(),
+        })
     }
 }
 

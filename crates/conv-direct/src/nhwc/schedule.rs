@@ -52,6 +52,11 @@ impl Schedule {
         self.images * self.panels * self.blocks * self.pieces
     }
 
+    /// How often all weights are read: once for each panel.
+    pub(super) fn weight_passes(&self) -> usize {
+        self.images * self.panels
+    }
+
     /// The part of an image cut into `others` tiles that stands for `tiles` of this schedule's: blocks of fewer vectors
     /// have other tiles.
     pub(super) fn rescale(&self, tiles: Range<usize>, others: usize) -> Range<usize> {

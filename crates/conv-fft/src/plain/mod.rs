@@ -7,7 +7,7 @@
 //! filters are filled up with zeros.
 
 use conv_core::{
-    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported, Work,
     for_each_task,
 };
 use conv_simd::{AlignedBuffer, Isa, SharedSlice};
@@ -66,6 +66,35 @@ impl Algorithm for Plain {
         let products = 1.5 * (problem.group_in_channels() as f64 + 3.0);
         points.sqrt() * (transforms + products + 2.0)
     }
+
+    fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        let tiling = Tiling::new(problem);
+        let layout = Layout::new(problem, &tiling, &Transform::new(tiling.size(), options.isa), options.workers);
+        let [products, transforms] = flops(problem, &tiling, layout.spectrum).map(|flops| flops as f64);
+        Some(Work {
+            footprint: options.admit(layout.prepared_bytes, layout.scratch_bytes).ok()?,
+            product_flops: products,
+            // Not by the register tile: one tile's spectrum after the other.
+            rows: 1,
+            depth: problem.group_in_channels(),
+            transform_flops: transforms,
+            weight_passes: (problem.batch() * tiling.tiles()) as f64,
+            between_bytes: 8.0 * layout.shared as f64,
+            between_set: 8.0 * layout.shared as f64,
+            tasks: problem.out_channels(),
+        })
+    }
+}
+
+/// Operations of one run, `[products, transforms]`: complex multiply-adds (eight operations each) and transforms of
+/// `5·N·log₂N`, halved for real data.
+fn flops(problem: &Problem, tiling: &Tiling, spectrum: usize) -> [u128; 2] {
+    let tiles = (problem.batch() * tiling.tiles()) as u128;
+    let pairs = (problem.out_channels() * problem.group_in_channels()) as u128;
+    let points = tiling.points() as u128;
+    let transform = 5 * points * u128::from(points.ilog2()) / 2;
+    let channels = (problem.in_channels() + problem.out_channels()) as u128;
+    [tiles * 8 * pairs * spectrum as u128, tiles * transform * channels]
 }
 
 /// Sizes in memory, in complex numbers unless they say bytes.
@@ -138,16 +167,8 @@ impl Plan for PlainPlan {
         self.footprint
     }
 
-    /// Complex multiply-adds (eight operations each) and transforms of `5·N·log₂N`, halved for real data.
     fn executed_flops(&self) -> u128 {
-        let (problem, layout) = (&self.problem, &self.layout);
-        let tiles = (problem.batch() * self.tiling.tiles()) as u128;
-        let pairs = (problem.out_channels() * problem.group_in_channels()) as u128;
-        let points = self.tiling.points() as u128;
-        let transform = 5 * points * u128::from(points.ilog2()) / 2;
-        tiles
-            * (8 * pairs * layout.spectrum as u128
-                + transform * (problem.in_channels() + problem.out_channels()) as u128)
+        flops(&self.problem, &self.tiling, self.layout.spectrum).iter().sum()
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {

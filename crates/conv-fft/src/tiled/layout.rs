@@ -6,7 +6,7 @@
 //! `[plane][tile][re, im][output channel]`. All weights:
 //! `U[group][column][chunk][plane][register block][re, im][input channel][output channel]`.
 
-use conv_simd::TileShape;
+use conv_core::{Parameter, PlanOptions};
 
 use super::geometry::Geometry;
 use super::transform::planes;
@@ -22,6 +22,17 @@ const BLOCK_BYTES: usize = 20 << 20;
 const TASK_BYTES: usize = 256 << 10;
 /// The most register tiles of output channels in a chunk; four measured no better.
 const CHUNK_BLOCKS: usize = 2;
+
+pub(super) const BLOCK_TILES: &str = "block_tiles";
+pub(super) const TASK_TILES: &str = "task_tiles";
+pub(super) const TASK_CHUNK: &str = "chunk_blocks";
+
+/// See [`conv_core::Algorithm::parameters`].
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter { name: BLOCK_TILES, meaning: "tiles whose rows are transformed at a time", range: 1..=1 << 16 },
+    Parameter { name: TASK_TILES, meaning: "tiles of a block that are multiplied at a time", range: 1..=1 << 16 },
+    Parameter { name: TASK_CHUNK, meaning: "register tiles of output channels multiplied at a time", range: 1..=64 },
+];
 
 /// Sizes and strides, in floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +64,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn new<const N: usize>(geometry: &Geometry, shape: TileShape, workers: usize) -> Self {
+    pub fn new<const N: usize>(geometry: &Geometry, options: &PlanOptions) -> Self {
+        let (shape, workers) = (options.isa.tile_shape(), options.workers);
         let depth = geometry.depth();
         let depth_padded = depth.next_multiple_of(shape.lanes);
         let channels = geometry.problem.group_out_channels().next_multiple_of(shape.lanes);
@@ -63,7 +75,8 @@ impl Layout {
         let y_rows = geometry.height.most_outputs().next_multiple_of(2);
         let (x, y) = ([x_row, odd_lines(N * x_row)], [y_row, odd_lines(y_rows * y_row)]);
         let all = geometry.tiles();
-        let tiles = fitting(BLOCK_BYTES, x[1] + y[1]).max(shape.pixels).min(all);
+        let given = |name| options.parameters.get(name);
+        let tiles = given(BLOCK_TILES).unwrap_or(fitting(BLOCK_BYTES, x[1] + y[1]).max(shape.pixels)).min(all);
         let tiles = all.div_ceil(all.div_ceil(tiles));
 
         let v_row = odd_lines(3 * depth_padded);
@@ -72,8 +85,9 @@ impl Layout {
         let m_block = 2 * planes::<N>(0) * shape.channels();
         let most = fitting(TASK_BYTES, v_row).min(fitting(2 * TASK_BYTES, m_block)).max(shape.pixels);
         let most = if workers > 1 { most.min(fair.next_multiple_of(shape.pixels)) } else { most };
-        let task_tiles = tiles.div_ceil(tiles.div_ceil(most.min(tiles)));
-        let chunk = fitting(2 * TASK_BYTES, task_tiles * m_block).min(CHUNK_BLOCKS).min(blocks) * shape.channels();
+        let task_tiles = tiles.div_ceil(tiles.div_ceil(given(TASK_TILES).unwrap_or(most).min(tiles)));
+        let chunk = fitting(2 * TASK_BYTES, task_tiles * m_block).min(CHUNK_BLOCKS);
+        let chunk = given(TASK_CHUNK).unwrap_or(chunk).min(blocks) * shape.channels();
         let chunk = chunk.min(channels);
         Layout {
             depth,

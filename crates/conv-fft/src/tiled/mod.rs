@@ -18,7 +18,8 @@
 //! from memory once for each block of tiles, which is what bounds the speed.
 
 use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+    Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Plan, PlanError, PlanOptions, Probe, Problem,
+    Unsupported, Work,
 };
 use conv_simd::{AlignedBuffer, Isa, worth_streaming};
 
@@ -89,6 +90,30 @@ impl<const N: usize> Algorithm for Tiled<N> {
         let products = 2.0 * std::f64::consts::SQRT_2 * Geometry::new(problem, N).depth() as f64;
         points.sqrt() * (transforms + products + 2.0)
     }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        layout::PARAMETERS
+    }
+
+    fn tunings(&self, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
+        if self.supports(problem).is_err() {
+            return Vec::new();
+        }
+        let Layout { tiles, task_tiles, .. } = Layout::new::<N>(&Geometry::new(problem, N), options);
+        let tasks = [task_tiles.div_ceil(2), task_tiles, 2 * task_tiles];
+        let values = [tiles, tiles.div_ceil(2), tiles.div_ceil(4)].into_iter().flat_map(|block| {
+            let of = move |task| [1, 2, 4].map(|chunk| (block, task, chunk));
+            tasks.into_iter().filter(move |&task| task <= block).flat_map(of)
+        });
+        let named = |(block, task, chunk)| {
+            [(layout::BLOCK_TILES, block), (layout::TASK_TILES, task), (layout::TASK_CHUNK, chunk)] //
+        };
+        values.filter_map(|values| Parameters::new(self, named(values)).ok()).collect()
+    }
+
+    fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        self.supports(problem).ok().and_then(|()| TiledPlan::<N>::work(problem, options))
+    }
 }
 
 /// See [`Plan`].
@@ -114,13 +139,43 @@ impl<const N: usize> TiledPlan<N> {
     ) -> Result<Self, PlanError> {
         let geometry = Geometry::new(problem, N);
         let (isa, workers) = (options.isa, options.workers);
-        let layout = Layout::new::<N>(&geometry, isa.tile_shape(), workers);
-        let floats = (problem.groups() * layout.channels) as u128 * (layout.depth * N * N + 1) as u128;
-        let scratch = layout.block_lens().iter().sum::<usize>() + workers * Self::share(&layout);
-        let footprint = options.admit(4 * floats, 4 * scratch as u128)?;
+        let layout = Layout::new::<N>(&geometry, options);
+        let footprint = Self::footprint(&geometry, &layout, options)?;
         let weights = weights::pack::<N>(&geometry, &layout, filter, options)?;
         let (relu, stream) = (epilogue.relu, worth_streaming(problem.output_len()));
         Ok(TiledPlan { geometry, layout, weights, isa, workers, relu, stream, footprint })
+    }
+
+    fn footprint(geometry: &Geometry, layout: &Layout, options: &PlanOptions) -> Result<Footprint, PlanError> {
+        let groups = geometry.problem.groups();
+        let floats = (groups * layout.channels) as u128 * (layout.depth * N * N + 1) as u128;
+        let scratch = layout.block_lens().iter().sum::<usize>() + options.workers * Self::share(layout);
+        options.admit(4 * floats, 4 * scratch as u128)
+    }
+
+    /// See [`Algorithm::work`].
+    fn work(problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        let geometry = Geometry::new(problem, N);
+        let layout = Layout::new::<N>(&geometry, options);
+        let [products, transforms] = flops::executed::<N>(&geometry, &layout).map(|flops| flops as f64);
+        let (tiles, groups) = (geometry.tiles(), problem.groups());
+        let tasks = layout.tiles.div_ceil(layout.task_tiles) * N / 2;
+        Some(Work {
+            footprint: Self::footprint(&geometry, &layout, options).ok()?,
+            product_flops: products,
+            rows: layout.task_tiles,
+            // Real and imaginary part.
+            depth: 2 * layout.depth,
+            transform_flops: transforms,
+            // Each task reads the weights of its column.
+            weight_passes: tiles.div_ceil(layout.task_tiles) as f64,
+            // X, Y and V three times: columns are taken out of rows that lie kilobytes apart, a vector from each.
+            between_bytes: 12.0
+                * (groups * tiles) as f64
+                * (layout.x[1] + layout.y[1] + N * N * 2 * layout.depth) as f64,
+            between_set: 4.0 * layout.block_lens().iter().sum::<usize>() as f64,
+            tasks: groups * tiles.div_ceil(layout.tiles) * tasks,
+        })
     }
 
     /// Floats of each worker's own scratch: a pair of input rows, or a task's V and M.
@@ -145,7 +200,7 @@ impl<const N: usize> Plan for TiledPlan<N> {
     }
 
     fn executed_flops(&self) -> u128 {
-        flops::executed::<N>(&self.geometry, &self.layout)
+        flops::executed::<N>(&self.geometry, &self.layout).iter().sum()
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {

@@ -6,7 +6,7 @@
 //! taps that are neighbours in memory are one pointer.
 
 use conv_core::{
-    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported, Work,
     for_each_task,
 };
 use conv_simd::{AlignedBuffer, Isa, SharedSlice, TileShape};
@@ -66,6 +66,26 @@ impl Algorithm for Im2colIndirect {
     /// term (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., §3.1).
     fn error_growth(&self, problem: &Problem) -> f64 {
         problem.reduction() as f64 + 1.0
+    }
+
+    fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        let [oh, ow] = problem.output_size();
+        let TileShape { pixels, vectors, .. } = TileWeights::shape(problem, options.isa, problem.batch() * oh * ow);
+        let (table, tile) = (Table::new(problem, pixels), (options.isa, vectors));
+        let columns = TileWeights::columns_of(problem, tile);
+        let copies = problem.batch() / table.images;
+        let panels = table.tiles.len().div_ceil(tiles_per_panel(problem, &table, columns.parts(), options.workers));
+        Some(Work {
+            footprint: options.admit(TileWeights::bytes(problem, tile) + table.bytes(), 0).ok()?,
+            product_flops: 2.0 * (copies * columns.padded().width()) as f64 * table.multiply_adds() as f64,
+            rows: table.pixels.len().div_ceil(table.tiles.len()),
+            depth: problem.reduction(),
+            transform_flops: 0.0,
+            weight_passes: (copies * panels) as f64,
+            between_bytes: 0.0,
+            between_set: 0.0,
+            tasks: copies * panels * columns.parts(),
+        })
     }
 }
 
