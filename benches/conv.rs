@@ -56,7 +56,7 @@ fn bench_case(criterion: &mut Criterion, bench: &Bench, case: &Case) -> Vec<Reco
     for &candidate in &case.candidates {
         let mut subject = None;
         let mut calls = Calls::default();
-        group.bench_function(candidate.algorithm.name(), |bencher| {
+        group.bench_function(candidate.method.algorithm.name(), |bencher| {
             // Before criterion's clock starts, which it does once to warm up.
             let workload =
                 bench.pool().install(|| workload.get_or_insert_with(|| Workload::new(&case.problem).expect("memory")));

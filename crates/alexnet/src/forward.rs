@@ -1,7 +1,7 @@
 //! The forward pass: plans made once, memory planned ahead, runs that allocate nothing.
 
 use conv_core::{
-    Algorithm, Epilogue, Footprint, Plan, PlanError, PlanOptions, Problem, RunError, Scratch, StreamedFilter,
+    Algorithm, Epilogue, Footprint, Method, Plan, PlanError, PlanOptions, Problem, RunError, Scratch, StreamedFilter,
 };
 use conv_simd::{AlignedBuffer, AllocationError};
 
@@ -10,8 +10,9 @@ use crate::memory::{LayerMemory, MemoryPlan};
 use crate::network::{AveragePool, LayerKind, Lrn, Network, NetworkError, Pool, Shape, ShapedLayer};
 use crate::weights::{Weights, WeightsError};
 
-/// Says which algorithm computes a convolution or fully connected layer; see [`ShapedLayer::problem`].
-pub type Chooser<'a> = dyn (Fn(&Problem) -> &'static dyn Algorithm) + 'a;
+/// Says which algorithm, with which parameters, computes a convolution or fully connected layer; see
+/// [`ShapedLayer::problem`].
+pub type Chooser<'a> = dyn (Fn(&Problem) -> Method) + 'a;
 
 /// Told where a run is, so that a harness can time layers; nothing here has a clock. `()` listens to nothing.
 ///
@@ -104,7 +105,7 @@ impl ForwardPass {
             let operation = match (&layer.problem, layer.layer.kind) {
                 (Some(problem), _) => {
                     let chosen = choose(problem);
-                    algorithm = Some(chosen.name());
+                    algorithm = Some(chosen.algorithm.name());
                     Operation::Plan(planner.plan(layer, problem, chosen)?)
                 }
                 (None, LayerKind::Lrn(lrn)) => Operation::Lrn(lrn, pool.map(|(_, pool)| pool)),
@@ -229,11 +230,11 @@ impl Planner<'_> {
         &mut self,
         shaped: &ShapedLayer<'_>,
         problem: &Problem,
-        algorithm: &'static dyn Algorithm,
+        Method { algorithm, parameters }: Method,
     ) -> Result<Box<dyn Plan>, ForwardError> {
         let name = &shaped.layer.name;
         let kept = self.memory.activation_bytes + self.memory.prepared_bytes;
-        let left = self.options.memory_limit(self.options.memory_limit.saturating_sub(kept));
+        let left = self.options.memory_limit(self.options.memory_limit.saturating_sub(kept)).parameters(parameters);
         self.stream(shaped, problem, algorithm, &left).map_err(|source| match source {
             PlanError::Memory { needed, .. } => self.too_much(name, needed.saturating_add(kept as u128)),
             source => ForwardError::Plan { layer: self.network.qualified(name), algorithm: algorithm.name(), source },

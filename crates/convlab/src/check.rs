@@ -1,7 +1,7 @@
 //! Every algorithm against the oracle and against each other.
 
 use conv_check::{Case as Verification, ErrorStats, Failure, Kind};
-use conv_core::{Epilogue, PlanOptions};
+use conv_core::{Epilogue, Method, PlanOptions};
 use rayon::ThreadPool;
 
 use crate::memory::{self, TooLittleMemory};
@@ -42,11 +42,11 @@ fn check_inside(case: &Case, kind: Kind, done: &dyn Fn()) -> Result<Report, TooL
     let verification = Verification::new(&case.problem, kind, SEED, Epilogue::default());
     let mut range = Range::default();
     let result = |&candidate: &Candidate| {
-        let Candidate { algorithm, isa } = candidate;
+        let Candidate { method: Method { algorithm, parameters }, isa } = candidate;
         let options = PlanOptions::new(rayon::current_num_threads())
             .isa(isa)
             .memory_limit(memory::available_bytes().min(isize::MAX as usize));
-        let result = verification.compute(algorithm, &options).and_then(|output| {
+        let result = verification.compute(algorithm, &options.parameters(parameters)).and_then(|output| {
             range.include(&output);
             let failed = |flaw| Failure {
                 flaw: Box::new(flaw),

@@ -1,7 +1,7 @@
 //! One convolution on anybody's arrays: from their layout into NHWC, through an algorithm, and back.
 
 use alexnet::npy::Array;
-use conv_core::{Algorithm, Axis, Epilogue, Filter, PlanError, PlanOptions, Problem, ProblemError, RunError, Scratch};
+use conv_core::{Axis, Epilogue, Filter, Method, PlanError, PlanOptions, Problem, ProblemError, RunError, Scratch};
 use conv_simd::{AlignedBuffer, AllocationError};
 
 use crate::memory::{self, TooLittleMemory};
@@ -124,18 +124,19 @@ pub fn problem(arrays: &Arrays, parameters: &Parameters) -> Result<Problem, Conv
 pub fn convolve(
     arrays: &Arrays,
     parameters: &Parameters,
-    algorithm: &dyn Algorithm,
+    method: Method,
     options: &PlanOptions,
 ) -> Result<Array, ConvError> {
     let problem = problem(arrays, parameters)?;
-    algorithm.supports(&problem).map_err(PlanError::from)?;
+    method.algorithm.supports(&problem).map_err(PlanError::from)?;
     // Output in both layouts, and the input once more.
     let needed = 4 * (problem.input_len() as u128 + 2 * problem.output_len() as u128);
     memory::admit("this convolution", needed)?;
     let left = memory::available_bytes().min(options.memory_limit).saturating_sub(needed as usize);
     let filter = Filter { weights: &arrays.weights.data, bias: arrays.bias.as_ref().map(|bias| &bias.data[..]) };
     let epilogue = Epilogue { relu: parameters.relu };
-    let plan = algorithm.plan(&problem, filter, epilogue, &options.memory_limit(left))?;
+    let plan =
+        method.algorithm.plan(&problem, filter, epilogue, &options.memory_limit(left).parameters(method.parameters))?;
     let mut scratch = Scratch::with_bytes(plan.footprint().scratch_bytes)?;
     let mut output = AlignedBuffer::zeroed(problem.output_len())?;
 

@@ -11,12 +11,13 @@ use crate::measure::Samples;
 use crate::record::{Kind, LayerTime, Record};
 use crate::registry::{Choice, Chooser};
 
-/// The choice for a layer: what `chooser` says for a convolution, and for a fully connected layer always `auto`'s, so
+/// The choice for a layer: what `chooser` says for a convolution, and for a fully connected layer always `direct/nhwc`, so
 /// that algorithms are compared by what they do to convolutions. `None` for layers without weights.
-pub fn choose(chooser: &Chooser, layer: &ShapedLayer<'_>) -> Option<Choice> {
+pub fn choose(chooser: &Chooser, layer: &ShapedLayer<'_>, options: &PlanOptions) -> Option<Choice> {
     let problem = layer.problem.as_ref()?;
-    let chooser = if matches!(layer.layer.kind, LayerKind::Linear(_)) { &Chooser::Auto } else { chooser };
-    Some(chooser.choose(problem))
+    let direct = Chooser::direct();
+    let chooser = if matches!(layer.layer.kind, LayerKind::Linear(_)) { &direct } else { chooser };
+    Some(chooser.choose(problem, options))
 }
 
 /// A forward pass that keeps the times of its runs.
@@ -45,13 +46,15 @@ impl TimedPass {
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
         let shaped = network.infer(batch)?;
-        let choices: Vec<_> =
-            shaped.iter().filter_map(|layer| Some((layer, layer.problem.as_ref()?, choose(chooser, layer)?))).collect();
+        let choices: Vec<_> = shaped
+            .iter()
+            .filter_map(|layer| Some((layer, layer.problem.as_ref()?, choose(chooser, layer, options)?)))
+            .collect();
         let start = Instant::now();
         let chosen = |problem: &_| {
             // Problems are named after their layers, so they differ.
             let choice = choices.iter().find(|(_, other, _)| *other == problem);
-            choice.map_or_else(|| Chooser::Auto.choose(problem), |(_, _, choice)| choice.clone()).algorithm
+            choice.map_or_else(|| Chooser::direct().choose(problem, options).method, |(_, _, choice)| choice.method)
         };
         let pass = ForwardPass::new(network, weights, batch, &chosen, options)?;
         let prepared_in = start.elapsed();
@@ -69,6 +72,11 @@ impl TimedPass {
             layers: vec![Samples::default(); pass.memory().layers.len()],
             pass,
         })
+    }
+
+    /// How its convolutions were chosen: `auto`, `tuned`, a family or a name.
+    pub fn asked_for(&self) -> &str {
+        &self.asked_for
     }
 
     /// The pass itself.
@@ -185,12 +193,12 @@ mod tests {
         for name in ["fft", "im2col", "winograd"] {
             let chooser = Chooser::by_name(name).unwrap();
             for layer in network.infer(1).unwrap() {
-                let Some(choice) = choose(&chooser, &layer) else { continue };
+                let Some(choice) = choose(&chooser, &layer, &PlanOptions::new(1)) else { continue };
                 match layer.layer.kind {
                     LayerKind::Linear(_) => {
-                        assert_eq!((choice.algorithm.name(), choice.fallback), ("direct/nhwc", None));
+                        assert_eq!((choice.method.algorithm.name(), choice.fallback), ("direct/nhwc", None));
                     }
-                    _ => assert!(choice.fallback.is_some() || family(choice.algorithm) == name),
+                    _ => assert!(choice.fallback.is_some() || family(choice.method.algorithm) == name),
                 }
             }
         }

@@ -247,24 +247,28 @@ impl Stream {
     }
 
     /// Reads the share of thread `index` of `threads`.
-    fn read(&self, isa: Isa, index: usize, threads: usize) {
+    fn read(&self, isa: Isa, [index, threads]: [usize; 2]) {
         let share = self.0.len() / threads;
         black_box(isa.run(Read { data: &self.0[index * share..][..share] }));
     }
 
+    /// GB/s at which `pool` reads all of it, the best of `attempts`, each of so many passes.
+    pub fn gb_s(&self, pool: &ThreadPool, isa: Isa, [attempts, passes]: [usize; 2]) -> f64 {
+        let threads = pool.current_num_threads();
+        let took = best_time(pool, attempts, |index| (0..passes).for_each(|_| self.read(isa, [index, threads])));
+        (passes * 4 * self.0.len()) as f64 / took.as_secs_f64() * 1e-9
+    }
+
     /// Reads everything once on the current pool, so that whatever was in the caches before no longer is.
     pub fn sweep(&self, isa: Isa) {
-        rayon::broadcast(|context| self.read(isa, context.index(), context.num_threads()));
+        rayon::broadcast(|context| self.read(isa, [context.index(), context.num_threads()]));
     }
 }
 
 /// The best of ten passes over 256 MiB in huge pages, shared among the threads.
 fn bandwidth_gb_s(pool: &ThreadPool, isa: Isa) -> Result<f64, AllocationError> {
     const BYTES: usize = 256 << 20;
-    let stream = Stream::with_bytes(BYTES)?;
-    let threads = pool.current_num_threads();
-    let took = best_time(pool, 10, |index| stream.read(isa, index, threads));
-    Ok(BYTES as f64 / took.as_secs_f64() * 1e-9)
+    Ok(Stream::with_bytes(BYTES)?.gb_s(pool, isa, [10, 1]))
 }
 
 /// Runs `work(thread)` on all threads of `pool` at once, `attempts` times; the shortest time from the common start to the

@@ -19,6 +19,8 @@ pub enum Kind {
     Conv,
     /// A whole forward pass.
     Forward,
+    /// What tuning a network, a layer or a file took, and what came of it under one limit.
+    Tune,
     /// The machine itself: peak and bandwidth.
     Machine,
 }
@@ -39,8 +41,11 @@ pub enum Model {
 pub enum Cache {
     /// As the run before left them.
     Warm,
-    /// After [`crate::measure::COLD_BYTES`] of other memory were read, as between two visits of a layer in a network.
+    /// After [`crate::measure::COLD_BYTES`] of other memory were read.
     Cold,
+    /// The same, and then input, output and scratch were written anew: as between two visits of a layer in a network, where
+    /// only the weights come from memory.
+    Network,
 }
 
 /// Who measured. Times of two clocks are not compared; where one has to be chosen, the first is.
@@ -102,6 +107,24 @@ pub struct Record {
     /// Why the other inference engine has no times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// The algorithm's parameters, where they are not left to it: `block_tiles=24 chunk_blocks=2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+    /// Whose choice it is: `tuned`, `auto`, or a family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_by: Vec<String>,
+    /// Methods that were considered, by `tune` records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub considered: Option<usize>,
+    /// Methods of these that were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<usize>,
+    /// Scratch that was allowed, bytes; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_limit_bytes: Option<usize>,
+    /// How long tuning took, nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned_in_ns: Option<f64>,
     /// Instruction set: `avx512`, `avx2` or `portable`.
     pub isa: String,
     /// Images.
@@ -282,7 +305,7 @@ pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordEr
 }
 
 fn same_comparison(a: &Record, b: &Record) -> bool {
-    let key = |r: &Record| (r.kind, r.batch, r.threads, r.model, r.cache, r.clock);
+    let key = |r: &Record| (r.kind, r.batch, r.threads, r.model, r.cache, r.clock, r.workspace_limit_bytes);
     key(a) == key(b) && a.name == b.name && a.isa == b.isa
 }
 

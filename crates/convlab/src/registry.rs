@@ -1,6 +1,10 @@
 //! Every algorithm of the workspace, by name, family or pattern, and the choice of one for a problem.
 
-use conv_core::{Algorithm, Problem, Unsupported};
+use std::sync::Arc;
+
+use conv_core::{Algorithm, Method, PlanOptions, Problem, Unsupported};
+
+use crate::tune::{CostModel, TunedPlan};
 
 /// All algorithms, family by family.
 ///
@@ -35,7 +39,7 @@ pub struct UnknownAlgorithm {
 }
 
 impl UnknownAlgorithm {
-    fn new(name: &str, extra: &[&'static str]) -> Self {
+    pub(crate) fn new(name: &str, extra: &[&'static str]) -> Self {
         let known: Vec<_> =
             algorithms().iter().map(|algorithm| algorithm.name()).chain(extra.iter().copied()).collect();
         let candidates = known.iter().copied().chain(families());
@@ -54,25 +58,32 @@ pub fn select(pattern: &str) -> Result<Vec<&'static dyn Algorithm>, UnknownAlgor
     if selected.is_empty() { Err(UnknownAlgorithm::new(pattern, &[])) } else { Ok(selected) }
 }
 
-/// How a forward pass picks the algorithm of each convolution.
+/// How the algorithm of a convolution is chosen.
 #[derive(Clone)]
 pub enum Chooser {
-    /// One algorithm, or the best supporting variant of one family.
+    /// Among these variants by the cost model.
     Named {
         /// As it was asked for.
         name: String,
         /// In the registry's order.
         variants: Vec<&'static dyn Algorithm>,
     },
-    /// By the problem's shape.
+    /// Among all by the cost model.
     Auto,
+    /// By what was measured, and for other problems as [`Chooser::Auto`].
+    Planned {
+        /// As it was asked for.
+        name: &'static str,
+        /// What was measured.
+        plan: Arc<TunedPlan>,
+    },
 }
 
 /// What a [`Chooser`] chose for one problem.
 #[derive(Clone)]
 pub struct Choice {
-    /// The algorithm, which supports the problem.
-    pub algorithm: &'static dyn Algorithm,
+    /// The algorithm, which supports the problem, and its parameters.
+    pub method: Method,
     /// Why it is not what was asked for, if it is not.
     pub fallback: Option<Unsupported>,
 }
@@ -109,82 +120,49 @@ impl Chooser {
         families().into_iter().map(of_family).chain([Chooser::Auto]).collect()
     }
 
-    /// As it was asked for: `winograd`, `auto`, …
+    /// As it was asked for: `winograd`, `auto`, `tuned`, …
     pub fn name(&self) -> &str {
         match self {
             Chooser::Named { name, .. } => name,
             Chooser::Auto => "auto",
+            Chooser::Planned { name, .. } => name,
         }
     }
 
-    /// The algorithm for `problem`. What is asked for but does not support it is replaced by `direct/nhwc`, which
-    /// supports everything, and the reason is in the answer.
-    pub fn choose(&self, problem: &Problem) -> Choice {
+    /// The algorithm for `problem`, planned with `options`. What is asked for but does not support it is replaced by
+    /// `direct/nhwc`, which supports everything, and the reason is in the answer.
+    pub fn choose(&self, problem: &Problem, options: &PlanOptions) -> Choice {
         match self {
-            Chooser::Auto => auto(problem),
-            Chooser::Named { variants, .. } => choose_from(variants, problem),
+            Chooser::Auto => choose_from(&algorithms(), problem, options),
+            Chooser::Named { variants, .. } => choose_from(variants, problem, options),
+            Chooser::Planned { plan, .. } => match plan.method(problem) {
+                Some(method) => Choice { method, fallback: None },
+                None => Chooser::Auto.choose(problem, options),
+            },
         }
     }
 }
 
 /// `direct/nhwc`, which supports every problem.
-fn direct() -> &'static dyn Algorithm {
+pub fn direct() -> &'static dyn Algorithm {
     let named = |algorithm: &&'static dyn Algorithm| algorithm.name() == "direct/nhwc";
     conv_direct::ALGORITHMS.iter().copied().find(named).expect("conv-direct exports direct/nhwc")
 }
 
-/// The best of `variants` that supports `problem`, by [`best_of`]; the reason of a fallback is the best one's.
-fn choose_from(variants: &[&'static dyn Algorithm], problem: &Problem) -> Choice {
-    let best = best_of(problem);
-    let mut variants = variants.to_vec();
-    variants.sort_by_key(|algorithm| best.iter().position(|name| *name == algorithm.name()).unwrap_or(best.len()));
-    let mut fallback = None;
-    for algorithm in variants {
-        match algorithm.supports(problem) {
-            Ok(()) => return Choice { algorithm, fallback: None },
-            Err(reason) => fallback = fallback.or(Some(reason)),
+/// The cost model's choice; if `variants` are too few to choose from by it, the first that supports the problem. The
+/// reason of a fallback is the first one's.
+fn choose_from(variants: &[&'static dyn Algorithm], problem: &Problem, options: &PlanOptions) -> Choice {
+    let mut supporting = variants.to_vec();
+    supporting.retain(|algorithm| algorithm.supports(problem).is_ok());
+    let model = CostModel::nominal(options);
+    match model.choose(&supporting, problem, options).or(supporting.first().copied()) {
+        Some(algorithm) => Choice { method: algorithm.into(), fallback: None },
+        None => {
+            let reason = variants.first().and_then(|algorithm| algorithm.supports(problem).err());
+            Choice { method: direct().into(), fallback: reason }
         }
     }
-    Choice { algorithm: direct(), fallback }
 }
-
-/// The variants that are the fastest of their family on AlexNet's layers at errors below 1e-5 of the largest output
-/// (`convlab bench`): on other shapes, and whatever is not listed, the next ones stand in.
-fn best_of(problem: &Problem) -> [&'static str; 6] {
-    // A large FFT tile multiplies less, but its spectra of the weights are a stream that few images do not pay for.
-    let fft = if problem.batch() < LARGE_BATCH { "fft/t8" } else { "fft/t16" };
-    ["winograd/mix4x3", "winograd/f4x3", "winograd/f4x5", "winograd/poly-7", "im2col/indirect", fft]
-}
-
-/// Images from which on [`best_of`] takes the larger FFT tile.
-const LARGE_BATCH: usize = 8;
-
-/// The choice without measurement: Winograd where its transforms are spread over enough channels, else direct.
-///
-/// Winograd's multiplications shrink by the same factor for every channel count, while its transforms cost per input
-/// and per output channel: below [`AUTO_MIN_CHANNELS`] in a group they eat the gain. A strided filter is computed as
-/// stride × stride phases that share a transform, so they count as channels. Below [`AUTO_MIN_PIXELS`] outputs the
-/// transformed weights, several times the given ones, are read for too few tiles. FFT and im2col are never chosen: what
-/// they cost in memory has to be asked for.
-fn auto(problem: &Problem) -> Choice {
-    let phases = problem.height().stride.saturating_mul(problem.width().stride);
-    let channels = problem.group_in_channels().saturating_mul(phases).min(problem.group_out_channels());
-    let [height, width] = problem.output_size();
-    // A strided filter's tiles cover a small map badly, and more images have more such maps.
-    let images = if phases == 1 { problem.batch() } else { 1 };
-    // A filter as large as its map, a fully connected layer, has nothing to tile, however many images there are.
-    let pays = height * width > 1 && channels >= AUTO_MIN_CHANNELS && images * height * width >= AUTO_MIN_PIXELS;
-    let mut variants = algorithms();
-    variants.retain(|algorithm| pays && family(*algorithm) == "winograd");
-    Choice { fallback: None, ..choose_from(&variants, problem) }
-}
-
-/// Channels of a group, in and out, from which on `auto` takes Winograd.
-const AUTO_MIN_CHANNELS: usize = 16;
-
-/// Output pixels, of the batch or for a strided filter of one image, from which on `auto` takes Winograd. On ResNet-50's 7×7 maps at batch 1 the best variant is
-/// between half as fast as direct and 1.1 times, on 14×14 maps 1.2 to 3.2 times (results/amd-epyc-zen5/networks).
-const AUTO_MIN_PIXELS: usize = 128;
 
 /// Whether `text` matches `pattern`, in which `*` stands for any characters and `?` for one.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
@@ -267,36 +245,15 @@ mod tests {
     #[test]
     fn what_a_family_does_not_support_is_computed_directly_and_said() {
         let problem = |text: &str| text.parse::<Problem>().unwrap_or_else(|error| panic!("{error}"));
-        let dense = problem("mb1ic32ih9oc32kh3");
-        let pointwise = problem("mb1ic32ih9oc32kh1");
+        let (dense, pointwise) = (problem("mb1ic32ih9oc32kh3"), problem("mb1ic32ih9oc32kh1"));
+        let options = PlanOptions::new(1);
         let winograd = Chooser::by_name("winograd").unwrap();
-        let choice = winograd.choose(&pointwise);
-        assert_eq!(choice.algorithm.name(), "direct/nhwc");
+        let choice = winograd.choose(&pointwise, &options);
+        assert_eq!(choice.method.algorithm.name(), "direct/nhwc");
         assert!(choice.fallback.is_some());
-        let choice = winograd.choose(&dense);
-        assert_eq!((family(choice.algorithm), choice.fallback), ("winograd", None));
+        let choice = winograd.choose(&dense, &options);
+        assert_eq!((family(choice.method.algorithm), choice.fallback), ("winograd", None));
         let exact = Chooser::by_name("winograd/f2x3").unwrap();
-        assert_eq!(exact.choose(&dense).algorithm.name(), "winograd/f2x3");
-    }
-
-    #[test]
-    fn auto_wants_channels_and_pixels_for_winograd() {
-        let chosen = |text: &str| Chooser::Auto.choose(&text.parse().unwrap()).algorithm.name();
-        assert!(chosen("mb1ic32ih16oc32kh3").starts_with("winograd/"));
-        assert!(chosen("mb4ic32ih9oc32kh3").starts_with("winograd/"));
-        for narrow in ["mb1ic3ih16oc32kh3", "g32mb1ic32ih16oc32kh3", "mb1ic32ih16oc8kh3", "mb1ic32ih16oc32kh1"] {
-            assert_eq!(chosen(narrow), "direct/nhwc", "{narrow}");
-        }
-        for small in ["mb1ic32ih9oc32kh3", "mb16ic32ih14oc32kh3sh2ph1"] {
-            assert_eq!(chosen(small), "direct/nhwc", "{small}");
-        }
-    }
-
-    #[test]
-    fn the_best_exist() {
-        let problem = |batch| Problem::new(batch, 1, [8, 8], [conv_core::Axis::new(8, 3); 2]).unwrap();
-        for name in [problem(1), problem(LARGE_BATCH)].iter().flat_map(best_of) {
-            assert!(algorithms().iter().any(|algorithm| algorithm.name() == name), "{name}");
-        }
+        assert_eq!(exact.choose(&dense, &options).method.algorithm.name(), "winograd/f2x3");
     }
 }

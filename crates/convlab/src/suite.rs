@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use alexnet::onnx::{Model, OnnxError};
 use alexnet::{Network, NetworkError, networks};
-use conv_core::{Algorithm, DescriptorError, Problem, ProblemError, Unsupported};
+use conv_core::{Algorithm, DescriptorError, Method, Problem, ProblemError, Unsupported};
 use conv_simd::Isa;
 
 /// Bytes of a file of problems that are read at most.
@@ -187,8 +187,8 @@ fn read_file(path: &Path) -> Result<Vec<Problem>, SuiteError> {
 /// One algorithm on one instruction set.
 #[derive(Clone, Copy)]
 pub struct Candidate {
-    /// The algorithm.
-    pub algorithm: &'static dyn Algorithm,
+    /// The algorithm and its parameters.
+    pub method: Method,
     /// Its instruction set.
     pub isa: Isa,
 }
@@ -209,7 +209,7 @@ pub fn cases(problems: Vec<Problem>, algorithms: &[&'static dyn Algorithm], isas
         let mut case = Case { problem, candidates: Vec::new(), unsupported: Vec::new() };
         for &algorithm in algorithms {
             match algorithm.supports(&case.problem) {
-                Ok(()) => case.candidates.extend(isas.iter().map(|&isa| Candidate { algorithm, isa })),
+                Ok(()) => case.candidates.extend(isas.iter().map(|&isa| Candidate { method: algorithm.into(), isa })),
                 Err(reason) => case.unsupported.push((algorithm.name(), reason)),
             }
         }

@@ -35,7 +35,7 @@ fn runs_allocate_nothing_and_plans_declare_what_they_keep() {
                 let mut workload = Workload::new(&case.problem).unwrap();
                 for &candidate in &case.candidates {
                     let name = || {
-                        let (algorithm, isa) = (candidate.algorithm.name(), candidate.isa);
+                        let (algorithm, isa) = (candidate.method.algorithm.name(), candidate.isa);
                         format!("{algorithm} on {isa}, {threads} threads, '{}'", case.problem)
                     };
                     let mut subject = Subject::new(candidate, &mut workload).unwrap();

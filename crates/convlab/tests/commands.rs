@@ -27,7 +27,7 @@ fn fields<'a>(array: &'a Value, name: &str) -> Vec<&'a str> {
 fn help_names_every_command_and_shows_examples() {
     let folder = Folder::new();
     let help = folder.ok("help");
-    for command in ["list", "describe", "check", "bench", "forward", "export", "conv", "plot", "report"] {
+    for command in ["list", "describe", "check", "bench", "forward", "export", "conv", "plot", "report", "tune"] {
         assert!(help.contains(&format!("\n  {command} ")), "{help}");
         let help = folder.ok(&format!("{command} --help"));
         assert!(help.contains(&format!("\n  convlab {command} ")), "no example: {help}");

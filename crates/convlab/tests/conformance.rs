@@ -47,9 +47,10 @@ fn check_all(problem: &Problem, kind: Kind, seed: u64, workers: usize) -> Result
     for candidate in all.candidates {
         let options = PlanOptions::new(workers).isa(candidate.isa);
         let fail = |error: String| TestCaseError::fail(error);
-        let output = case.compute(candidate.algorithm, &options).map_err(|failure| fail(failure.to_string()))?;
-        let name = format!("{} on {}", candidate.algorithm.name(), candidate.isa);
-        let outcome = case.judge(candidate.algorithm, &output).map_err(|flaw| fail(format!("{name}: {flaw}")))?;
+        let output = case.compute(candidate.method.algorithm, &options).map_err(|failure| fail(failure.to_string()))?;
+        let name = format!("{} on {}", candidate.method.algorithm.name(), candidate.isa);
+        let outcome =
+            case.judge(candidate.method.algorithm, &output).map_err(|flaw| fail(format!("{name}: {flaw}")))?;
         outputs.push((name, outcome.bound, output));
     }
     for (i, (name, bound, output)) in outputs.iter().enumerate() {
@@ -89,7 +90,7 @@ proptest! {
         let scaled: Vec<f32> = case.input().iter().map(|x| x * 0.25).collect();
         for candidate in suite::cases(vec![problem.clone()], &algorithms(), &Isa::available()).remove(0).candidates {
             let options = PlanOptions::new(2).isa(candidate.isa);
-            let plan = candidate.algorithm.plan(&problem, case.filter(), Epilogue::default(), &options).unwrap();
+            let plan = candidate.method.algorithm.plan(&problem, case.filter(), Epilogue::default(), &options).unwrap();
             let mut scratch = conv_core::Scratch::with_bytes(plan.footprint().scratch_bytes).unwrap();
             let mut run = |input: &[f32]| {
                 let mut output = vec![f32::NAN; problem.output_len()];
@@ -98,7 +99,7 @@ proptest! {
             };
             let (whole, quarter) = (run(case.input()), run(&scaled));
             let same = whole.iter().zip(&quarter).all(|(a, b)| a * 0.25 == *b);
-            prop_assert!(same, "{} on {} for '{problem}'", candidate.algorithm.name(), candidate.isa);
+            prop_assert!(same, "{} on {} for '{problem}'", candidate.method.algorithm.name(), candidate.isa);
         }
     }
 }

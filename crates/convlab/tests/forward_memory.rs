@@ -2,7 +2,7 @@
 
 use alexnet::onnx::{self, Model};
 use alexnet::{ForwardPass, Network, Safetensors, Synthetic, Weights};
-use conv_core::{Algorithm, PlanOptions, Problem};
+use conv_core::{PlanOptions, Problem};
 use convlab::machine::pool;
 use convlab::memory::counted;
 use convlab::registry::Chooser;
@@ -20,8 +20,8 @@ fn a_pass_allocates_nothing_and_keeps_what_it_plans() {
         let what = format!("{name}, batch {batch}, {threads} threads");
         pool(threads).unwrap().install(|| {
             let mut weights = Synthetic::new(&network, 0).unwrap();
-            let choose = |problem: &Problem| -> &'static dyn Algorithm { Chooser::Auto.choose(problem).algorithm };
             let options = PlanOptions::new(threads);
+            let choose = |problem: &Problem| Chooser::Auto.choose(problem, &options).method;
             let (pass, counts) = counted(|| ForwardPass::new(&network, &mut weights, batch, &choose, &options));
             let mut pass = pass.unwrap();
             let counts = counts.unwrap();
@@ -57,7 +57,7 @@ fn weights_of_files_are_not_kept_twice() {
     };
     let file: Open<'_> = &|| (network.clone(), Box::new(Safetensors::open(&tensors, &network).unwrap()));
     for (what, open) in [("ONNX", model), ("safetensors", file)] {
-        let choose = |problem: &Problem| -> &'static dyn Algorithm { Chooser::Auto.choose(problem).algorithm };
+        let choose = |problem: &Problem| Chooser::Auto.choose(problem, &PlanOptions::new(1)).method;
         let (pass, counts) = counted(|| {
             let (network, mut weights) = open();
             ForwardPass::new(&network, &mut *weights, 1, &choose, &PlanOptions::new(1)).unwrap()

@@ -9,7 +9,9 @@ use std::ops::Range;
 
 use alexnet::{LayerObserver, Network, ShapedLayer, Weights, WeightsError};
 use conv_check::oracle;
-use conv_core::{Algorithm, Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported};
+use conv_core::{
+    Algorithm, Epilogue, Filter, Footprint, Method, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+};
 
 /// The f64 oracle as an algorithm, so that what these tests see is not a kernel's doing. It keeps the weights as given
 /// and asks for scratch that it does not need, so that there is memory to plan.
@@ -79,8 +81,8 @@ impl Plan for OraclePlan {
 }
 
 /// Everything by [`Oracle`].
-pub fn oracle_only(_: &Problem) -> &'static dyn Algorithm {
-    &Oracle
+pub fn oracle_only(_: &Problem) -> Method {
+    Method::from(&Oracle as &dyn Algorithm)
 }
 
 /// Keeps each layer's output.

@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use conv_core::{Method, PlanOptions, Problem};
 use conv_simd::Isa;
 
 use crate::bench::{LOCAL_RESULTS, keep};
 use crate::cli::check::progress;
+use crate::cli::plan::{Asked, Setting, covers};
 use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, print, table};
 use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
@@ -15,7 +17,8 @@ use crate::measure::{Bench, Effort, ForwardMeasureError};
 use crate::memory::refused;
 use crate::plot::format_bytes;
 use crate::record::{Cache, Kind, Model, Record, prepare_folder};
-use crate::suite::{Case, label};
+use crate::registry::Chooser;
+use crate::suite::{Candidate, Case, label};
 
 /// Measure algorithms: verify, time interleaved, record, draw charts.
 ///
@@ -30,7 +33,8 @@ Examples:
   convlab bench                                       AlexNet's layers, all algorithms, all threads
   convlab bench paper/conv3 --algorithm direct,winograd --threads 1,2
   convlab bench owt --batch 1,16 --out results/owt
-  convlab bench mb1ic64ih56oc64kh3ph1 --quick")]
+  convlab bench mb1ic64ih56oc64kh3ph1 --quick
+  convlab bench paper --batch 16 --plan plan.toml")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -43,6 +47,10 @@ pub struct Args {
     /// Folder for records.jsonl and charts.
     #[arg(long, value_name = "DIR", default_value = LOCAL_RESULTS)]
     out: PathBuf,
+    /// What `convlab tune` wrote: compares its choices, as tuned, with those of auto without a plan and of each family,
+    /// layer by layer in a network's conditions and in whole passes.
+    #[arg(long, value_name = "PLAN.toml", conflicts_with_all = ["algorithm", "quick", "threads", "isa"])]
+    plan: Option<PathBuf>,
     /// Few samples, warm caches only: a first look.
     #[arg(long)]
     quick: bool,
@@ -63,14 +71,26 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         // Nothing is lost if stderr is closed.
         let _ = writeln!(io::stderr(), "{SLOW_BUILD}");
     }
-    let isas = isas(&args.isa, vec![Isa::best()])?;
-    let cases = args.selection.cases(&isas)?;
+    let planned = args.plan.as_deref().map(|path| Setting::planned(path, Asked { isa: None, threads: None }));
+    let planned = planned.transpose()?;
+    let isas = isas(&args.isa, vec![planned.as_ref().map_or(Isa::best(), |(setting, _)| setting.isa)])?;
+    let mut cases = args.selection.cases(&isas)?;
     prepare_folder(&args.out).map_err(CliError::input)?;
     let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
     if threads.is_empty() {
         threads.push(hardware_threads());
     }
-    let effort = if args.quick { Effort::QUICK } else { Effort::FULL };
+    let mut effort = if args.quick { Effort::QUICK } else { Effort::FULL };
+    let mut choosers = args.selection.choosers();
+    if let (Some((setting, plan)), Some(path)) = (planned, &args.plan) {
+        let problems: Vec<Problem> = cases.iter().map(|case| case.problem.clone()).collect();
+        covers(&plan, path, &problems, &args.selection.text())?;
+        choosers.push(setting.chooser);
+        threads = vec![setting.threads];
+        effort = Effort::NETWORK;
+        keep_chosen(&mut cases, &choosers, &PlanOptions::new(setting.threads).isa(setting.isa));
+    }
+    let choosers = choosers;
     let machine = Machine::detect();
     let mut records = Vec::new();
     let mut failed = false;
@@ -81,8 +101,13 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         for record in bench.machine_records() {
             print(describe_machine(&record))?;
         }
+        let measured = records.len();
         failed |= measure(&bench, &cases, &mut records)?;
-        failed |= measure_passes(&bench, &args.selection, &mut records)?;
+        if args.plan.is_some() {
+            let options = PlanOptions::new(threads).isa(isas[0]);
+            say_who_chose(&mut records[measured..], &choosers, &options);
+        }
+        failed |= measure_passes(&bench, &args.selection, &choosers, &mut records)?;
     }
     if !failed && records.iter().all(|record| record.kind == Kind::Machine) {
         return Err(CliError::input("nothing was measured: every plan needs more memory than is available"));
@@ -119,14 +144,18 @@ fn measure(bench: &Bench, cases: &[Case], records: &mut Vec<Record>) -> Result<b
 
 /// Measures the whole passes on one pool. What cannot be made is said and left out, so that nothing measured before is
 /// lost. Returns whether any result was wrong.
-fn measure_passes(bench: &Bench, selection: &Selection, records: &mut Vec<Record>) -> Result<bool, CliError> {
-    let choosers = selection.choosers();
+fn measure_passes(
+    bench: &Bench,
+    selection: &Selection,
+    choosers: &[Chooser],
+    records: &mut Vec<Record>,
+) -> Result<bool, CliError> {
     let mut failed = false;
     for (network, batch) in selection.networks() {
         let text = if choosers.is_empty() {
             "  no whole pass: --algorithm holds patterns only; give a name or a family".into()
         } else {
-            match bench.measure_forward(&network, batch, &choosers) {
+            match bench.measure_forward(&network, batch, choosers) {
                 Ok(passes) => {
                     let text = describe_passes(&passes);
                     records.extend(passes);
@@ -141,6 +170,30 @@ fn measure_passes(bench: &Bench, selection: &Selection, records: &mut Vec<Record
         print(format_args!("\n{}, batch {batch}\n{text}", network.name))?;
     }
     Ok(failed)
+}
+
+/// Leaves only what some chooser chooses, each once.
+fn keep_chosen(cases: &mut [Case], choosers: &[Chooser], options: &PlanOptions) {
+    for case in cases {
+        let choices = choosers.iter().map(|chooser| chooser.choose(&case.problem, options));
+        let methods = choices.filter(|choice| choice.fallback.is_none()).map(|choice| choice.method).collect();
+        case.candidates =
+            each_once(methods).into_iter().map(|method: Method| Candidate { method, isa: options.isa }).collect();
+        case.unsupported.clear();
+    }
+}
+
+/// Enters into each record of a layer who chooses what it measured.
+fn say_who_chose(records: &mut [Record], choosers: &[Chooser], options: &PlanOptions) {
+    for record in records {
+        let Some(Ok(problem)) = record.problem.as_deref().map(str::parse::<Problem>) else { continue };
+        let chose = |chooser: &&Chooser| {
+            let method = chooser.choose(&problem, options).method;
+            let parameters = Some(method.parameters.to_string()).filter(|text| !text.is_empty());
+            record.algorithm.as_deref() == Some(method.algorithm.name()) && record.parameters == parameters
+        };
+        record.chosen_by = choosers.iter().filter(chose).map(|chooser| chooser.name().into()).collect();
+    }
 }
 
 fn describe_machine(record: &Record) -> String {
@@ -164,11 +217,18 @@ fn describe(records: &[Record]) -> String {
     let rows: Vec<Vec<String>> = warm
         .into_iter()
         .map(|record| {
-            let same = |other: &&Record| other.algorithm == record.algorithm && other.isa == record.isa;
+            let same = |other: &&Record| {
+                (&other.algorithm, &other.parameters, &other.isa)
+                    == (&record.algorithm, &record.parameters, &record.isa)
+            };
             let number = |value: Option<f64>, digits| value.map_or(String::new(), |value| format!("{value:.digits$}"));
             let bytes = |value: Option<usize>| value.map_or(String::new(), |value| format_bytes(value as f64));
             vec![
-                format!("  {}", record.algorithm.as_deref().unwrap_or_default()),
+                format!(
+                    "  {} {}",
+                    record.algorithm.as_deref().unwrap_or_default(),
+                    record.parameters.as_deref().unwrap_or_default()
+                ),
                 record.isa.clone(),
                 time(Some(record)),
                 number(record.mad_ns.map(|mad| mad * 1e-6), 3),

@@ -91,7 +91,7 @@ fn describe(label: &str, descriptor: &str, report: &Report) -> String {
         .results
         .iter()
         .map(|(candidate, result)| {
-            let names = [format!("  {}", candidate.algorithm.name()), candidate.isa.to_string()];
+            let names = [format!("  {}", candidate.method), candidate.isa.to_string()];
             let figures = match result {
                 Ok(exact) => cells([exact.errors.max_rel, exact.errors.l2_rel, exact.bound_fraction]),
                 Err(_) => [String::from("FAILED"), String::new(), String::new()],

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use alexnet::npy;
 use conv_core::PlanOptions;
 
+use crate::cli::plan::{Asked, Setting};
 use crate::cli::{CliError, Exit, print};
 use crate::conv::{Arrays, ConvError, Layout, Parameters, convolve, problem};
-use crate::machine::{hardware_threads, pool};
-use crate::registry::Chooser;
+use crate::machine::pool;
 
 /// Convolve arrays from .npy files (32-bit floats) and write the result as one.
 ///
@@ -62,7 +62,7 @@ pub struct Args {
 /// [`CliError::Unsupported`] if the algorithm does not compute this convolution, [`CliError::Input`] for files that
 /// cannot be read or written, arrays that do not fit together, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let chooser = Chooser::by_name(&args.algorithm).map_err(CliError::input)?;
+    let Setting { chooser, threads, isa } = Setting::named(&args.algorithm, Asked { isa: None, threads: None })?;
     let read = |path: &PathBuf| npy::read(path).map_err(CliError::input);
     let arrays = Arrays {
         input: read(&args.input)?,
@@ -78,16 +78,15 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         layout: args.layout,
     };
     let problem = problem(&arrays, &parameters)?;
-    let choice = chooser.choose(&problem);
+    let options = PlanOptions::new(threads).isa(isa);
+    let choice = chooser.choose(&problem, &options);
     if let Some(reason) = choice.fallback {
         return Err(reason.into());
     }
-    let threads = hardware_threads();
-    let options = PlanOptions::new(threads);
     let pool = pool(threads).map_err(CliError::input)?;
-    let output = pool.install(|| convolve(&arrays, &parameters, choice.algorithm, &options))?;
+    let output = pool.install(|| convolve(&arrays, &parameters, choice.method, &options))?;
     npy::write(&args.output, &output.shape, &output.data).map_err(CliError::input)?;
-    print(format_args!("{}: {problem} -> {:?} in {}", choice.algorithm.name(), output.shape, args.output.display()))?;
+    print(format_args!("{}: {problem} -> {:?} in {}", choice.method, output.shape, args.output.display()))?;
     Ok(Exit::Done)
 }
 

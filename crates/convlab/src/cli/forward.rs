@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 use alexnet::onnx::Model;
 use alexnet::{LayerKind, Network, Safetensors, Shape, Synthetic, Weights, npy, read_image};
 use conv_core::PlanOptions;
-use conv_simd::Isa;
 use serde_json::{Value, json};
 
 use crate::cli::check::progress;
+use crate::cli::plan::{Asked, Setting, covers};
 use crate::cli::{CliError, Exit, print, table};
 use crate::conv::transpose;
 use crate::forward::{TimedPass, random_input, top};
-use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
+use crate::machine::{MAX_THREADS, Machine, pool};
 use crate::memory;
 use crate::plot::{format_bytes, format_value};
-use crate::registry::Chooser;
 
 /// Samples of the time at most, and time after which no other one begins.
 const MAX_SAMPLES: usize = 11;
@@ -34,6 +33,7 @@ Examples:
   convlab forward --network owt --weights alexnet.safetensors --image photo.jpg
   convlab forward --model vgg16.onnx --image photo.jpg
   convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
+  convlab forward --network paper --plan plan.toml
   convlab forward --network paper --input x.npy --output probabilities.npy")]
 pub struct Args {
     /// The network: paper or owt.
@@ -46,6 +46,9 @@ pub struct Args {
     /// A layer that it does not support is computed by direct/nhwc, and the output says so.
     #[arg(long, value_name = "NAME|FAMILY|auto", default_value = "auto")]
     algorithm: String,
+    /// What `convlab tune` wrote: algorithms and parameters for the convolutions, its instruction set and threads.
+    #[arg(long, value_name = "PLAN.toml", conflicts_with = "algorithm")]
+    plan: Option<PathBuf>,
     /// JPEG or PNG pictures, one for each image of the batch: shorter side to 256, centre cut out, normalised.
     #[arg(long, value_name = "F", num_args = 1.., conflicts_with = "input")]
     image: Vec<PathBuf>,
@@ -94,15 +97,22 @@ struct Input {
 /// network or each other, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let (network, mut weights) = load(args)?;
-    let chooser = Chooser::by_name(&args.algorithm).map_err(CliError::input)?;
-    let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name).map_err(CliError::input)?;
-    let threads = args.threads.map_or_else(hardware_threads, |count| count as usize);
+    let asked = Asked { isa: args.isa.as_deref(), threads: args.threads };
+    let (setting, plan) = match &args.plan {
+        Some(path) => Setting::planned(path, asked).map(|(setting, plan)| (setting, Some((path, plan))))?,
+        None => (Setting::named(&args.algorithm, asked)?, None),
+    };
+    let Setting { chooser, isa, threads } = setting;
     if let Some(path) = &args.output
         && path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
     {
         return Err(CliError::input(format_args!("--output {}: there is no such folder", path.display())));
     }
     let input = read_input(args, &network)?;
+    if let Some((path, plan)) = plan {
+        let problems = network.problems(input.names.len()).map_err(CliError::input)?;
+        covers(&plan, path, &problems, &network.name)?;
+    }
     let pool = pool(threads).map_err(CliError::input)?;
     let (pass, result) = pool.install(|| {
         let options = PlanOptions::new(threads).isa(isa);
@@ -274,7 +284,7 @@ impl Report<'_> {
             self.network.name,
             self.names.len(),
             plural(self.names.len()),
-            self.args.algorithm,
+            self.pass.asked_for(),
             self.origin(),
         )];
         for (name, top) in self.images() {

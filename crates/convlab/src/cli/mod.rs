@@ -14,10 +14,13 @@ mod describe;
 mod export;
 mod forward;
 mod list;
+mod plan;
 mod plot;
+mod quantity;
 mod report;
 mod selection;
 mod table;
+mod tune;
 
 pub use table::table;
 
@@ -40,6 +43,7 @@ enum Command {
     Conv(conv::Args),
     Plot(plot::Args),
     Report(report::Args),
+    Tune(tune::Args),
 }
 
 /// How a command ended that did what it was asked.
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Conv(args) => conv::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Tune(args) => tune::run(&args),
     };
     match result {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use crate::cli::table::markdown;
 use crate::cli::{CliError, Exit, print, table};
 use crate::record;
 use crate::report::{Query, peer_tables, tables};
+use crate::tune;
 
 /// Make tables from records alone: for every layer the best variant of each family.
 ///
@@ -23,10 +24,21 @@ Examples:
   convlab report results/local                        the records.jsonl of that folder
   convlab report results/local --name 'paper/*' --all
   convlab report results/local --batch 1 --threads 1 --markdown
-  convlab report results/local/peers --peers")]
+  convlab report results/local/peers --peers
+  convlab report results/local/tune --regret")]
 pub struct Args {
-    /// File of records, or the folder of a `records.jsonl`.
-    records: PathBuf,
+    /// File of records, or the folder of a `records.jsonl`; with --stability one for each run.
+    #[arg(required = true)]
+    records: Vec<PathBuf>,
+    /// What `convlab bench --plan` measured: tuned against auto against each family.
+    #[arg(long, group = "tuning")]
+    choices: bool,
+    /// What `convlab tune` measured: time of the cost model's choice over the best found.
+    #[arg(long, group = "tuning")]
+    regret: bool,
+    /// What several runs of `convlab tune` chose, and what the differences cost.
+    #[arg(long, group = "tuning")]
+    stability: bool,
     /// Only what is called so; `*` stands for any characters, `?` for one.
     #[arg(long, value_name = "GLOB")]
     name: Option<String>,
@@ -55,8 +67,20 @@ pub struct Args {
 /// # Errors
 /// [`CliError`] if the records cannot be read or hold nothing that was asked for.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let path = record::file(&args.records);
-    let records = record::read(&path).map_err(CliError::input)?;
+    let files: Vec<PathBuf> = args.records.iter().map(|path| record::file(path)).collect();
+    let mut runs =
+        files.iter().map(|path| record::read(path).map_err(CliError::input)).collect::<Result<Vec<_>, _>>()?;
+    let draw = if args.markdown { markdown } else { table };
+    if args.stability {
+        return tuning(tune::report::stability(&runs), draw);
+    }
+    let (Some(records), [path]) = (runs.pop(), &files[..]) else {
+        return Err(CliError::input("several records make a table only with --stability"));
+    };
+    if args.choices || args.regret {
+        let made = if args.choices { tune::report::choices(&records) } else { tune::report::regret(&records) };
+        return tuning(made, draw);
+    }
     let query = Query {
         name: args.name.clone(),
         batch: args.batch,
@@ -72,8 +96,18 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
             if args.peers { "scripts/peers/run" } else { "convlab bench" }
         )));
     }
-    let draw = if args.markdown { markdown } else { table };
     let text = tables.iter().map(|made| format!("{}\n\n{}", made.caption, draw(&made.header, &made.rows)));
     print(text.collect::<Vec<_>>().join("\n\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Prints a table about tuning.
+fn tuning(made: Option<tune::report::Table>, draw: fn(&[&str], &[Vec<String>]) -> String) -> Result<Exit, CliError> {
+    let made = made.ok_or_else(|| {
+        CliError::input(
+            "no such measurements in these records; make some with `convlab tune --records` or `bench --plan`",
+        )
+    })?;
+    print(format_args!("{}\n\n{}", made.caption, draw(&made.header, &made.rows)))?;
     Ok(Exit::Done)
 }

@@ -9,7 +9,7 @@ use crate::registry::{Chooser, algorithms, select};
 use crate::suite::{self, Case, label};
 
 /// What to compute.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Selection {
     /// Networks (paper, or models: file.onnx), their layers (paper/conv2), files of descriptors, or descriptors
     /// (mb1ic96ih27oc256kh5ph2) [default: paper owt].
@@ -72,13 +72,36 @@ impl Selection {
         each_once(self.algorithm.clone()).iter().filter_map(|name| Chooser::by_name(name).ok()).collect()
     }
 
+    /// The problems as they were named.
+    pub fn text(&self) -> String {
+        self.arguments().join(" ")
+    }
+
+    /// Whether no problem is named.
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Whether every algorithm may be chosen.
+    pub fn is_unrestricted(&self) -> bool {
+        self.algorithm.is_empty()
+    }
+
+    /// The same of the one problem, layer, network or file that `argument` names.
+    pub fn of(&self, argument: &str) -> Selection {
+        Selection { problems: vec![argument.into()], ..self.clone() }
+    }
+
     fn arguments(&self) -> Vec<String> {
         let defaults = || alexnet::networks().into_iter().map(|network| network.name).collect();
         if self.problems.is_empty() { defaults() } else { self.problems.clone() }
     }
 
     /// The selected algorithms, each once, in the registry's order.
-    fn algorithms(&self) -> Result<Vec<&'static dyn Algorithm>, CliError> {
+    ///
+    /// # Errors
+    /// [`CliError::Input`] for a name, family or pattern that none has.
+    pub fn algorithms(&self) -> Result<Vec<&'static dyn Algorithm>, CliError> {
         let mut all = algorithms();
         if !self.algorithm.is_empty() {
             let mut names = Vec::new();

@@ -54,13 +54,19 @@ pub struct Effort {
     pub budget: Duration,
     /// Whether cold caches are measured too.
     pub cold: bool,
+    /// Whether runs as in a network are measured too: weights from memory, everything else in the caches.
+    pub network: bool,
 }
 
 impl Effort {
     /// For figures that are kept.
-    pub const FULL: Effort = Effort { samples: 41, min_samples: 5, budget: Duration::from_millis(300), cold: true };
+    pub const FULL: Effort =
+        Effort { samples: 41, min_samples: 5, budget: Duration::from_millis(300), cold: true, network: false };
     /// For a first look.
-    pub const QUICK: Effort = Effort { samples: 11, min_samples: 3, budget: Duration::from_millis(40), cold: false };
+    pub const QUICK: Effort =
+        Effort { samples: 11, min_samples: 3, budget: Duration::from_millis(40), cold: false, network: false };
+    /// For comparing choices.
+    pub const NETWORK: Effort = Effort { cold: false, network: true, ..Effort::FULL };
 }
 
 /// Why nothing could be measured.
@@ -103,7 +109,19 @@ struct Entry {
     runs: u32,
     warm: Samples,
     cold: Samples,
+    network: Samples,
     prepare: Samples,
+}
+
+/// One run as in a network: other memory was read since the last one, but not since the layer before, so that of what it
+/// reads only the weights come from memory.
+///
+/// # Errors
+/// [`MeasureError::Run`] if `workload` is not the subject's.
+pub fn sample_in_network(subject: &mut Subject, workload: &mut Workload, others: &Stream) -> Result<f64, MeasureError> {
+    others.sweep(subject.candidate().isa);
+    subject.refresh(workload);
+    Ok(sample(Duration::ZERO, &mut 1, || subject.run(workload))?)
 }
 
 /// What begins a round that needs no preparation.
@@ -167,6 +185,7 @@ impl Bench {
                     runs: 1,
                     warm: Samples::default(),
                     cold: Samples::default(),
+                    network: Samples::default(),
                     prepare: Samples::default(),
                 }),
                 Err(failure) => measured.failures.push(failure),
@@ -188,6 +207,13 @@ impl Bench {
             self.rounds(&mut entries, nothing, |entry| {
                 others.sweep(entry.subject.candidate().isa);
                 entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
+                Ok::<_, MeasureError>(())
+            })?;
+        }
+        if self.effort.network {
+            let others = Stream::with_bytes(COLD_BYTES)?;
+            self.rounds(&mut entries, nothing, |entry| {
+                entry.network.push(sample_in_network(&mut entry.subject, &mut workload, &others)?);
                 Ok::<_, MeasureError>(())
             })?;
         }
@@ -237,6 +263,9 @@ impl Bench {
         let mut records = vec![Record { phases, ..subject.timed(run(Cache::Warm), &entry.warm) }];
         if entry.cold.count() > 0 {
             records.push(subject.timed(run(Cache::Cold), &entry.cold));
+        }
+        if entry.network.count() > 0 {
+            records.push(subject.timed(run(Cache::Network), &entry.network));
         }
         records.push(entry.prepare.record(Record { model: Some(Model::Prepare), ..base }));
         Ok(records)

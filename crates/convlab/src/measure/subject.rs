@@ -55,22 +55,24 @@ impl Workload {
     pub fn plan(&self, candidate: Candidate) -> Result<Box<dyn Plan>, PlanError> {
         let options = PlanOptions::new(rayon::current_num_threads())
             .isa(candidate.isa)
-            .memory_limit(memory::available_bytes().min(isize::MAX as usize));
-        candidate.algorithm.plan(&self.problem, self.case.filter(), Epilogue::default(), &options)
+            .memory_limit(memory::available_bytes().min(isize::MAX as usize))
+            .parameters(candidate.method.parameters);
+        candidate.method.algorithm.plan(&self.problem, self.case.filter(), Epilogue::default(), &options)
     }
 
     /// Holds the output of the last run against the oracle. Returns the largest and the L2 relative error.
     fn verify(&self, candidate: Candidate) -> Result<[f64; 2], Failure> {
         let mut errors = [0.0_f64; 2];
         for images in self.output.chunks_exact(self.case.problem().output_len()) {
-            let outcome = self.case.judge(candidate.algorithm, images).map_err(|flaw| self.failure(candidate, flaw))?;
+            let outcome =
+                self.case.judge(candidate.method.algorithm, images).map_err(|flaw| self.failure(candidate, flaw))?;
             errors = [errors[0].max(outcome.errors.max_rel), errors[1].max(outcome.errors.l2_rel)];
         }
         Ok(errors)
     }
 
     fn failure(&self, candidate: Candidate, flaw: impl Into<Flaw>) -> Failure {
-        let (algorithm, isa) = (candidate.algorithm.name(), candidate.isa.name());
+        let (algorithm, isa) = (candidate.method.algorithm.name(), candidate.isa.name());
         Failure { flaw: Box::new(flaw.into()), problem: self.problem.to_string(), algorithm, isa }
     }
 }
@@ -120,9 +122,23 @@ impl Subject {
         self.plan.run(&workload.input, &mut workload.output, &mut self.scratch)
     }
 
+    /// Brings scratch, output and input into the caches, the input last, as the layers before do in a network: of what a run
+    /// reads, only the prepared weights stay where they were.
+    pub fn refresh(&mut self, workload: &mut Workload) {
+        self.scratch.fill(0.0);
+        workload.output.fill(0.0);
+        let images = workload.case.input();
+        workload.input.chunks_exact_mut(images.len()).for_each(|chunk| chunk.copy_from_slice(images));
+    }
+
     /// Computes once and tells `probe` the phases.
     pub(super) fn run_probed(&mut self, workload: &mut Workload, probe: &dyn Probe) -> Result<(), RunError> {
         self.plan.run_probed(&workload.input, &mut workload.output, &mut self.scratch, probe)
+    }
+
+    /// The largest and the L2 relative error of its result.
+    pub fn errors(&self) -> [f64; 2] {
+        self.errors
     }
 
     /// Who computes, on which instruction set.
@@ -149,7 +165,8 @@ impl Subject {
             kind: RecordKind::Conv,
             name: label(problem),
             problem: Some(problem.to_string()),
-            algorithm: Some(self.candidate.algorithm.name().into()),
+            algorithm: Some(self.candidate.method.algorithm.name().into()),
+            parameters: Some(self.candidate.method.parameters.to_string()).filter(|text| !text.is_empty()),
             isa: self.candidate.isa.name().into(),
             batch: Some(problem.batch()),
             executed_flops: Some(self.plan.executed_flops() as f64),

@@ -8,7 +8,7 @@ use super::frame::{Entry, Frame, LABEL, PALETTE, Sample, family, family_colour, 
 use super::scale::{Scale, format_bytes, format_value};
 use super::select::Group;
 use super::stack::{Pass, StackChart};
-use crate::record::Record;
+use crate::record::{Cache, Record};
 
 /// Colours of fully connected layers, which come after the palette's convolutions.
 const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x80, 0x80, 0x80), RGBColor(0xa6, 0xa6, 0xa6)];
@@ -28,6 +28,10 @@ const MEMORY_CAPTION: &str = "\
 const FORWARD_CAPTION: &str = "\
     Median time of a whole pass, cut by layer. A layer that an algorithm does not support is computed by \
     direct/nhwc. Bold: the fastest of the network.";
+
+const WORKSPACE_CAPTION: &str = "\
+    Sum of the layers' median times, each by the fastest method that works with so much scratch. As in a network: \
+    weights come from memory, everything else is in the caches. Bold: the fastest of the network.";
 
 /// Effective GFLOP/s of each layer by each algorithm, with the multiply-add peak.
 pub(super) fn throughput(group: &Group<'_>) -> BarChart {
@@ -127,6 +131,36 @@ pub(super) fn forward(group: &Group<'_>) -> StackChart {
         colours: layers.colours,
         blocks,
     }
+}
+
+/// Time of a network's convolutions as tuned within each limit of the workspace, cut by layer; `None` if there are no
+/// limits.
+pub(super) fn workspace(group: &Group<'_>) -> Option<StackChart> {
+    let mut limited: Vec<&Record> = group.records.clone();
+    limited.retain(|record| record.workspace_limit_bytes.is_some());
+    limited.sort_by_key(|record| record.workspace_limit_bytes);
+    let layers = StackLayers::of(&limited);
+    let pass = |record: &&Record| {
+        let segments = record.layers.iter().map(|layer| (layers.index(&layer.name), layer.median_ns / 1e6));
+        let limit = format_bytes(record.workspace_limit_bytes.unwrap_or(0) as f64);
+        let total_ms = record.median_ns.unwrap_or(0.0) / 1e6;
+        Pass { algorithm: limit, total_ms, segments: segments.collect() }
+    };
+    let blocks = group.names().into_iter().map(|network| {
+        let of_network = limited.iter().filter(|record| record.name == network);
+        (network.to_owned(), of_network.map(pass).collect::<Vec<_>>())
+    });
+    let blocks: Vec<_> = blocks.filter(|(_, passes)| !passes.is_empty()).collect();
+    (!blocks.is_empty()).then(|| StackChart {
+        frame: Frame {
+            title: "Time of the convolutions by limit of the workspace".into(),
+            subtitle: subtitle(group),
+            legend: layers.legend(),
+            caption: WORKSPACE_CAPTION.into(),
+        },
+        colours: layers.colours.clone(),
+        blocks,
+    })
 }
 
 /// The layers that have a colour of their own; everything else is one segment.
@@ -236,7 +270,11 @@ fn subtitle(group: &Group<'_>) -> String {
         "avx2" => "AVX2",
         other => other,
     };
-    let caches = if setting.cold { "cold caches" } else { "warm caches" };
+    let caches = match (record.cache, setting.cold) {
+        (Some(Cache::Network), _) => "cold weights",
+        (_, true) => "cold caches",
+        _ => "warm caches",
+    };
     let clock = record.clock.unwrap_or_default().timed_by().map_or(String::new(), |by| format!(", {by}"));
     let (batch, threads) = (setting.batch, threads(setting.threads));
     format!("batch {batch}, {threads}, {isa}, {caches}{clock}  ·  {}  ·  {}", record.cpu, record.commit)

@@ -1,4 +1,4 @@
-//! Charts from records: throughput and memory of each layer, time of whole forward passes. Nothing is measured here.
+//! Charts from records: throughput and memory of each layer, time of whole forward passes, time by limit of the workspace. Nothing is measured here.
 //!
 //! One chart of each kind for each combination of batch, threads, instruction set, cache state and processor that the
 //! records have: `throughput-b1-t1.svg`, `memory-b16-t2.png`. Instruction sets below the best one of the file add their
@@ -103,6 +103,11 @@ fn draw(records: &[record::Record], path: &Path) -> Result<Vec<(String, Picture)
     }
     for group in select::groups(records, record::Kind::Forward) {
         pictures.push((format!("forward-{}", group.suffix), content::forward(&group).picture()?));
+    }
+    for group in select::groups(records, record::Kind::Tune) {
+        pictures.extend(content::workspace(&group).map(|chart| chart.picture()).transpose()?.map(|picture| {
+            (format!("workspace-{}", group.suffix), picture) //
+        }));
     }
     if pictures.is_empty() {
         return Err(PlotError::Empty { path: path.into() });

@@ -91,6 +91,7 @@ pub(super) fn groups<'a>(records: &'a [Record], kind: Kind) -> Vec<Group<'a>> {
     let drawable = |record: &&Record| {
         record.kind == kind
             && record.model != Some(Model::Prepare)
+            && (kind != Kind::Conv || record.cache != Some(Cache::Network))
             && record.algorithm.is_some()
             && record.median_ns.is_some()
     };

@@ -52,6 +52,8 @@ impl Folder {
 /// Runs the program in `folder`.
 pub fn convlab(folder: &Path, arguments: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convlab"));
+    // Plans that this machine's user keeps are none of a test's.
+    command.env("XDG_CACHE_HOME", folder.join("cache"));
     command.current_dir(folder).args(arguments.split_whitespace()).output().unwrap()
 }
 

@@ -1,0 +1,250 @@
+//! `convlab tune`: the fastest plan on this machine.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use conv_core::Problem;
+use conv_simd::Isa;
+
+use crate::cli::check::progress;
+use crate::cli::quantity::{bytes, duration, error};
+use crate::cli::selection::Selection;
+use crate::cli::{CliError, Exit, print, table};
+use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
+use crate::plot::format_bytes;
+use crate::record::{self, Record, prepare_folder};
+use crate::suite::label;
+use crate::tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
+
+/// Find the fastest plan on this machine: for each layer an algorithm and its parameters.
+///
+/// Every method that the cost model does not rule out is verified and measured as it would run in a network: its weights
+/// from memory, its input in the caches. Of those that differ by less than their samples scatter, the one that needs the
+/// least memory is chosen. The plan is kept for this user, and `--algorithm auto` uses it; with limits of memory it is
+/// only written where -o says. Limits are for the convolutions of one network and batch together.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  convlab tune paper --batch 16 -o plan.toml
+  convlab tune paper/conv2 --workspace-limit 1MiB --max-error 1e-6
+  convlab tune --explain paper/conv3
+  convlab tune paper --batch 16 --workspace-limit 0,1MiB,4MiB,16MiB --records results/local")]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    /// Scratch that all layers share, for example 64MiB; with several, separated by commas, what each costs in time.
+    #[arg(long, value_name = "SIZE", value_delimiter = ',', value_parser = bytes)]
+    workspace_limit: Vec<usize>,
+    /// Prepared weights of all layers together, for example 32MiB.
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    weights_limit: Option<usize>,
+    /// Largest error of a layer over its largest output.
+    #[arg(long, value_name = "E", default_value_t = MAX_ERROR, value_parser = error)]
+    max_error: f64,
+    /// How long to measure, for example 60s or 5m. If it is too short, fewer methods are measured, and the output says so.
+    #[arg(long, value_name = "T", default_value = "60s", value_parser = duration)]
+    time: Duration,
+    /// Threads [default: all of this machine].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS as u64))]
+    threads: Option<u64>,
+    /// Instruction set: avx512, avx2 or portable [default: the best of this machine].
+    #[arg(long)]
+    isa: Option<String>,
+    /// Show all that was measured of this layer, and why it was or was not chosen.
+    #[arg(long, value_name = "LAYER")]
+    explain: Option<String>,
+    /// Where the plan goes.
+    #[arg(short, long, value_name = "PLAN.toml")]
+    output: Option<PathBuf>,
+    /// Folder for records of everything measured.
+    #[arg(long, value_name = "DIR")]
+    records: Option<PathBuf>,
+}
+
+/// Measures, chooses, prints and writes.
+///
+/// # Errors
+/// [`CliError`] for arguments that name nothing, limits that nothing keeps to, problems that do not fit into memory, or
+/// files that cannot be written.
+pub fn run(args: &Args) -> Result<Exit, CliError> {
+    let end = Instant::now() + args.time;
+    let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name).map_err(CliError::input)?;
+    let threads = args.threads.map_or_else(hardware_threads, |count| count as usize);
+    let problems = problems(args, isa)?;
+    if args.output.is_some() && args.workspace_limit.len() > 1 {
+        return Err(CliError::input("-o takes one plan: give one --workspace-limit"));
+    }
+    if let Some(folder) = &args.records {
+        prepare_folder(folder).map_err(CliError::input)?;
+    }
+    let (machine, pool) = (Machine::detect(), pool(threads).map_err(CliError::input)?);
+    let constants = Constants::measure(&pool, isa, &machine).map_err(CliError::input)?;
+    let limits = Limits {
+        workspace_bytes: args.workspace_limit.iter().max().copied(),
+        weights_bytes: args.weights_limit,
+        error: args.max_error,
+    };
+    let model = CostModel::new(constants, args.max_error);
+    let search = Search::new(args.selection.algorithms()?, isa, model, limits).map_err(CliError::input)?;
+    let (groups, failed) = pool.install(|| measure(&search, problems, end))?;
+    if let Some(layer) = &args.explain {
+        return explain(&groups, layer, &limits).map(|()| done(failed));
+    }
+    let origin = Origin {
+        command: std::iter::once("convlab".into()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" "),
+        processor: machine.cpu.clone(),
+        isa: isa.name().into(),
+        threads,
+        commit: machine.record().commit,
+        date: machine.date.clone(),
+    };
+    let base = Record {
+        isa: isa.name().into(),
+        threads,
+        peak_gflops: Some(constants.peak_gflops),
+        bandwidth_gb_s: Some(constants.memory_gb_s),
+        ..machine.record()
+    };
+    let each =
+        if args.workspace_limit.is_empty() { vec![None] } else { args.workspace_limit.iter().map(Some).collect() };
+    let (mut records, mut layers) = (Vec::new(), Vec::new());
+    for workspace in each {
+        let limits = Limits { workspace_bytes: workspace.copied(), ..limits };
+        for group in &groups {
+            let choices = group.choose(&limits).map_err(CliError::input)?;
+            print(describe(group, &choices, &limits))?;
+            records.push(group.record(&choices, &limits, &base));
+            if limits.workspace_bytes == search.limits().workspace_bytes {
+                records.extend(group.trial_records(&choices, &base));
+                layers.extend(group.planned(&choices));
+            }
+        }
+    }
+    let took =
+        args.time + Instant::now().saturating_duration_since(end) - end.saturating_duration_since(Instant::now());
+    print(format_args!("\nTook {:.1} s of {:.1} s.", took.as_secs_f64(), args.time.as_secs_f64()))?;
+    let plan = TunedPlan::new(origin, limits, constants, layers).map_err(CliError::input)?;
+    keep(args, &machine, &plan)?;
+    if let Some(folder) = &args.records {
+        print(record::merge_into(folder, &records).map_err(CliError::input)?.display())?;
+    }
+    Ok(done(failed))
+}
+
+fn done(failed: bool) -> Exit {
+    if failed { Exit::CheckFailed } else { Exit::Done }
+}
+
+/// The problems asked for; those that are only to be explained if nothing else is named.
+fn problems(args: &Args, isa: Isa) -> Result<Vec<Problem>, CliError> {
+    let explained = args.explain.as_deref().filter(|_| args.selection.is_empty());
+    let cases = match explained {
+        Some(layer) => args.selection.of(layer).cases(&[isa])?,
+        None => args.selection.cases(&[isa])?,
+    };
+    Ok(cases.into_iter().filter(|case| !case.candidates.is_empty()).map(|case| case.problem).collect())
+}
+
+/// Tunes every problem, in what is left of the time in equal parts. Returns whether any result was wrong.
+fn measure(search: &Search, problems: Vec<Problem>, end: Instant) -> Result<(Vec<Group>, bool), CliError> {
+    let bar = progress(problems.len() as u64);
+    let mut groups: Vec<Group> = Vec::new();
+    let mut failed = false;
+    let count = problems.len();
+    for (index, problem) in problems.into_iter().enumerate() {
+        bar.set_message(label(&problem));
+        let left = end.saturating_duration_since(Instant::now()) / (count - index) as u32;
+        let (tuned, failures) = search.tune(&problem, Instant::now() + left).map_err(CliError::input)?;
+        bar.inc(1);
+        for failure in &failures {
+            bar.suspend(|| print(format_args!("{}: {failure}", label(&problem))))?;
+        }
+        failed |= !failures.is_empty();
+        let (name, batch) = (Group::name_of(&problem), problem.batch());
+        match groups.iter_mut().find(|group| group.name == name && group.batch == batch) {
+            Some(group) => group.layers.push(tuned),
+            None => groups.push(Group { name, batch, layers: vec![tuned] }),
+        }
+    }
+    bar.finish_and_clear();
+    Ok((groups, failed))
+}
+
+/// Writes the plan where it was asked for, and keeps it where `auto` finds it.
+fn keep(args: &Args, machine: &Machine, plan: &TunedPlan) -> Result<(), CliError> {
+    if let Some(path) = &args.output {
+        plan.write(path).map_err(CliError::input)?;
+        print(path.display())?;
+    }
+    let limited = !args.workspace_limit.is_empty() || args.weights_limit.is_some() || !args.selection.is_unrestricted();
+    if !limited && let Some(path) = cache::keep(machine, plan).map_err(CliError::input)? {
+        print(format_args!("kept for --algorithm auto in {}", path.display()))?;
+    }
+    Ok(())
+}
+
+const HEADER: [&str; 8] = ["layer", "method", "ms", "warm ms", "auto ms", "scratch", "prepared", "max error"];
+
+fn describe(group: &Group, choices: &Choices<'_>, limits: &Limits) -> String {
+    let ms = |ns: f64| if ns.is_nan() { String::new() } else { format!("{:.3}", ns / 1e6) };
+    let auto = |layer: &Tuned| layer.model_trial().map_or(f64::NAN, |trial| trial.network.median());
+    let bytes = |bytes: usize| format_bytes(bytes as f64);
+    let mut rows: Vec<Vec<String>> = group
+        .layers
+        .iter()
+        .zip(choices)
+        .map(|(layer, choice)| {
+            vec![
+                label(&layer.problem),
+                choice.method.to_string(),
+                ms(choice.network.median()),
+                ms(choice.warm.median()),
+                ms(auto(layer)),
+                bytes(choice.footprint.scratch_bytes),
+                bytes(choice.footprint.prepared_bytes),
+                format!("{:.1e}", choice.error),
+            ]
+        })
+        .collect();
+    let sum = |of: &dyn Fn(usize) -> f64| ms((0..choices.len()).map(of).sum());
+    rows.push(vec![
+        "all".into(),
+        String::new(),
+        sum(&|i| choices[i].network.median()),
+        sum(&|i| choices[i].warm.median()),
+        sum(&|i| auto(&group.layers[i])),
+        bytes(choices.iter().map(|choice| choice.footprint.scratch_bytes).max().unwrap_or(0)),
+        bytes(choices.iter().map(|choice| choice.footprint.prepared_bytes).sum()),
+    ]);
+    let counts = |of: fn(&Tuned) -> usize| group.layers.iter().map(of).sum::<usize>();
+    let workspace =
+        limits.workspace_bytes.map_or(String::new(), |limit| format!(", at most {} of scratch", bytes(limit)));
+    let weights = limits.weights_bytes.map_or(String::new(), |limit| format!(", at most {} of weights", bytes(limit)));
+    let late: usize = counts(Tuned::out_of_time);
+    let late = if late > 0 { format!("; for {late} more there was no time") } else { String::new() };
+    format!(
+        "\n{}, batch {}{workspace}{weights}: {} methods considered, {} measured{late}\n\n{}",
+        group.name,
+        group.batch,
+        counts(|layer| layer.considered),
+        counts(|layer| layer.trials.len()),
+        table(&HEADER, &rows)
+    )
+}
+
+/// Everything measured of one layer.
+fn explain(groups: &[Group], layer: &str, limits: &Limits) -> Result<(), CliError> {
+    let described = layer.parse::<Problem>().ok();
+    for group in groups {
+        let choices = group.choose(limits).map_err(CliError::input)?;
+        let is = |tuned: &Tuned| {
+            let name = label(&tuned.problem);
+            name == layer || name.ends_with(&format!("/{layer}")) || described.as_ref() == Some(&tuned.problem)
+        };
+        if let Some(index) = group.layers.iter().position(is) {
+            return print(crate::tune::explain(&group.layers[index], choices[index], limits));
+        }
+    }
+    let known: Vec<String> = groups.iter().flat_map(|group| &group.layers).map(|tuned| label(&tuned.problem)).collect();
+    Err(CliError::input(format_args!("--explain {layer}: there is no such layer; there are {}", known.join(", "))))
+}

@@ -1,0 +1,85 @@
+//! What the cost model knows of a machine.
+
+use conv_core::PlanOptions;
+use conv_simd::{AllocationError, Isa};
+use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{Machine, PeakProbe, Stream};
+
+/// Speeds of all threads of a pool together.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constants {
+    /// Multiply-add peak, GFLOP/s.
+    pub peak_gflops: f64,
+    /// L2 of one core, bytes.
+    pub l2_bytes: usize,
+    /// L3, bytes.
+    pub l3_bytes: usize,
+    /// Read bandwidth of L2, GB/s.
+    pub l2_gb_s: f64,
+    /// Read bandwidth of L3, GB/s.
+    pub l3_gb_s: f64,
+    /// Read bandwidth of main memory, GB/s.
+    pub memory_gb_s: f64,
+}
+
+/// Caches where the system does not tell: those of a server of today.
+const CACHES: [usize; 3] = [48 << 10, 1 << 20, 32 << 20];
+
+impl Constants {
+    /// Ratios of a server of today, the same at every call: only the ratios decide a choice. As measured on a Zen 5 at
+    /// about 4.2 GHz: two multiply-adds a cycle, and a read bandwidth of L2, L3 and memory in bytes a cycle of one core.
+    pub fn nominal(isa: Isa, threads: usize) -> Self {
+        const GHZ: f64 = 4.2;
+        let [_, l2_bytes, l3_bytes] = CACHES;
+        let cores = threads as f64;
+        Constants {
+            peak_gflops: 4.0 * isa.lanes() as f64 * GHZ * cores,
+            l2_bytes,
+            l3_bytes,
+            l2_gb_s: 32.0 * GHZ * cores,
+            l3_gb_s: 16.0 * GHZ * cores,
+            // One core takes most of it.
+            memory_gb_s: 11.0 * GHZ * cores.min(1.5),
+        }
+    }
+
+    /// Measured on all threads of `pool`, in about a quarter of a second.
+    ///
+    /// # Errors
+    /// [`AllocationError`] if there is no memory to read.
+    pub fn measure(pool: &ThreadPool, isa: Isa, machine: &Machine) -> Result<Self, AllocationError> {
+        let level = |index: usize| machine.caches.get(index).copied().unwrap_or(CACHES[index]);
+        let (l2_bytes, l3_bytes) = (level(1), level(2));
+        let threads = pool.current_num_threads();
+        let gb_s = |bytes: usize, attempts, passes| {
+            Ok::<_, AllocationError>(Stream::with_bytes(bytes)?.gb_s(pool, isa, [attempts, passes]))
+        };
+        Ok(Constants {
+            peak_gflops: PeakProbe::new(pool, isa, std::time::Duration::from_millis(5)).gflops(pool, 10),
+            l2_bytes,
+            l3_bytes,
+            // Half of each level, so that it stays there.
+            l2_gb_s: gb_s(threads * l2_bytes / 2, 10, 16)?,
+            l3_gb_s: gb_s((threads * l2_bytes * 4).min(l3_bytes / 2), 10, 2)?,
+            memory_gb_s: gb_s(4 * l3_bytes, 5, 1)?,
+        })
+    }
+
+    /// Those that [`Constants::nominal`] has for a plan's options.
+    pub fn of(options: &PlanOptions) -> Self {
+        Constants::nominal(options.isa, options.workers)
+    }
+
+    /// GB/s at which a worker of `threads` reads `bytes` that it has read before.
+    pub fn gb_s(&self, bytes: f64, threads: usize) -> f64 {
+        let l2 = (self.l2_bytes * threads) as f64;
+        match bytes {
+            _ if bytes <= l2 / 2.0 => self.l2_gb_s,
+            _ if bytes <= 0.75 * self.l3_bytes as f64 => self.l3_gb_s,
+            _ => self.memory_gb_s,
+        }
+    }
+}

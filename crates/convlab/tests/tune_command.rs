@@ -1,0 +1,145 @@
+//! `convlab tune`: plans that are made, read, kept and refused.
+
+mod common;
+
+use std::fs;
+
+use common::{Folder, text};
+use convlab::machine::Machine;
+use convlab::record::{self, Cache, Kind};
+use convlab::tune::TunedPlan;
+
+const TINY: &str = "mb1ic16ih12oc16kh3ph1";
+
+/// Tunes [`TINY`] in as little time as can be, with more arguments.
+fn tune(folder: &Folder, arguments: &str) -> String {
+    folder.ok(&format!("tune {TINY} --threads 1 --time 1s {arguments}"))
+}
+
+#[test]
+fn a_plan_says_what_was_measured_and_can_be_read() {
+    let folder = Folder::new();
+    let output = tune(&folder, "-o plan.toml --records records");
+    assert!(output.contains("methods considered") && output.contains("kept for --algorithm auto in"), "{output}");
+    let plan = TunedPlan::read(&folder.path("plan.toml")).unwrap();
+    let problem = TINY.parse().unwrap();
+    let (layer, method) = (&plan.layers()[0], plan.method(&problem).unwrap());
+    assert_eq!(layer.choice.algorithm, method.algorithm.name());
+    assert!(layer.choice.network_ms > 0.0 && layer.choice.max_error <= 1e-5 && !layer.runner_up.is_empty());
+    let machine = Machine::detect();
+    assert_eq!(plan.foreign(&machine, &plan.origin.isa, 1), None);
+    assert!(plan.foreign(&machine, &plan.origin.isa, 2).unwrap().contains("\n  convlab tune"));
+    let elsewhere = Machine { cpu: "another".into(), ..machine };
+    assert!(plan.foreign(&elsewhere, &plan.origin.isa, 1).unwrap().contains("another processor"));
+    // What is written is what is read.
+    plan.write(&folder.path("again.toml")).unwrap();
+    assert_eq!(fs::read(folder.path("plan.toml")).unwrap(), fs::read(folder.path("again.toml")).unwrap());
+
+    let records = record::read(&folder.path("records/records.jsonl")).unwrap();
+    let chosen = |by: &str| records.iter().filter(|r| r.chosen_by.iter().any(|name| name == by)).count();
+    assert_eq!((chosen("tuned"), chosen("auto")), (2, 2), "warm and in a network");
+    let tuned = records.iter().find(|record| record.kind == Kind::Tune).unwrap();
+    assert!(tuned.measured <= tuned.considered && tuned.tuned_in_ns > Some(0.0));
+    assert_eq!((tuned.cache, tuned.layers.len()), (Some(Cache::Network), 1));
+}
+
+#[test]
+fn limits_are_kept_or_refused_by_name() {
+    let folder = Folder::new();
+    tune(&folder, "--workspace-limit 8KiB -o plan.toml");
+    let plan = TunedPlan::read(&folder.path("plan.toml")).unwrap();
+    assert!(plan.layers()[0].choice.scratch_bytes <= 8 << 10);
+    assert!(!folder.path("cache").exists(), "a plan within limits is not for auto");
+    for (arguments, part) in [
+        ("--max-error 1e-9", "no method has an error below 1e-9; the smallest is "),
+        ("--workspace-limit 1KiB --algorithm winograd", "of scratch; the least is "),
+        ("--weights-limit 1KiB", "need at least "),
+        ("--workspace-limit 64Mb", "give a number and B, KiB, MiB or GiB, for example 64MiB"),
+        ("--workspace-limit 1e99", "give a number and B, KiB"),
+        ("--time 0s", "give 1ms to 24h"),
+        ("--time 60", "give a number and ms, s, m or h, for example 60s"),
+        ("--max-error -1", "give a number above 0"),
+        ("--max-error nan", "give a number above 0"),
+        ("--workspace-limit 0,1MiB -o plan.toml", "give one --workspace-limit"),
+        ("--explain conv9", "there is no such layer"),
+    ] {
+        let time = if arguments.contains("--time") { "" } else { "--time 1s" };
+        let message = folder.fail(&format!("tune {TINY} --threads 1 {time} {arguments}"), 2);
+        assert!(message.contains(part), "{arguments}: {message}");
+    }
+}
+
+#[test]
+fn explains_a_layer() {
+    let folder = Folder::new();
+    let table = folder.ok(&format!("tune --explain {TINY} --threads 1 --time 1s"));
+    assert!(table.contains("verdict") && table.contains("chosen") && table.contains("direct/nhwc"), "{table}");
+}
+
+#[test]
+fn damaged_plans_are_refused() {
+    let folder = Folder::new();
+    tune(&folder, "-o plan.toml");
+    let good = fs::read_to_string(folder.path("plan.toml")).unwrap();
+    let forward = |plan: &str| {
+        folder.write("bad.toml", plan);
+        folder.fail("forward --network owt --plan bad.toml", 2)
+    };
+    let choice = good.split("[layer.choice]\n").nth(1).unwrap().lines().next().unwrap();
+    for (from, to, part) in [
+        ("format = 1", "format = 2", "its format is 2, not 1"),
+        ("format = 1", "format = ", "is no plan of this program: TOML parse error at line"),
+        ("threads = 1", "threads = 1\nmore = 1", "unknown field `more`"),
+        ("threads = 1", "threads = -1", "invalid value"),
+        (choice, "algorithm = \"winograd/f9x9\"", "no algorithm is called 'winograd/f9x9'"),
+        (choice, "algorithm = \"*\"", "no algorithm is called '*'"),
+        (choice, "algorithm = \"winograd/f4x5\"", "computes 5x5"),
+        (choice, "algorithm = \"direct/nhwc\"\nparameters = { tiles = 3 }", "has no parameter 'tiles'"),
+        (
+            choice,
+            "algorithm = \"winograd/f4x3\"\nparameters = { block_tiles = 0 }",
+            "winograd/f4x3 takes a block_tiles from 1 to 65536, not 0",
+        ),
+        ("problem = \"mb1", "problem = \"mb0", "batch is 0"),
+        ("network_ms = ", "network_ms = -", "network_ms is -"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        // A parameter table of the old choice would come second.
+        let bad = if to.contains("parameters") {
+            good.replacen("[layer.choice.parameters]", "[layer.choice.old]", 1)
+        } else {
+            good.clone()
+        };
+        let message = forward(&bad.replacen(from, to, 1));
+        assert!(message.contains("bad.toml") && (message.contains(part) || message.contains("old")), "{to}: {message}");
+    }
+    let message = forward(&good);
+    assert!(
+        message.contains("has no layer owt/conv1 with a batch of 1") && message.contains("\n  convlab tune owt"),
+        "{message}"
+    );
+    assert!(folder.fail("forward --network owt --plan none.toml", 2).contains("cannot read the plan none.toml"));
+
+    let kept = convlab_cache(&folder);
+    fs::write(&kept, "format = 1").unwrap();
+    let message = folder.fail("forward --network owt --threads 1", 2);
+    assert!(message.contains("is no plan of this program") && message.contains("tune again"), "{message}");
+}
+
+/// The one plan that is kept.
+fn convlab_cache(folder: &Folder) -> std::path::PathBuf {
+    let plans = folder.path("cache/convlab/plans");
+    fs::read_dir(&plans).unwrap().next().unwrap().unwrap().path()
+}
+
+#[test]
+fn auto_uses_what_is_kept_and_says_when_it_is_old() {
+    let folder = Folder::new();
+    tune(&folder, "");
+    let kept = convlab_cache(&folder);
+    let old = fs::read_to_string(&kept).unwrap();
+    let commit = old.lines().find(|line| line.starts_with("commit = ")).unwrap();
+    fs::write(&kept, old.replace(commit, "commit = \"0000000000\"")).unwrap();
+    let output = folder.run("forward --network owt --threads 1 --batch 0");
+    assert!(text(&output.stderr).contains("not used: the plan was made for another version: 0000000000"));
+}
