@@ -3,7 +3,9 @@
 //! The register tile would fill one lane of each vector. Here vectors run along the channels instead: an output vector is
 //! the sum over taps of input vector × weight vector.
 
-use conv_core::{Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, for_each_task};
+use conv_core::{
+    Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
+};
 use conv_simd::{AlignedBuffer, Isa, SharedSlice};
 
 #[allow(unsafe_code)]
@@ -17,6 +19,32 @@ pub(crate) fn applies(problem: &Problem) -> bool {
     problem.groups() > 1 && problem.group_in_channels() == 1 && problem.group_out_channels() == 1
 }
 
+/// Floats of one tap's weights, whole vectors: the last tap's last load must stay inside.
+fn stride(problem: &Problem, options: &PlanOptions) -> usize {
+    problem.groups().next_multiple_of(options.isa.lanes())
+}
+
+fn footprint(problem: &Problem, options: &PlanOptions) -> Result<Footprint, PlanError> {
+    let taps = problem.height().kernel * problem.width().kernel;
+    options.admit(4 * stride(problem, options) as u128 * (taps as u128 + 1), 0)
+}
+
+/// See [`conv_core::Algorithm::work`]: no register tile, so as if it had one row.
+pub(crate) fn work(problem: &Problem, options: &PlanOptions) -> Option<Work> {
+    let rows = problem.batch() * problem.height().output();
+    Some(Work {
+        footprint: footprint(problem, options).ok()?,
+        product_flops: problem.flops_inside() as f64,
+        rows: 1,
+        depth: problem.reduction(),
+        transform_flops: 0.0,
+        weight_passes: 1.0,
+        between_bytes: 0.0,
+        between_set: 0.0,
+        tasks: rows.div_ceil(rows.div_ceil(TASKS)),
+    })
+}
+
 /// Plans a problem for which [`applies`] holds.
 pub(crate) fn plan(
     problem: &Problem,
@@ -27,9 +55,8 @@ pub(crate) fn plan(
     filter.check(problem)?;
     let taps = problem.height().kernel * problem.width().kernel;
     let channels = problem.groups();
-    // Whole vectors: the last tap's last load must stay inside.
-    let stride = channels.next_multiple_of(options.isa.lanes());
-    let footprint = options.admit(4 * stride as u128 * (taps as u128 + 1), 0)?;
+    let stride = stride(problem, options);
+    let footprint = footprint(problem, options)?;
     let mut weights = AlignedBuffer::zeroed(stride * taps)?;
     for (channel, filter) in filter.weights.chunks_exact(taps).enumerate() {
         for (tap, &weight) in filter.iter().enumerate() {

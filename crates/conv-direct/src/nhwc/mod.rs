@@ -91,6 +91,9 @@ impl Algorithm for DirectNhwc {
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        if depthwise::applies(problem) {
+            return depthwise::work(problem, options);
+        }
         let layout = weights::Layout::new(problem, options.isa);
         let geometry = Geometry::new(problem);
         let columns = columns::cut(problem, &geometry, options.isa.tile_pixels(layout.vectors())).len();
