@@ -55,6 +55,7 @@ fn limits_are_kept_or_refused_by_name() {
         ("--workspace-limit 1KiB --algorithm winograd", "of scratch; the least is "),
         ("--weights-limit 1KiB", "need at least "),
         ("--workspace-limit 64Mb", "give a number and B, KiB, MiB or GiB, for example 64MiB"),
+        ("--workspace-limit -1", "give a number and B"),
         ("--workspace-limit 1e99", "give a number and B, KiB"),
         ("--time 0s", "give 1ms to 24h"),
         ("--time 60", "give a number and ms, s, m or h, for example 60s"),

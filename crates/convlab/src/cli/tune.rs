@@ -33,16 +33,16 @@ pub struct Args {
     #[command(flatten)]
     selection: Selection,
     /// Scratch that all layers share, for example 64MiB; with several, separated by commas, what each costs in time.
-    #[arg(long, value_name = "SIZE", value_delimiter = ',', value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_delimiter = ',', value_parser = bytes)]
     workspace_limit: Vec<usize>,
     /// Prepared weights of all layers together, for example 32MiB.
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = bytes)]
     weights_limit: Option<usize>,
     /// Largest error of a layer over its largest output.
-    #[arg(long, value_name = "E", default_value_t = MAX_ERROR, value_parser = error)]
+    #[arg(long, value_name = "E", allow_negative_numbers = true, default_value_t = MAX_ERROR, value_parser = error)]
     max_error: f64,
     /// How long to measure, for example 60s or 5m. If it is too short, fewer methods are measured, and the output says so.
-    #[arg(long, value_name = "T", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, default_value = "60s", value_parser = duration)]
     time: Duration,
     /// Threads [default: all of this machine].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS as u64))]

@@ -1,4 +1,8 @@
-//! The fastest plan on this machine.
+//! The fastest plan on this machine: for each layer an algorithm and its parameters.
+//!
+//! [`CostModel`] estimates, [`Search`] measures what it does not rule out, [`optimise()`] chooses for all layers of a
+//! [`Group`] at once, [`TunedPlan`] is the result as a file, [`cache`] keeps it for `auto`, [`explain()`] and [`report`] tell
+//! what was measured. METHODOLOGY.md says how, and what it is worth.
 
 pub mod cache;
 mod constants;
