@@ -63,7 +63,7 @@ fn caption(records: &[&Record]) -> String {
         values.into_iter().collect::<Vec<_>>().join(", ")
     };
     format!(
-        "{}, {}, {} thread(s); commit {}, rustc {}, {}",
+        "{}, {}, threads {}; commit {}, rustc {}, {}",
         each(|record| record.cpu.clone()),
         each(|record| record.isa.clone()),
         each(|record| record.threads.to_string()),
