@@ -78,7 +78,8 @@ impl CostModel {
     }
 
     /// The algorithm with the least estimate, its parameters left to it, among those that can tell their work, fit into
-    /// the options' memory, and should keep to the error. The first of equals.
+    /// the options' memory, and should keep to the error. The first of equals; if none should keep to the error, the most
+    /// exact.
     pub fn choose(
         &self,
         algorithms: &[&'static dyn Algorithm],
@@ -87,11 +88,12 @@ impl CostModel {
     ) -> Option<&'static dyn Algorithm> {
         let estimate = |algorithm: &'static dyn Algorithm| {
             let work = algorithm.work(problem, options)?;
-            let exact = expected_error(algorithm, problem) <= self.max_error;
-            exact.then(|| (self.nanoseconds(problem, &work, options), algorithm))
+            let excess = expected_error(algorithm, problem).max(self.max_error);
+            Some((excess, self.nanoseconds(problem, &work, options), algorithm))
         };
         let estimates = algorithms.iter().filter_map(|&algorithm| estimate(algorithm));
-        estimates.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, algorithm)| algorithm)
+        let best = estimates.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        best.map(|(.., algorithm)| algorithm)
     }
 }
 

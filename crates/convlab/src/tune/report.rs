@@ -134,8 +134,8 @@ pub fn regret(records: &[Record]) -> Option<Table> {
     (!members.is_empty()).then(|| Table { caption: caption(&members), header, rows })
 }
 
-/// What several runs chose for each layer, how much time those choices cost more than the best of a run in which both
-/// were measured, and how long each run took.
+/// What several runs chose for each layer, how much more time any of those choices took than the best of each run that
+/// measured it too, and how long each run took.
 pub fn stability(runs: &[Vec<Record>]) -> Option<Table> {
     let measured: Vec<_> = runs.iter().map(|run| layers(run)).collect();
     let mut rows = Vec::new();
@@ -152,23 +152,26 @@ pub fn stability(runs: &[Vec<Record>]) -> Option<Table> {
             let is_choice = |record: &&&Record| counts.contains_key(&method(record));
             members.iter().filter(is_choice).map(move |record| time(record) / best - 1.0).collect::<Vec<_>>()
         });
-        let excess = excess.fold(0.0, f64::max);
+        let mut excess: Vec<f64> = excess.collect();
+        excess.sort_by(f64::total_cmp);
+        let percent = |index: usize| format!("{:.1}", 100.0 * excess.get(index).copied().unwrap_or(f64::NAN));
         let most = counts.values().max().copied().unwrap_or(0);
         let mut named: Vec<_> = counts.into_iter().map(|(method, count)| (count, method)).collect();
         named.sort_by(|a, b| b.cmp(a));
-        let named: Vec<String> = named.into_iter().map(|(count, method)| format!("{count}x {method}")).collect();
+        let named: Vec<String> = named.into_iter().map(|(count, method)| format!("{method} ({count}x)")).collect();
         rows.push(vec![
             name.0.into(),
             name.1.to_string(),
             format!("{} of {}", of_runs.len() - most, of_runs.len()),
-            format!("{:.1}", 100.0 * excess),
+            percent(excess.len() / 2),
+            percent(excess.len().saturating_sub(1)),
             named.join(", "),
         ]);
     }
     let took = |run: &Vec<Record>| run.iter().filter_map(|record| record.tuned_in_ns).sum::<f64>() / 1e9;
     let took: Vec<String> = runs.iter().map(|run| format!("{:.1}", took(run))).collect();
     let members: Vec<&Record> = measured.iter().flatten().flat_map(|(_, members)| members.iter().copied()).collect();
-    let header = vec!["layer", "batch", "runs that differ", "largest excess %", "choices"];
+    let header = vec!["layer", "batch", "runs that differ", "median excess %", "largest %", "choices"];
     let caption = format!("{}; the runs took {} s", caption(&members), took.join(", "));
     (!rows.is_empty()).then_some(Table { caption, header, rows })
 }
@@ -228,7 +231,7 @@ mod tests {
         };
         let runs = [run(1.2e6, [&["tuned"], &[]]), run(0.9e6, [&[], &["tuned"]]), run(1.1e6, [&["tuned"], &[]])];
         let table = stability(&runs).unwrap();
-        assert_eq!(table.rows, [["paper/conv1", "1", "1 of 3", "20.0", "2x winograd/a, 1x winograd/b"]]);
+        assert_eq!(table.rows, [["paper/conv1", "1", "1 of 3", "10.0", "20.0", "winograd/a (2x), winograd/b (1x)"]]);
         assert_eq!(stability(&[]), None);
     }
 }
