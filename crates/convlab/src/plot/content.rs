@@ -128,6 +128,7 @@ pub(super) fn forward(group: &Group<'_>) -> StackChart {
             legend: layers.legend(),
             caption: FORWARD_CAPTION.into(),
         },
+        axis: "time of a forward pass, ms",
         colours: layers.colours,
         blocks,
     }
@@ -158,6 +159,7 @@ pub(super) fn workspace(group: &Group<'_>) -> Option<StackChart> {
             legend: layers.legend(),
             caption: WORKSPACE_CAPTION.into(),
         },
+        axis: "time of the convolutions, ms",
         colours: layers.colours.clone(),
         blocks,
     })

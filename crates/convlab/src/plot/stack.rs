@@ -27,6 +27,8 @@ pub(super) struct Pass {
 #[derive(Debug, Clone)]
 pub(super) struct StackChart {
     pub frame: Frame,
+    /// What the axis measures.
+    pub axis: &'static str,
     /// Colour of each layer.
     pub colours: Vec<RGBColor>,
     /// Networks with their passes.
@@ -67,7 +69,7 @@ impl StackChart {
         }
         picture.line((left, bottom), (left + PLOT_WIDTH, bottom), GREY);
         let axis_middle = (left + PLOT_WIDTH / 2.0, bottom + 28.0);
-        picture.text(axis_middle, "time of a forward pass, ms", SMALL, Anchor::Middle, GREY);
+        picture.text(axis_middle, self.axis, SMALL, Anchor::Middle, GREY);
         for (i, pass) in passes.iter().enumerate() {
             let middle = bars_top + (i as f64 + 0.5) * ROW_HEIGHT;
             picture.text((left - 8.0, middle + 3.5), &pass.algorithm, LABEL, Anchor::End, INK);
