@@ -7,7 +7,7 @@ use alexnet::{
     AveragePool, Conv, ForwardError, ForwardPass, Layer, LayerKind, Linear, Lrn, Network, Pool, Shape, Synthetic,
     Weights, Window, networks,
 };
-use common::{Kept, Oracle, Outputs, oracle_only};
+use common::{Kept, Outputs, oracle_only};
 use conv_core::{PlanError, PlanOptions, RunError};
 use conv_simd::Isa;
 

@@ -70,16 +70,15 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let files: Vec<PathBuf> = args.records.iter().map(|path| record::file(path)).collect();
     let mut runs =
         files.iter().map(|path| record::read(path).map_err(CliError::input)).collect::<Result<Vec<_>, _>>()?;
-    let draw = if args.markdown { markdown } else { table };
     if args.stability {
-        return tuning(tune::report::stability(&runs), draw);
+        return tuning(tune::report::stability(&runs), args.markdown);
     }
     let (Some(records), [path]) = (runs.pop(), &files[..]) else {
         return Err(CliError::input("several records make a table only with --stability"));
     };
     if args.choices || args.regret {
         let made = if args.choices { tune::report::choices(&records) } else { tune::report::regret(&records) };
-        return tuning(made, draw);
+        return tuning(made, args.markdown);
     }
     let query = Query {
         name: args.name.clone(),
@@ -96,13 +95,15 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
             if args.peers { "scripts/peers/run" } else { "convlab bench" }
         )));
     }
+    let draw = if args.markdown { markdown } else { table };
     let text = tables.iter().map(|made| format!("{}\n\n{}", made.caption, draw(&made.header, &made.rows)));
     print(text.collect::<Vec<_>>().join("\n\n"))?;
     Ok(Exit::Done)
 }
 
 /// Prints a table about tuning.
-fn tuning(made: Option<tune::report::Table>, draw: fn(&[&str], &[Vec<String>]) -> String) -> Result<Exit, CliError> {
+fn tuning(made: Option<tune::report::Table>, as_markdown: bool) -> Result<Exit, CliError> {
+    let draw = if as_markdown { markdown } else { table };
     let made = made.ok_or_else(|| {
         CliError::input(
             "no such measurements in these records; make some with `convlab tune --records` or `bench --plan`",
