@@ -1,10 +1,11 @@
 //! Every algorithm against the oracle and against each other.
 
 use conv_check::{Case as Verification, ErrorStats, Failure, Kind};
-use conv_core::{Epilogue, Method, PlanOptions};
+use conv_core::{Epilogue, Method, PlanOptions, Problem};
 use rayon::ThreadPool;
 
 use crate::memory::{self, TooLittleMemory};
+use crate::record::{Kind as RecordKind, Record};
 use crate::suite::{Candidate, Case, label};
 
 /// Seed of the data that is checked on.
@@ -25,6 +26,27 @@ pub struct Report {
     pub results: Vec<(Candidate, Result<Exactness, Failure>)>,
     /// Largest difference of any output between any two candidates, over the largest exact output.
     pub spread: f64,
+}
+
+impl Report {
+    /// A record of each candidate's errors, with what `base` says; failures have none.
+    pub fn records(&self, problem: &Problem, base: &Record) -> Vec<Record> {
+        let record = |(candidate, result): &(Candidate, Result<Exactness, Failure>)| {
+            let errors = result.as_ref().ok()?.errors;
+            Some(Record {
+                kind: RecordKind::Check,
+                name: label(problem),
+                problem: Some(problem.to_string()),
+                algorithm: Some(candidate.method.algorithm.name().into()),
+                isa: candidate.isa.name().into(),
+                batch: Some(problem.batch()),
+                max_rel_error: Some(errors.max_rel),
+                l2_rel_error: Some(errors.l2_rel),
+                ..base.clone()
+            })
+        };
+        self.results.iter().filter_map(record).collect()
+    }
 }
 
 /// Computes `case` on data of `kind` by every candidate on `pool` and holds the results against the oracle and each other. `done` is called

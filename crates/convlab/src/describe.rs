@@ -174,7 +174,7 @@ fn bytes(shape: Shape) -> f64 {
 }
 
 /// `60965224` as `60,965,224`.
-fn thousands(number: usize) -> String {
+pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

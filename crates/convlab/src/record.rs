@@ -23,6 +23,20 @@ pub enum Kind {
     Tune,
     /// The machine itself: peak and bandwidth.
     Machine,
+    /// Errors of one algorithm on data of one kind; nothing was timed.
+    Check,
+}
+
+/// What the numbers are like that an algorithm was checked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Data {
+    /// Inputs as after a ReLU, weights of both signs.
+    Relu,
+    /// Inputs of both signs.
+    Signed,
+    /// Alternating signs and magnitudes over six decades.
+    Adversarial,
 }
 
 /// Which part of an algorithm was timed.
@@ -90,7 +104,7 @@ pub struct LayerTime {
 /// One measurement. A field that does not apply is absent, in JSON too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
-    /// `conv`, `forward` or `machine`.
+    /// `conv`, `forward`, `machine` or `check`.
     pub kind: Kind,
     /// What it is called: `paper/conv2`, the descriptor of a problem without name, `paper` for a forward pass, `machine`.
     pub name: String,
@@ -188,12 +202,16 @@ pub struct Record {
     /// Allocations of one run, as the counting allocator saw them (`peers` clock).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocations: Option<usize>,
-    /// Peak resident memory of the process that ran one engine, from its start on, bytes (`peers` clock).
+    /// Peak resident memory of a process that makes this pass by this algorithm or engine and nothing else, from its start
+    /// on, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_resident_bytes: Option<usize>,
     /// Weights as given, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_bytes: Option<usize>,
+    /// `relu`, `signed` or `adversarial` (`check` records; everything that is timed computes on `relu`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
     /// Largest difference from the f64 oracle over the oracle's largest magnitude, no unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rel_error: Option<f64>,
@@ -291,7 +309,7 @@ fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
 /// Writes `records` into the [`FILE_NAME`] of `folder`, beside it first and then renamed. Returns the file's path.
 ///
 /// Records of earlier runs stay, except those of a measurement that is made again: everything is compared within one
-/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock) are replaced.
+/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock, data) are replaced.
 ///
 /// # Errors
 /// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
@@ -305,7 +323,7 @@ pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordEr
 }
 
 fn same_comparison(a: &Record, b: &Record) -> bool {
-    let key = |r: &Record| (r.kind, r.batch, r.threads, r.model, r.cache, r.clock, r.workspace_limit_bytes);
+    let key = |r: &Record| (r.kind, r.batch, r.threads, r.model, r.cache, r.clock, r.data, r.workspace_limit_bytes);
     key(a) == key(b) && a.name == b.name && a.isa == b.isa
 }
 

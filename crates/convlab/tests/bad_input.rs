@@ -90,6 +90,8 @@ fn output_folders() {
         2,
         &[
             ("plot good --out file", "cannot write file"),
+            ("check ic8ih9oc8kh3 --out file", "cannot write records into file"),
+            ("check ic8ih9oc8kh3 --data relu,none", "'none'"),
             ("bench ic8ih9oc8kh3 --threads 0", "0 is not in 1..=1024"),
             ("bench ic8ih9oc8kh3 --threads 1025", "1025 is not in 1..=1024"),
         ],
@@ -119,8 +121,16 @@ fn records() {
             assert_refused(&folder, 2, &[(&format!("{command} {file}"), part)]);
         }
     }
-    assert_refused(&folder, 2, &[("report empty.jsonl --peers", "make some with `scripts/peers/run`")]);
-    assert_refused(&folder, 2, &[("plot negative.jsonl", "a median_ns of -1"), ("report text --isa sse", "'sse'")]);
+    assert_refused(
+        &folder,
+        2,
+        &[
+            ("plot negative.jsonl", "a median_ns of -1"),
+            ("report text --isa sse", "'sse'"),
+            ("report text --table speed", "'speed'"),
+            ("report empty.jsonl --table peers", "make some with `scripts/peers/run`"),
+        ],
+    );
 }
 
 #[test]

@@ -80,6 +80,22 @@ fn checks_every_algorithm_on_every_instruction_set() {
 }
 
 #[test]
+fn errors_are_recorded_by_kind_of_data() {
+    let folder = Folder::new();
+    let check = format!("check {TINY} --algorithm direct,winograd --isa portable --data relu,adversarial --out out");
+    assert!(folder.ok(&check).contains("records.jsonl"));
+    // Another time takes the place of the first.
+    folder.ok(&check);
+    let records = record::read(&folder.path("out/records.jsonl")).unwrap();
+    let candidates = records.iter().filter(|record| record.data == Some(record::Data::Relu)).count();
+    assert!(candidates > 1 && records.len() == 2 * candidates, "{} of {}", candidates, records.len());
+    assert!(records.iter().all(|record| record.kind == Kind::Check && record.l2_rel_error > Some(0.0)));
+    let table = folder.ok("report out --table errors --algorithm direct,winograd/f2x3 --markdown");
+    assert_eq!(table.lines().filter(|line| line.starts_with("| g2mb1ic8ih9")).count(), 2, "{table}");
+    folder.fail("plot out", 2);
+}
+
+#[test]
 fn checks_a_file_of_problems() {
     let folder = Folder::new();
     folder.write("set.txt", "# two\nic3ih9oc4kh3n\"a\"\n\nic3ih9oc4kh3sh2n\"b\" # strided\n");
@@ -108,9 +124,11 @@ fn benches_into_a_folder_then_plots_and_reports() {
         assert_eq!(record.scratch_counted_bytes, record.scratch_bytes, "{record:?}");
     }
 
-    let charts = ["throughput-b1-t1.svg", "throughput-b1-t1.png", "memory-b1-t1.svg", "memory-b1-t1.png"];
+    let kinds = ["throughput", "memory", "price", "phases"];
+    let charts = kinds.iter().flat_map(|kind| ["svg", "png"].map(|format| format!("{kind}-b1-t1.{format}")));
+    let charts: Vec<String> = charts.collect();
     let printed = text(&output.stdout);
-    for chart in charts {
+    for chart in &charts {
         assert!(folder.path("out/of").join(chart).exists() && printed.contains(chart), "{printed}");
     }
     let plotted = folder.ok("plot out/of/records.jsonl --out charts");
@@ -144,6 +162,12 @@ fn every_family_sees_the_same_in_a_photograph() {
         let report = parse(&json);
         let record: Record = serde_json::from_value(report.clone()).unwrap();
         assert_eq!((record.name.as_str(), record.algorithm.as_deref()), ("paper", Some(algorithm)));
+        if cfg!(target_os = "linux") {
+            assert!(
+                record.peak_resident_bytes >= report["total_bytes"].as_u64().map(|bytes| bytes as usize),
+                "{report}"
+            );
+        }
         assert!(record.layers.len() >= 11 && record.layers.iter().all(|layer| layer.median_ns >= 0.0));
         for layer in record.layers.iter().filter(|layer| layer.name.starts_with("conv")) {
             let used = layer.algorithm.as_deref().unwrap();

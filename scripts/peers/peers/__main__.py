@@ -29,7 +29,7 @@ def main() -> int:
             print(f"peers: {error}", file=sys.stderr)
             return 1
         merge_into(args.out, records)
-    report = [RELEASE / "convlab", "report", args.out, "--peers"]
+    report = [RELEASE / "convlab", "report", args.out, "--table", "peers"]
     return subprocess.run(report, check=False).returncode
 
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use conv_core::{Method, PlanOptions, Problem};
@@ -22,7 +23,8 @@ use crate::suite::{Candidate, Case, label};
 
 /// Measure algorithms: verify, time interleaved, record, draw charts.
 ///
-/// Of a network that is named as a whole, its forward passes are measured too, by each family and by auto.
+/// Of a network that is named as a whole, its forward passes are measured too, by each family and by auto, and each once
+/// more in a process of its own for the most memory that is resident.
 ///
 /// It starts with the machine itself: the multiply-add peak of its cores and the read bandwidth of its memory. Every
 /// result is verified against an exact one before it is timed. "cold" is the time after 234 MB of other memory were read;
@@ -156,8 +158,10 @@ fn measure_passes(
             "  no whole pass: --algorithm holds patterns only; give a name or a family".into()
         } else {
             match bench.measure_forward(&network, batch, choosers) {
-                Ok(passes) => {
-                    let text = describe_passes(&passes);
+                Ok(mut passes) => {
+                    let peaks = passes.iter_mut().filter_map(|pass| add_peak_memory(pass).err());
+                    let complaints: Vec<_> = peaks.map(|error| format!("\n  no peak memory: {error}")).collect();
+                    let text = describe_passes(&passes) + &complaints.concat();
                     records.extend(passes);
                     text
                 }
@@ -194,6 +198,22 @@ fn say_who_chose(records: &mut [Record], choosers: &[Chooser], options: &PlanOpt
         };
         record.chosen_by = choosers.iter().filter(chose).map(|chooser| chooser.name().into()).collect();
     }
+}
+
+/// Adds to `pass` the most memory that is resident in a process of its own that makes it: this program again.
+fn add_peak_memory(pass: &mut Record) -> io::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["forward", "--json", "--network", &pass.name, "--isa", &pass.isa]);
+    command.args(["--algorithm", pass.algorithm.as_deref().unwrap_or_default()]);
+    command.args(["--batch", &pass.batch.unwrap_or(1).to_string(), "--threads", &pass.threads.to_string()]);
+    let output = command.output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(format!("{command:?} ended with {}: {}", output.status, said.trim())));
+    }
+    let told: Record = serde_json::from_slice(&output.stdout)?;
+    pass.peak_resident_bytes = told.peak_resident_bytes;
+    Ok(())
 }
 
 fn describe_machine(record: &Record) -> String {
@@ -270,9 +290,11 @@ fn describe_passes(records: &[Record]) -> String {
             time(record.mad_ns),
             bytes(record.scratch_bytes),
             bytes(record.prepared_bytes),
+            bytes(record.peak_resident_bytes),
         ]
     };
-    table(&["  forward pass by", "isa", "ms", "±", "scratch", "weights"], &records.iter().map(row).collect::<Vec<_>>())
+    let header = ["  forward pass by", "isa", "ms", "±", "scratch", "weights", "peak resident"];
+    table(&header, &records.iter().map(row).collect::<Vec<_>>())
 }
 
 fn milliseconds(nanoseconds: f64) -> String {

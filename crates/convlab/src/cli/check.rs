@@ -1,14 +1,18 @@
 //! `convlab check`: is every algorithm right, and how exact is it?
 
+use std::path::PathBuf;
+
+use clap::ValueEnum;
 use conv_check::Kind;
 use conv_simd::Isa;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::check::{Report, check};
-use crate::cli::selection::{Selection, isas, refusals};
+use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, print, table};
-use crate::machine::{hardware_threads, pool};
+use crate::machine::{Machine, hardware_threads, pool};
 use crate::memory::refused;
+use crate::record::{Data, Record, merge_into, prepare_folder};
 use crate::suite::label;
 
 /// Check algorithms against an exact result (f64) and against each other.
@@ -21,7 +25,7 @@ use crate::suite::label;
 Examples:
   convlab check paper owt
   convlab check paper/conv3 --algorithm winograd --isa avx2
-  convlab check paper --algorithm direct,winograd --data adversarial
+  convlab check paper --algorithm direct,winograd --data signed,adversarial
   convlab check 'g2mb3ic96ih27oc256kh5ph2' --algorithm 'direct/*,im2col/*'
   convlab check benches/problems/vgg16.txt")]
 pub struct Args {
@@ -30,20 +34,12 @@ pub struct Args {
     /// Instruction sets, separated by commas: avx512, avx2, portable [default: all that this machine has].
     #[arg(long, value_name = "ISA", value_delimiter = ',')]
     isa: Vec<String>,
-    /// What inputs and weights are like.
-    #[arg(long, value_enum, default_value_t = Data::Relu)]
-    data: Data,
-}
-
-/// The data of a check.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Data {
-    /// Inputs as after a ReLU, weights of both signs.
-    Relu,
-    /// Inputs of both signs.
-    Signed,
-    /// Alternating signs and magnitudes over six decades.
-    Adversarial,
+    /// What inputs and weights are like, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "relu")]
+    data: Vec<Data>,
+    /// Folder for a records.jsonl of the errors [default: none is written].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 impl From<Data> for Kind {
@@ -62,17 +58,27 @@ impl From<Data> for Kind {
 /// [`CliError`] for arguments that name nothing, or problems that nobody computes or that do not fit into memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let cases = args.selection.cases(&isas(&args.isa, Isa::available())?)?;
+    if let Some(folder) = &args.out {
+        prepare_folder(folder).map_err(CliError::input)?;
+    }
     let pool = pool(hardware_threads()).map_err(CliError::input)?;
-    let bar = progress(cases.iter().map(|case| case.candidates.len() as u64).sum());
+    let kinds = each_once(args.data.clone());
+    let machine = Machine::detect();
+    let bar = progress(cases.iter().map(|case| (case.candidates.len() * kinds.len()) as u64).sum());
     let (mut checked, mut failed) = (0, 0);
-    for case in cases.iter().filter(|case| !case.candidates.is_empty()) {
+    let mut records = Vec::new();
+    let computed = cases.iter().filter(|case| !case.candidates.is_empty());
+    for (case, &data) in computed.flat_map(|case| kinds.iter().map(move |data| (case, data))) {
         bar.set_message(label(&case.problem));
-        let report = check(case, args.data.into(), &pool, || bar.inc(1)).map_err(CliError::input)?;
+        let report = check(case, data.into(), &pool, || bar.inc(1)).map_err(CliError::input)?;
         let failures = || report.results.iter().filter_map(|(_, result)| result.as_ref().err());
         let unplanned = failures().filter(|failure| refused(failure)).count();
         checked += report.results.len() - unplanned;
         failed += failures().count() - unplanned;
-        bar.suspend(|| print(describe(&label(&case.problem), &case.problem.to_string(), &report)))?;
+        let base = Record { threads: pool.current_num_threads(), data: Some(data), ..machine.record() };
+        records.extend(report.records(&case.problem, &base));
+        let title = format!("{}  {}  {}", label(&case.problem), case.problem, name(data));
+        bar.suspend(|| print(describe(&title, &report)))?;
         if let Some(line) = refusals(case) {
             bar.suspend(|| print(format_args!("  {line}")))?;
         }
@@ -82,10 +88,18 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         return Err(CliError::input("nothing was checked: every plan needs more memory than is available"));
     }
     print(format_args!("{checked} checks, {failed} failed"))?;
+    if let Some(folder) = &args.out {
+        print(merge_into(folder, &records).map_err(CliError::input)?.display())?;
+    }
     Ok(if failed == 0 { Exit::Done } else { Exit::CheckFailed })
 }
 
-fn describe(label: &str, descriptor: &str, report: &Report) -> String {
+/// As it is given and recorded.
+fn name(data: Data) -> String {
+    data.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn describe(title: &str, report: &Report) -> String {
     let cells = |errors: [f64; 3]| errors.map(|error| format!("{error:.1e}"));
     let rows: Vec<Vec<String>> = report
         .results
@@ -99,7 +113,7 @@ fn describe(label: &str, descriptor: &str, report: &Report) -> String {
             names.into_iter().chain(figures).collect()
         })
         .collect();
-    let mut text = format!("{label}  {descriptor}\n");
+    let mut text = format!("{title}\n");
     text += &table(&["  algorithm", "isa", "max error", "L2 error", "of bound"], &rows);
     for failure in report.results.iter().filter_map(|(_, result)| result.as_ref().err()) {
         text += &format!("\n  {}: {failure}", failure.algorithm);

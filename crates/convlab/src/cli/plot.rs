@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use crate::cli::{CliError, Exit, print};
 use crate::{plot, record};
 
-/// Draw charts from records alone: throughput and memory of each layer, time of whole forward passes.
+/// Draw charts from records alone.
 ///
-/// Each chart is written as SVG and PNG, one for each batch, number of threads and instruction set in the records:
-/// throughput-b1-t1.svg, memory-b1-t1.svg, forward-b1-t1.svg, … Nothing is measured.
+/// Of each layer its throughput, its memory, one against the other (price), and its phases; of maps with three or more
+/// sizes of filter the crossover; of whole forward passes their time. Each chart is written as SVG and PNG, one for each
+/// batch, number of threads and instruction set in the records: throughput-b1-t1.svg, … Nothing is measured.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -7,41 +7,37 @@ use conv_simd::Isa;
 use crate::cli::table::markdown;
 use crate::cli::{CliError, Exit, print, table};
 use crate::record;
-use crate::report::{Query, peer_tables, tables};
+use crate::report::{Query, Topic, tables};
 use crate::tune;
 
-/// Make tables from records alone: for every layer the best variant of each family.
+/// Make tables from records alone.
 ///
 /// A table for each processor, instruction set, number of threads and batch in the records. Times are medians in
 /// milliseconds, warm and cold. "GFLOP/s" counts the operations of the direct method, and "x peak" is that over the
-/// multiply-add peak; "% of peak" counts the operations really executed. Nothing is measured.
-///
-/// With --peers whole passes against the other inference engines of scripts/peers, a row for each network, batch and number
-/// of threads: times, distances from ONNX Runtime's probabilities, and memory.
+/// multiply-add peak; "% of peak" counts the operations really executed. "x direct" says how many times as fast as direct
+/// convolution, of an error how many times as large. Nothing is measured.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   convlab report results/local                        the records.jsonl of that folder
   convlab report results/local --name 'paper/*' --all
+  convlab report results/local --table memory --algorithm im2col --batch 1
   convlab report results/local --batch 1 --threads 1 --markdown
-  convlab report results/local/peers --peers
-  convlab report results/local/tune --regret")]
+  convlab report results/local/peers --table peers
+  convlab report results/local/tune --table regret")]
 pub struct Args {
-    /// File of records, or the folder of a `records.jsonl`; with --stability one for each run.
+    /// File of records, or the folder of a `records.jsonl`; for the table of stability one for each run.
     #[arg(required = true)]
     records: Vec<PathBuf>,
-    /// What `convlab bench --plan` measured: tuned against auto against each family.
-    #[arg(long, group = "tuning")]
-    choices: bool,
-    /// What `convlab tune` measured: time of the cost model's choice over the best found.
-    #[arg(long, group = "tuning")]
-    regret: bool,
-    /// What several runs of `convlab tune` chose, and what the differences cost.
-    #[arg(long, group = "tuning")]
-    stability: bool,
+    /// What about.
+    #[arg(long, value_enum, value_name = "TOPIC", default_value_t)]
+    table: Topic,
     /// Only what is called so; `*` stands for any characters, `?` for one.
     #[arg(long, value_name = "GLOB")]
     name: Option<String>,
+    /// Only these names, families or patterns, separated by commas.
+    #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+    algorithm: Vec<String>,
     /// Only this number of images.
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
@@ -51,12 +47,9 @@ pub struct Args {
     /// Only this instruction set.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Isa::NAMES))]
     isa: Option<String>,
-    /// Every variant, not only the best of each family.
-    #[arg(long, conflicts_with = "peers")]
-    all: bool,
-    /// Whole passes against other inference engines.
+    /// In a summary, every variant, not only the best of each family.
     #[arg(long)]
-    peers: bool,
+    all: bool,
     /// As Markdown.
     #[arg(long)]
     markdown: bool,
@@ -68,47 +61,31 @@ pub struct Args {
 /// [`CliError`] if the records cannot be read or hold nothing that was asked for.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let files: Vec<PathBuf> = args.records.iter().map(|path| record::file(path)).collect();
-    let mut runs =
-        files.iter().map(|path| record::read(path).map_err(CliError::input)).collect::<Result<Vec<_>, _>>()?;
-    if args.stability {
-        return tuning(tune::report::stability(&runs), args.markdown);
-    }
-    let (Some(records), [path]) = (runs.pop(), &files[..]) else {
-        return Err(CliError::input("several records make a table only with --stability"));
-    };
-    if args.choices || args.regret {
-        let made = if args.choices { tune::report::choices(&records) } else { tune::report::regret(&records) };
-        return tuning(made, args.markdown);
-    }
+    let runs = files.iter().map(|path| record::read(path).map_err(CliError::input)).collect::<Result<Vec<_>, _>>()?;
     let query = Query {
         name: args.name.clone(),
+        algorithms: args.algorithm.clone(),
         batch: args.batch,
         threads: args.threads,
         isa: args.isa.clone(),
         every_variant: args.all,
     };
-    let tables = if args.peers { peer_tables(&records, &query) } else { tables(&records, &query) };
+    let tables = match (args.table, &runs[..]) {
+        (Topic::Stability, runs) => tune::report::stability(runs).into_iter().collect(),
+        (topic, [records]) => tables(records, topic, &query),
+        _ => return Err(CliError::input("several records make a table only with --table stability")),
+    };
     if tables.is_empty() {
         return Err(CliError::input(format_args!(
             "{}: no such measurements in these records; make some with `{}`",
-            path.display(),
-            if args.peers { "scripts/peers/run" } else { "convlab bench" }
+            files[0].display(),
+            args.table.source()
         )));
     }
     let draw = if args.markdown { markdown } else { table };
-    let text = tables.iter().map(|made| format!("{}\n\n{}", made.caption, draw(&made.header, &made.rows)));
-    print(text.collect::<Vec<_>>().join("\n\n"))?;
-    Ok(Exit::Done)
-}
-
-/// Prints a table about tuning.
-fn tuning(made: Option<tune::report::Table>, as_markdown: bool) -> Result<Exit, CliError> {
-    let draw = if as_markdown { markdown } else { table };
-    let made = made.ok_or_else(|| {
-        CliError::input(
-            "no such measurements in these records; make some with `convlab tune --records` or `bench --plan`",
-        )
-    })?;
-    print(format_args!("{}\n\n{}", made.caption, draw(&made.header, &made.rows)))?;
+    let parts = tables.iter().flat_map(|made| {
+        [made.caption.clone(), draw(&made.header, &made.rows)].into_iter().chain(made.notes.clone()) //
+    });
+    print(parts.collect::<Vec<_>>().join("\n\n"))?;
     Ok(Exit::Done)
 }

@@ -23,11 +23,19 @@ const PANEL_FOOT: f64 = 46.0;
 /// A bar of one algorithm in one panel.
 #[derive(Debug, Clone)]
 pub(super) struct Bar {
-    pub value: f64,
+    /// What it is made of, from its start on.
+    pub segments: Vec<(f64, RGBColor)>,
     pub label: String,
     /// A second value, drawn as a diamond.
     pub marker: Option<f64>,
     pub emphasised: bool,
+}
+
+impl Bar {
+    /// Its length.
+    pub fn value(&self) -> f64 {
+        self.segments.iter().map(|(value, _)| value).sum()
+    }
 }
 
 /// One layer.
@@ -46,8 +54,8 @@ pub(super) struct Panel {
 #[derive(Debug, Clone)]
 pub(super) struct BarChart {
     pub frame: Frame,
-    /// Name and colour of each row.
-    pub rows: Vec<(String, RGBColor)>,
+    /// Name of each row.
+    pub rows: Vec<String>,
     /// Panels by network; each network begins a new line of panels.
     pub groups: Vec<Vec<Panel>>,
     pub scale: Scale,
@@ -59,7 +67,7 @@ impl BarChart {
     /// # Errors
     /// [`PlotError::TooLarge`], before anything is drawn.
     pub fn picture(&self) -> Result<Picture, PlotError> {
-        let names = self.rows.iter().map(|(name, _)| LABEL.width(name)).fold(0.0, f64::max) + 8.0;
+        let names = self.rows.iter().map(|name| LABEL.width(name)).fold(0.0, f64::max) + 8.0;
         let columns = self.groups.iter().map(Vec::len).max().unwrap_or(0).clamp(1, PANELS_A_ROW);
         let width = 2.0 * MARGIN + names + (columns as f64) * (PANEL_WIDTH + PANEL_GAP) - PANEL_GAP;
         let height = PANEL_HEAD + self.rows.len() as f64 * ROW_HEIGHT + PANEL_FOOT;
@@ -79,7 +87,7 @@ impl BarChart {
     }
 
     fn draw_names(&self, picture: &mut Picture, (right, top): (f64, f64)) {
-        for (i, (name, _)) in self.rows.iter().enumerate() {
+        for (i, name) in self.rows.iter().enumerate() {
             picture.text((right, baseline(top, i)), name, LABEL, Anchor::End, INK);
         }
     }
@@ -100,10 +108,13 @@ impl BarChart {
             bottom: top + PANEL_HEAD + self.rows.len() as f64 * ROW_HEIGHT,
         };
         self.draw_axis(picture, &plot);
-        for (i, (bar, (_, colour))) in panel.bars.iter().zip(&self.rows).enumerate() {
+        for (i, bar) in panel.bars.iter().enumerate() {
             let y = plot.top + i as f64 * ROW_HEIGHT + (ROW_HEIGHT - BAR_HEIGHT) / 2.0;
-            if let Some(bar) = bar {
-                picture.rect((left, y), (plot.x(&self.scale, bar.value), y + BAR_HEIGHT), *colour);
+            let mut value = 0.0;
+            for &(segment, colour) in bar.iter().flat_map(|bar| &bar.segments) {
+                let start = plot.x(&self.scale, value);
+                value += segment;
+                picture.rect((start, y), (plot.x(&self.scale, value), y + BAR_HEIGHT), colour);
             }
         }
         if let Some((value, label)) = &panel.reference {
@@ -126,7 +137,7 @@ impl BarChart {
         };
         let font = if bar.emphasised { SMALL_BOLD } else { SMALL };
         let marker = bar.marker.map(|value| (plot.x(&self.scale, value), y - 3.5));
-        let bar_end = plot.x(&self.scale, bar.value);
+        let bar_end = plot.x(&self.scale, bar.value());
         let x = marker.map_or(bar_end, |(x, _)| bar_end.max(x + 3.5)) + 3.0;
         picture.rect((x - 1.0, y - 9.0), (x + font.width(&bar.label) + 1.0, y + 2.0), WHITE);
         picture.text((x, y), &bar.label, font, Anchor::Start, INK);

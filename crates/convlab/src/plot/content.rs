@@ -1,4 +1,4 @@
-//! What the three charts show: from groups of records to panels, bars and words.
+//! What charts of bars show: from groups of records to panels, bars and words.
 
 use conv_core::Problem;
 use plotters::style::RGBColor;
@@ -25,6 +25,19 @@ const MEMORY_CAPTION: &str = "\
     output and the weights as given are not in it. The scale is logarithmic from 1 KiB on; zero is drawn at its \
     start. Bold: the least of the layer.";
 
+const PHASES_CAPTION: &str = "\
+    Bars: shares of the phases, in the order in which a run comes to them first, averaged over the threads and measured in \
+    runs of their own. Beside them the median time of the runs that were timed. Bold: the fastest of the layer.";
+
+/// What records call the phases, what people call them, and their colours, in the order in which they are run.
+const PHASES: [(&str, &str, RGBColor); 5] = [
+    ("lower", "lower (im2col)", PALETTE[1]),
+    ("transform_input", "transform the input", PALETTE[2]),
+    ("multiply", "multiply", PALETTE[0]),
+    ("transform_output", "transform the output", PALETTE[4]),
+    ("reshape", "reshape, add up", PALETTE[3]),
+];
+
 const FORWARD_CAPTION: &str = "\
     Median time of a whole pass, cut by layer. A layer that an algorithm does not support is computed by \
     direct/nhwc. Bold: the fastest of the network.";
@@ -40,13 +53,13 @@ pub(super) fn throughput(group: &Group<'_>) -> BarChart {
     let panels = panels(group, |records| {
         let best = records.iter().flatten().map(|record| value(record)).fold(0.0, f64::max);
         let bar = |record: &Record| Bar {
-            value: value(record),
+            segments: vec![(value(record), colour(record))],
             label: format_value(value(record)),
             marker: None,
             emphasised: value(record) >= best,
         };
-        let bars = records.iter().map(|record| record.map(bar)).collect();
-        (bars, group.peak.map(|peak| (peak, format!("peak {}", format_value(peak)))))
+        let reference = group.peak.map(|peak| (peak, format!("peak {}", format_value(peak))));
+        (records.iter().map(|record| record.map(bar)).collect(), reference)
     });
     let mut legend = families(group);
     legend.extend(group.peak.map(|peak| {
@@ -77,14 +90,14 @@ pub(super) fn memory(group: &Group<'_>) -> BarChart {
     let panels = panels(group, |records| {
         let least = records.iter().flatten().map(|record| total(record)).fold(f64::INFINITY, f64::min);
         let bar = |record: &Record| Bar {
-            value: total(record),
+            segments: vec![(total(record), colour(record))],
             label: format_bytes(total(record)),
             marker: Some(scratch(record)),
             emphasised: total(record) <= least,
         };
-        let bars = records.iter().map(|record| record.map(bar)).collect();
         let given = records.iter().flatten().map(|record| weights(record)).fold(0.0, f64::max);
-        (bars, (given > 0.0).then(|| (given, format!("weights {}", format_bytes(given)))))
+        let reference = (given > 0.0).then(|| (given, format!("weights {}", format_bytes(given))));
+        (records.iter().map(|record| record.map(bar)).collect(), reference)
     });
     let mut legend = families(group);
     legend.push((Sample::Diamond, "scratch alone".into()));
@@ -101,6 +114,40 @@ pub(super) fn memory(group: &Group<'_>) -> BarChart {
         groups: panels,
         scale: Scale::bytes(largest),
         axis: "scratch + prepared, bytes (K = 1024)".into(),
+    }
+}
+
+/// Where the time of each layer goes by each algorithm.
+pub(super) fn phases(group: &Group<'_>) -> BarChart {
+    let ms = |record: &Record| record.median_ns.unwrap_or(0.0) / 1e6;
+    let panels = panels(group, |records| {
+        let fastest = records.iter().flatten().map(|record| ms(record)).fold(f64::INFINITY, f64::min);
+        let bar = |record: &Record| {
+            let whole = record.phases.values().sum::<f64>().max(f64::MIN_POSITIVE);
+            let share = |key| Some(100.0 * record.phases.get(key)? / whole);
+            Bar {
+                segments: PHASES.iter().filter_map(|(key, _, colour)| Some((share(*key)?, *colour))).collect(),
+                label: format!("{} ms", format_value(ms(record))),
+                marker: None,
+                emphasised: ms(record) <= fastest,
+            }
+        };
+        (records.iter().map(|record| record.map(bar)).collect(), None)
+    });
+    let used = PHASES.iter().filter(|(key, ..)| group.records.iter().any(|record| record.phases.contains_key(*key)));
+    let mut legend: Vec<Entry> = used.map(|(_, name, colour)| (Sample::Swatch(*colour), (*name).into())).collect();
+    legend.extend(missing(&panels));
+    BarChart {
+        frame: Frame {
+            title: "Where the time goes by layer and algorithm".into(),
+            subtitle: subtitle(group),
+            legend,
+            caption: PHASES_CAPTION.into(),
+        },
+        rows: rows(group),
+        groups: panels,
+        scale: Scale::linear(100.0),
+        axis: "% of the time of a run".into(),
     }
 }
 
@@ -206,29 +253,35 @@ impl StackLayers {
     }
 }
 
-/// A panel for each layer; `bars` makes bars and reference of the records in the order of the rows.
+/// A panel for each layer; `content` makes bars and reference of the records in the order of the rows.
 fn panels(
     group: &Group<'_>,
-    bars: impl Fn(&[Option<&Record>]) -> (Vec<Option<Bar>>, Option<(f64, String)>),
+    content: impl Fn(&[Option<&Record>]) -> (Vec<Option<Bar>>, Option<(f64, String)>),
 ) -> Vec<Vec<Panel>> {
     let algorithms = group.algorithms();
-    let mut groups: Vec<(&str, Vec<Panel>)> = Vec::new();
-    for name in group.names() {
+    by_network(group, |name| {
         let records: Vec<_> = algorithms.iter().map(|algorithm| group.find(name, algorithm)).collect();
         let problem = records.iter().flatten().find_map(|record| record.problem.as_deref());
-        let (bars, reference) = bars(&records);
-        let panel = Panel { name: name.into(), detail: problem.map_or_else(String::new, shape), reference, bars };
+        let (bars, reference) = content(&records);
+        Panel { name: name.into(), detail: problem.map_or_else(String::new, shape), reference, bars }
+    })
+}
+
+/// What `panel` makes of each layer, by network.
+pub(super) fn by_network<T>(group: &Group<'_>, panel: impl Fn(&str) -> T) -> Vec<Vec<T>> {
+    let mut networks: Vec<(&str, Vec<T>)> = Vec::new();
+    for name in group.names() {
         let network = name.split_once('/').map_or("", |(network, _)| network);
-        match groups.iter_mut().find(|(known, _)| *known == network) {
-            Some((_, panels)) => panels.push(panel),
-            None => groups.push((network, vec![panel])),
+        match networks.iter_mut().find(|(known, _)| *known == network) {
+            Some((_, panels)) => panels.push(panel(name)),
+            None => networks.push((network, vec![panel(name)])),
         }
     }
-    groups.into_iter().map(|(_, panels)| panels).collect()
+    networks.into_iter().map(|(_, panels)| panels).collect()
 }
 
 /// `96×27×27 → 256×27×27, 5×5, g2` of a descriptor; the descriptor itself if it cannot be read.
-fn shape(descriptor: &str) -> String {
+pub(super) fn shape(descriptor: &str) -> String {
     let Ok(problem) = descriptor.parse::<Problem>() else { return descriptor.into() };
     let (h, w, [oh, ow]) = (problem.height(), problem.width(), problem.output_size());
     let mut text = format!("{}×{}×{} → {}×{oh}×{ow}", problem.in_channels(), h.input, w.input, problem.out_channels());
@@ -241,16 +294,21 @@ fn shape(descriptor: &str) -> String {
     text
 }
 
-fn rows(group: &Group<'_>) -> Vec<(String, RGBColor)> {
-    group.algorithms().into_iter().map(|name| (row_name(name), family_colour(name))).collect()
+fn rows(group: &Group<'_>) -> Vec<String> {
+    group.algorithms().into_iter().map(row_name).collect()
+}
+
+/// Of the record's family.
+pub(super) fn colour(record: &Record) -> RGBColor {
+    family_colour(record.algorithm.as_deref().unwrap_or_default())
 }
 
 /// An algorithm's name, as long as there is room for it beside the bars.
-fn row_name(algorithm: &str) -> String {
+pub(super) fn row_name(algorithm: &str) -> String {
     shorten(algorithm, LABEL, 200.0)
 }
 
-fn families(group: &Group<'_>) -> Vec<Entry> {
+pub(super) fn families(group: &Group<'_>) -> Vec<Entry> {
     let mut names: Vec<_> = group.algorithms().into_iter().map(family).collect();
     names.dedup();
     names.into_iter().map(|name| (Sample::Swatch(family_colour(name)), row_name(name))).collect()
@@ -265,7 +323,7 @@ fn threads(threads: usize) -> String {
     format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
 }
 
-fn subtitle(group: &Group<'_>) -> String {
+pub(super) fn subtitle(group: &Group<'_>) -> String {
     let (setting, record) = (&group.setting, group.records[0]);
     let isa = match setting.isa {
         "avx512" => "AVX-512",

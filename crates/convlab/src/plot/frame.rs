@@ -54,6 +54,7 @@ pub(super) fn family_rank(algorithm: &str) -> usize {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sample {
     Swatch(RGBColor),
+    Line(RGBColor),
     Diamond,
     Dashes,
     Dash,
@@ -110,6 +111,7 @@ fn draw_sample(picture: &mut Picture, (x, y): (f64, f64), sample: Sample) {
     let middle = y - 3.5;
     match sample {
         Sample::Swatch(colour) => picture.rect((x, middle - 5.0), (x + 12.0, middle + 5.0), colour),
+        Sample::Line(colour) => picture.line((x, middle), (x + 12.0, middle), colour),
         Sample::Diamond => draw_marker(picture, (x + 6.0, middle)),
         Sample::Dashes => picture.dashed_down((x + 6.0, middle - 7.0), middle + 7.0, 3.0, INK),
         Sample::Dash => picture.text((x + 6.0, y), "–", LABEL, Anchor::Middle, GREY),

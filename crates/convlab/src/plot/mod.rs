@@ -1,4 +1,5 @@
-//! Charts from records: throughput and memory of each layer, time of whole forward passes, time by limit of the workspace. Nothing is measured here.
+//! Charts from records: throughput, memory, both against each other, and phases of each layer; speed by filter size; time
+//! of whole forward passes, also by limit of the workspace. Nothing is measured here.
 //!
 //! One chart of each kind for each combination of batch, threads, instruction set, cache state and processor that the
 //! records have: `throughput-b1-t1.svg`, `memory-b16-t2.png`. Instruction sets below the best one of the file add their
@@ -7,8 +8,11 @@
 
 mod bars;
 mod content;
+mod crossover;
 mod frame;
 mod picture;
+mod points;
+mod price;
 mod scale;
 mod select;
 mod stack;
@@ -99,6 +103,15 @@ fn draw(records: &[record::Record], path: &Path) -> Result<Vec<(String, Picture)
         // Memory is the same whatever the caches hold.
         if !group.setting.cold {
             pictures.push((format!("memory-{}", group.suffix), content::memory(&group).picture()?));
+            if let Some(chart) = price::price(&group) {
+                pictures.push((format!("price-{}", group.suffix), chart.picture()?));
+            }
+        }
+        if group.records.iter().any(|record| !record.phases.is_empty()) {
+            pictures.push((format!("phases-{}", group.suffix), content::phases(&group).picture()?));
+        }
+        if let Some(chart) = crossover::crossover(&group) {
+            pictures.push((format!("crossover-{}", group.suffix), chart.picture()?));
         }
     }
     for group in select::groups(records, record::Kind::Forward) {

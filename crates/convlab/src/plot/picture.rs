@@ -122,6 +122,13 @@ impl Picture {
         self.items.push(Item::Shape { points, fill });
     }
 
+    /// A disc, as a polygon whose corners nobody sees.
+    pub fn disc(&mut self, (x, y): (f64, f64), radius: f64, fill: RGBColor) {
+        let corner = |i: u32| f64::from(i) * std::f64::consts::TAU / 24.0;
+        let points = (0..24).map(corner).map(|angle| (x + radius * angle.cos(), y + radius * angle.sin())).collect();
+        self.items.push(Item::Shape { points, fill });
+    }
+
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBColor) {
         self.items.push(Item::Line { from, to, colour });
     }
@@ -132,6 +139,15 @@ impl Picture {
         while y < bottom {
             self.line((x, y), (x, (y + on).min(bottom)), colour);
             y += 2.0 * on;
+        }
+    }
+
+    /// The same to the right from `left`.
+    pub fn dashed_right(&mut self, (left, y): (f64, f64), right: f64, on: f64, colour: RGBColor) {
+        let mut x = left;
+        while x < right {
+            self.line((x, y), ((x + on).min(right), y), colour);
+            x += 2.0 * on;
         }
     }
 

@@ -76,8 +76,11 @@ pub(super) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
             ("weight_bytes", bytes(record.weight_bytes)),
         ];
         let values = values.into_iter().filter_map(|(field, value)| Some((field, value?)));
+        let phases = record.phases.values().map(|&time| ("phase's time", time));
         let layers = record.layers.iter().map(|layer| ("layer's median_ns", layer.median_ns));
-        if let Some((field, value)) = values.chain(layers).find(|(_, value)| !(0.0..=1e15).contains(value)) {
+        if let Some((field, value)) =
+            values.chain(layers).chain(phases).find(|(_, value)| !(0.0..=1e15).contains(value))
+        {
             let (name, algorithm) = (record.name.clone(), record.algorithm.clone().unwrap_or_else(|| "none".into()));
             return Err(PlotError::Value { path: path.into(), name, algorithm, field, value });
         }

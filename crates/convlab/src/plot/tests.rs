@@ -36,13 +36,14 @@ fn invented() -> Vec<Record> {
                 let speed = 20.0 + ((i * 37 + layer * 53) % 100) as f64 * if i > 8 { 4.4 } else { 1.2 };
                 records.push(Record {
                     name: format!("{network}/conv{layer}"),
-                    problem: Some(format!("g2mb{batch}ic96ih27oc256oh27kh5ph2")),
+                    problem: Some(format!("g2mb{batch}ic96ih27oc256oh27kh{0}ph{layer}", 2 * layer + 1)),
                     algorithm: Some((*algorithm).into()),
                     scratch_bytes: Some([0, 40 << 10, 4_400_000, 0, 700][(i + layer) % 5]),
                     prepared_bytes: Some([0, 1_228_800, 1_300_000, 50_000_000, 310_000_000][i % 5]),
                     weight_bytes: Some(1_228_800),
                     gflops_effective: Some(speed),
                     median_ns: Some(4.479e8 / speed),
+                    phases: [("lower", 1e6), ("multiply", 2e6), ("reshape", 5e4)].map(|(k, v)| (k.into(), v)).into(),
                     ..blank(Kind::Conv, batch)
                 });
             }
@@ -135,8 +136,9 @@ fn assert_tidy(name: &str, picture: &Picture) {
 fn crowded_charts_are_tidy() {
     let pictures = pictures(&invented());
     let names: Vec<_> = pictures.iter().map(|(name, _)| name.as_str()).collect();
-    let expected =
-        ["throughput-b1-t1", "memory-b1-t1", "throughput-b16-t1", "memory-b16-t1", "forward-b1-t1", "forward-b16-t1"];
+    let of_layers = ["throughput", "memory", "price", "phases", "crossover"];
+    let expected = ["b1-t1", "b16-t1"].iter().flat_map(|setting| of_layers.map(|kind| format!("{kind}-{setting}")));
+    let expected: Vec<String> = expected.chain(["forward-b1-t1".into(), "forward-b16-t1".into()]).collect();
     assert_eq!(names, expected);
     for (name, picture) in &pictures {
         assert_tidy(name, picture);
@@ -219,9 +221,10 @@ fn zero_is_drawn_as_zero() {
     let records = [record("direct/nhwc", 0), record("im2col/faer", 7_000_000)];
     let groups = select::groups(&records, Kind::Conv);
     let chart = content::memory(&groups[0]);
-    let bar = |row: usize| chart.groups[0][0].bars[row].clone().unwrap();
-    assert_eq!((chart.scale.at(bar(0).value), bar(0).label.as_str()), (0.0, "0"));
-    assert_eq!((chart.scale.at(bar(1).value), bar(1).label.as_str()), (1.0, "6.68 MiB"));
+    let panel = &chart.groups[0][0];
+    let bar = |row: usize| panel.bars[row].clone().unwrap();
+    assert_eq!((chart.scale.at(bar(0).value()), bar(0).label.as_str()), (0.0, "0"));
+    assert_eq!((chart.scale.at(bar(1).value()), bar(1).label.as_str()), (1.0, "6.68 MiB"));
 }
 
 #[test]
@@ -232,7 +235,7 @@ fn svg_and_png_are_written_and_read_back() {
     fs::write(&records, lines).unwrap();
     let out = folder.path().join("new/folder");
     let files = charts(&records, &out).unwrap();
-    assert_eq!((files.len(), fs::read_dir(&out).unwrap().count()), (12, 12), "nothing else is left in the folder");
+    assert_eq!((files.len(), fs::read_dir(&out).unwrap().count()), (24, 24), "nothing else is left in the folder");
     for file in files {
         let bytes = fs::read(&file).unwrap();
         if file.extension().unwrap() == "svg" {

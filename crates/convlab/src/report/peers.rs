@@ -24,16 +24,16 @@ struct Group<'a> {
 /// Times, distances from ONNX Runtime and memory, three tables for each processor and instruction set among the records of
 /// `scripts/peers` that `query` takes. Each has a row for each network, batch and number of threads, and a column for each
 /// engine.
-pub fn peer_tables(records: &[Record], query: &Query) -> Vec<Table> {
+pub(super) fn tables(records: &[Record], query: &Query) -> Vec<Table> {
     let mut groups: BTreeMap<(&str, &str), Vec<&Record>> = BTreeMap::new();
     for record in records.iter().filter(|record| record.clock == Some(Clock::Peers) && query.takes(record)) {
         groups.entry((&record.cpu, &record.isa)).or_default().push(record);
     }
-    let tables = |((cpu, isa), members): (&(&str, &str), &Vec<&Record>)| {
+    let three = |((cpu, isa), members): (&(&str, &str), &Vec<&Record>)| {
         let group = Group::new(format!("{cpu}, {isa}; {}", origin(members)), members);
         [group.times(), group.differences(), group.memory()]
     };
-    groups.iter().flat_map(tables).collect()
+    groups.iter().flat_map(three).collect()
 }
 
 impl<'a> Group<'a> {
@@ -116,6 +116,7 @@ impl<'a> Group<'a> {
             caption: format!("{}: {what}", self.caption),
             header: ["network", "batch", "threads"].into_iter().chain(header).map(Into::into).collect(),
             rows: self.rows.iter().map(row).collect(),
+            notes: Vec::new(),
         }
     }
 }
@@ -154,8 +155,8 @@ mod tests {
         let b1 = Record { batch: Some(1), ..record("peer/b", Some(1.0)) };
         let others = [record("peer/b", Some(9.0)), record("peer/a", Some(6.0)), record("peer-bf16/a", Some(5.0))];
         let records: Vec<Record> = [elsewhere, own, b1, record("peer/c", None)].into_iter().chain(others).collect();
-        let tables = peer_tables(&records, &Query::default());
-        let [times, differences, memory] = &tables[..] else { panic!("{tables:?}") };
+        let made = tables(&records, &Query::default());
+        let [times, differences, memory] = &made[..] else { panic!("{made:?}") };
         let header = "network batch threads auto peer/a peer/b peer/c x best f32 peer-bf16/a x best bf16";
         assert_eq!(times.header.join(" "), header);
         assert_eq!(times.rows[0].join(","), "paper,1,2,,,1.00,,,,");
@@ -163,6 +164,6 @@ mod tests {
         assert_eq!(differences.rows[1].join(","), "paper,16,2,2.0e-6,2.0e-6,2.0e-6,2.0e-6,2.0e-6");
         assert_eq!(memory.rows[1][..5].join(","), "paper,16,2,0,2 MiB");
         assert_eq!(memory.rows[1][5..].join(","), ["3 MiB"; 5].join(","));
-        assert!(peer_tables(&records, &Query { threads: Some(1), ..Query::default() }).is_empty());
+        assert!(tables(&records, &Query { threads: Some(1), ..Query::default() }).is_empty());
     }
 }

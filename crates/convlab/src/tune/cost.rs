@@ -9,7 +9,7 @@ use super::Constants;
 pub const MAX_ERROR: f64 = 1e-5;
 
 // Fitted to some 2500 times of the 100 layers of AlexNet, VGG-16, ResNet-50 and GoogLeNet, at batch 1 and 16, by one thread
-// of a Zen 5 server. `convlab report --regret` tells what they are worth.
+// of a Zen 5 server. `convlab report --table regret` tells what they are worth.
 
 /// Share of the peak that transforms reach, their loads and stores apart.
 const TRANSFORM_RATE: f64 = 0.86;

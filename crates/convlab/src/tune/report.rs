@@ -5,17 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{Cache, Kind, Record};
 use crate::registry::families;
-
-/// A table with a caption.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    /// Processor, instruction set, threads, and what was built when.
-    pub caption: String,
-    /// Column names.
-    pub header: Vec<&'static str>,
-    /// Rows of as many cells.
-    pub rows: Vec<Vec<String>>,
-}
+use crate::report::{Table, untitled};
 
 /// One layer in one setting: name, batch, threads, instruction set.
 type Layer<'a> = (&'a str, usize, usize, &'a str);
@@ -104,8 +94,9 @@ pub fn choices(records: &[Record]) -> Option<Table> {
         row(network.0, network.1, "whole pass".into(), &of)
     }));
     let members: Vec<&Record> = layers.iter().flat_map(|(_, members)| members.iter().copied()).collect();
-    let header = ["layer", "batch", "tuned is"].into_iter().chain(names()).chain(["over best", "noise"]).collect();
-    (!rows.is_empty()).then(|| Table { caption: caption(&members), header, rows })
+    let header: Vec<&str> =
+        ["layer", "batch", "tuned is"].into_iter().chain(names()).chain(["over best", "noise"]).collect();
+    (!rows.is_empty()).then(|| Table { caption: caption(&members), ..untitled(&header, rows) })
 }
 
 /// The cost model's regret: its choice's time over the best found, for each network or file and batch.
@@ -130,8 +121,8 @@ pub fn regret(records: &[Record]) -> Option<Table> {
     };
     let rows: Vec<_> = named.chain([("all".into(), String::new(), all)]).filter_map(row).collect();
     let members: Vec<&Record> = layers.iter().flat_map(|(_, members)| members.iter().copied()).collect();
-    let header = vec!["layers of", "batch", "layers", "median regret %", "worst %", "of the choice for"];
-    (!members.is_empty()).then(|| Table { caption: caption(&members), header, rows })
+    let header = ["layers of", "batch", "layers", "median regret %", "worst %", "of the choice for"];
+    (!members.is_empty()).then(|| Table { caption: caption(&members), ..untitled(&header, rows) })
 }
 
 /// What several runs chose for each layer, how much more time any of those choices took than the best of each run that
@@ -171,9 +162,9 @@ pub fn stability(runs: &[Vec<Record>]) -> Option<Table> {
     let took = |run: &Vec<Record>| run.iter().filter_map(|record| record.tuned_in_ns).sum::<f64>() / 1e9;
     let took: Vec<String> = runs.iter().map(|run| format!("{:.1}", took(run))).collect();
     let members: Vec<&Record> = measured.iter().flatten().flat_map(|(_, members)| members.iter().copied()).collect();
-    let header = vec!["layer", "batch", "runs that differ", "median excess %", "largest %", "choices"];
+    let header = ["layer", "batch", "runs that differ", "median excess %", "largest %", "choices"];
     let caption = format!("{}; the runs took {} s", caption(&members), took.join(", "));
-    (!rows.is_empty()).then_some(Table { caption, header, rows })
+    (!rows.is_empty()).then(|| Table { caption, ..untitled(&header, rows) })
 }
 
 #[cfg(test)]
