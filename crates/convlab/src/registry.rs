@@ -79,6 +79,9 @@ pub enum Chooser {
     },
 }
 
+/// What choices by a plan file are called in records.
+pub const TUNED: &str = "tuned";
+
 /// What a [`Chooser`] chose for one problem.
 #[derive(Clone)]
 pub struct Choice {

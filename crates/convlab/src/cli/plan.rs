@@ -9,7 +9,7 @@ use conv_simd::Isa;
 
 use crate::cli::CliError;
 use crate::machine::{Machine, hardware_threads};
-use crate::registry::Chooser;
+use crate::registry::{Chooser, TUNED};
 use crate::suite::label;
 use crate::tune::{TunedPlan, cache};
 
@@ -50,7 +50,7 @@ impl Setting {
         if let Some(why) = plan.foreign(&Machine::detect(), isa.name(), threads) {
             tell(format_args!("{}: {why}", path.display()));
         }
-        Ok((Setting { chooser: Chooser::Planned { name: "tuned", plan: plan.clone() }, isa, threads }, plan))
+        Ok((Setting { chooser: Chooser::Planned { name: TUNED, plan: plan.clone() }, isa, threads }, plan))
     }
 
     /// By `algorithm`: for `auto` by the plan that is kept for this user, if there is one.

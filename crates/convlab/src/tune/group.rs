@@ -5,6 +5,7 @@ use super::plan_file::{PlannedLayer, PlannedMethod};
 use super::search::{Trial, Tuned};
 use crate::measure::Samples;
 use crate::record::{Cache, Clock, Kind, LayerTime, Model, Record};
+use crate::registry::TUNED;
 use crate::suite::label;
 
 /// Runners-up that a plan keeps of each layer.
@@ -65,7 +66,7 @@ impl Group {
         Record {
             kind: Kind::Tune,
             name: self.name.clone(),
-            algorithm: Some("tuned".into()),
+            algorithm: Some(TUNED.into()),
             batch: Some(self.batch),
             cache: Some(Cache::Network),
             clock: Some(Clock::Convlab),
@@ -87,7 +88,7 @@ impl Group {
         let mut records = Vec::new();
         for (layer, choice) in self.layers.iter().zip(choices) {
             for trial in layer.trials.iter().filter(|trial| trial.finalist) {
-                let chosen = [("tuned", trial.method == choice.method), ("auto", trial.method == layer.model)];
+                let chosen = [(TUNED, trial.method == choice.method), ("auto", trial.method == layer.model)];
                 let base = Record {
                     kind: Kind::Conv,
                     name: label(&layer.problem),

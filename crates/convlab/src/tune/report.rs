@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{Cache, Kind, Record};
-use crate::registry::families;
+use crate::registry::{TUNED, families};
 use crate::report::{Table, untitled};
 
 /// One layer in one setting: name, batch, threads, instruction set.
@@ -67,9 +67,9 @@ fn caption(records: &[&Record]) -> String {
 /// time over the best family's, `noise` the sum of the two's scatter over the same.
 pub fn choices(records: &[Record]) -> Option<Table> {
     let families = families();
-    let names = || ["tuned", "auto"].into_iter().chain(families.iter().copied());
+    let names = || [TUNED, "auto"].into_iter().chain(families.iter().copied());
     let row = |what: &str, batch: usize, method: String, of: &dyn Fn(&str) -> Option<Record>| {
-        let tuned = of("tuned")?;
+        let tuned = of(TUNED)?;
         let best = families.iter().filter_map(|family| of(family)).min_by(|a, b| time(a).total_cmp(&time(b)))?;
         let noise = (tuned.mad_ns.unwrap_or(0.0) + best.mad_ns.unwrap_or(0.0)) / time(&best);
         let times = names().map(|name| of(name).map_or(String::new(), |record| ms(time(&record))));
@@ -80,7 +80,7 @@ pub fn choices(records: &[Record]) -> Option<Table> {
     let mut rows: Vec<Vec<String>> = layers
         .iter()
         .filter_map(|((name, batch, ..), members)| {
-            let tuned = chosen(members, "tuned")?;
+            let tuned = chosen(members, TUNED)?;
             row(name, *batch, method(tuned), &|by| chosen(members, by).cloned())
         })
         .collect();
@@ -134,7 +134,7 @@ pub fn stability(runs: &[Vec<Record>]) -> Option<Table> {
         let of_runs = measured.iter().filter_map(|run| run.iter().find(|(other, _)| other == name));
         let of_runs: Vec<Vec<&Record>> = of_runs.map(|(_, members)| members.clone()).collect();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for record in of_runs.iter().filter_map(|members| chosen(members, "tuned")) {
+        for record in of_runs.iter().filter_map(|members| chosen(members, TUNED)) {
             *counts.entry(method(record)).or_default() += 1;
         }
         // Every choice of some run, where another run measured it.
