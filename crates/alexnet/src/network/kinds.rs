@@ -4,7 +4,7 @@ use conv_core::Axis;
 
 use super::Shape;
 
-/// One layer of a [`Network`].
+/// One layer of a [`Network`](super::Network).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     /// Its name, unique in the network, for example `conv2`.
