@@ -136,6 +136,9 @@ impl Chooser {
     /// `direct/nhwc`, which supports everything, and the reason is in the answer.
     pub fn choose(&self, problem: &Problem, options: &PlanOptions) -> Choice {
         match self {
+            // A filter as large as its map, a fully connected layer, has nothing to lower or to tile, and only direct
+            // packs its weights as they come instead of keeping them twice meanwhile.
+            Chooser::Auto if problem.output_size() == [1, 1] => choose_from(&[direct()], problem, options),
             Chooser::Auto => choose_from(&algorithms(), problem, options),
             Chooser::Named { variants, .. } => choose_from(variants, problem, options),
             Chooser::Planned { plan, .. } => match plan.method(problem) {
@@ -258,5 +261,13 @@ mod tests {
         assert_eq!((family(choice.method.algorithm), choice.fallback), ("winograd", None));
         let exact = Chooser::by_name("winograd/f2x3").unwrap();
         assert_eq!(exact.choose(&dense, &options).method.algorithm.name(), "winograd/f2x3");
+    }
+
+    #[test]
+    fn auto_leaves_fully_connected_layers_to_direct() {
+        for layer in ["mb3ic256ih6oc4096kh6", "mb64ic4096ih1oc1000kh1"] {
+            let choice = Chooser::Auto.choose(&layer.parse().unwrap(), &PlanOptions::new(2));
+            assert_eq!(choice.method.algorithm.name(), "direct/nhwc", "{layer}");
+        }
     }
 }
