@@ -1,7 +1,5 @@
 //! `direct/nhwc`: any stride, padding, dilation, groups and channel counts; no scratch.
 
-use std::ops::Range;
-
 use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, StreamedFilter,
     Unsupported, Work, for_each_task,
@@ -10,14 +8,14 @@ use conv_simd::SharedSlice;
 
 use crate::{depthwise, linear};
 
-mod columns;
 #[allow(unsafe_code)]
 mod kernel;
 mod schedule;
+mod tiling;
 pub(crate) mod weights;
 
-use columns::Column;
 use schedule::Schedule;
+use tiling::{Direction, Tiling};
 use weights::PackedWeights;
 
 /// The algorithm; see the [module](self).
@@ -49,11 +47,9 @@ impl Algorithm for DirectNhwc {
         let layout = weights::Layout::new(problem, options.isa);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem);
-        let columns: Vec<_> = (1..=layout.vectors())
-            .map(|vectors| columns::cut(problem, &geometry, options.isa.tile_pixels(vectors)))
-            .collect();
-        let rows = geometry.rows();
-        let schedule = Schedule::new(&geometry, columns[layout.vectors() - 1].len(), layout.blocks().len());
+        let tilings: Vec<_> =
+            (1..=layout.vectors()).map(|vectors| Tiling::new(problem, &geometry, options.isa, vectors)).collect();
+        let schedule = Schedule::new(&geometry, tilings[layout.vectors() - 1].len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
         let (problem, workers) = (problem.clone(), options.workers);
         Ok(Box::new(DirectPlan {
@@ -63,8 +59,7 @@ impl Algorithm for DirectNhwc {
             workers,
             footprint,
             geometry,
-            rows,
-            columns,
+            tilings,
             schedule,
             weights,
         }))
@@ -96,14 +91,14 @@ impl Algorithm for DirectNhwc {
         }
         let layout = weights::Layout::new(problem, options.isa);
         let geometry = Geometry::new(problem);
-        let columns = columns::cut(problem, &geometry, options.isa.tile_pixels(layout.vectors())).len();
-        let schedule = Schedule::new(&geometry, columns, layout.blocks().len());
+        let tiles = Tiling::new(problem, &geometry, options.isa, layout.vectors()).len();
+        let schedule = Schedule::new(&geometry, tiles, layout.blocks().len());
         let channels = problem.group_out_channels();
         let padded = channels.next_multiple_of(options.isa.lanes()) as f64 / channels as f64;
         Some(Work {
             footprint: options.admit(layout.bytes(), 0).ok()?,
             product_flops: problem.flops_inside() as f64 * padded,
-            rows: geometry.output[1].div_ceil(columns),
+            rows: (geometry.output[0] * geometry.output[1]).div_ceil(tiles),
             depth: problem.reduction(),
             transform_flops: 0.0,
             weight_passes: schedule.weight_passes() as f64,
@@ -146,22 +141,25 @@ impl Geometry {
         }
     }
 
-    /// The filter rows inside the image for each output row. Made once: a division costs as much as ten multiply-adds,
-    /// and those between two tiles left conv1 four points short of the peak.
-    fn rows(&self) -> Vec<Row> {
-        let rows = (0..self.output[0]).map(|row| {
-            let (taps, first_input) = self.height.taps_from(row);
-            Row { first_input, taps }
-        });
-        rows.collect()
+    /// Along an image's rows.
+    fn across(&self, problem: &Problem) -> Direction {
+        Direction {
+            axis: self.width,
+            input: self.in_channels,
+            weights: problem.group_in_channels(),
+            output: self.out_channels,
+        }
     }
-}
 
-/// What one output row sums over.
-struct Row {
-    /// The input row under the first of `taps`.
-    first_input: usize,
-    taps: Range<usize>,
+    /// Down its columns.
+    fn down(&self, problem: &Problem) -> Direction {
+        Direction {
+            axis: self.height,
+            input: self.width.input * self.in_channels,
+            weights: self.width.kernel * problem.group_in_channels(),
+            output: self.output[1] * self.out_channels,
+        }
+    }
 }
 
 struct DirectPlan {
@@ -171,9 +169,8 @@ struct DirectPlan {
     workers: usize,
     footprint: Footprint,
     geometry: Geometry,
-    rows: Vec<Row>,
-    /// The tiles of an output row, by the vectors of a block: fewer vectors leave room for more pixels.
-    columns: Vec<Vec<Column>>,
+    /// The tiles of an image, by the vectors of a block: fewer vectors leave room for more pixels.
+    tilings: Vec<Tiling>,
     schedule: Schedule,
     weights: PackedWeights,
 }

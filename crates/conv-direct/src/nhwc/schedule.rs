@@ -12,7 +12,7 @@ const TASKS: usize = 256;
 
 /// How the output is cut into tasks: images × panels of tiles × blocks of output channels × pieces of a panel.
 ///
-/// The tiles of an image are counted row by row. Within a panel, whose input stays in L2, all blocks pass; a piece is
+/// The tiles of an image are counted as its tiling does. Within a panel, whose input stays in L2, all blocks pass; a piece is
 /// what one worker takes at a time.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
@@ -26,11 +26,10 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Tasks for output rows of `columns` tiles and for `blocks` of output channels.
-    pub(super) fn new(geometry: &Geometry, columns: usize, blocks: usize) -> Self {
-        let tiles = geometry.output[0] * columns;
+    /// Tasks for images of `tiles` tiles and for `blocks` of output channels.
+    pub(super) fn new(geometry: &Geometry, tiles: usize, blocks: usize) -> Self {
         let input_row_bytes = 4 * geometry.width.input * geometry.in_channels;
-        let tile_bytes = (input_row_bytes * geometry.height.stride).div_ceil(columns);
+        let tile_bytes = (input_row_bytes * geometry.height.stride * geometry.output[0]).div_ceil(tiles);
         let tiles_per_panel = (PANEL_BYTES / tile_bytes).clamp(1, tiles);
         let panels = tiles.div_ceil(tiles_per_panel);
         let tiles_per_panel = tiles.div_ceil(panels);
@@ -96,8 +95,8 @@ mod tests {
         let geometry = Geometry::new(&problem);
         let columns = geometry.output[1].div_ceil(14);
         let blocks = problem.groups() * problem.group_out_channels().div_ceil(32);
-        let schedule = Schedule::new(&geometry, columns, blocks);
         let tiles = geometry.output[0] * columns;
+        let schedule = Schedule::new(&geometry, tiles, blocks);
         let mut seen = vec![0; geometry.images * blocks * tiles];
         let costs = (0..schedule.tasks()).map(|index| {
             let (image, block, range) = schedule.task(index);
