@@ -140,7 +140,7 @@ fn every_layer_agrees_with_the_reference() {
     }
 }
 
-/// Each operation between f64 sums rounds to half a unit; LRN's square roots, quotient and powf make five or so. A few
+/// Each operation between f64 sums rounds to half a unit; LRN's estimates, products and powf make six or so. A few
 /// layers, each at most doubling what came in relative to its largest value, stay within 64 ε.
 fn compare(what: &str, pass: &ForwardPass, outputs: &Outputs, expected: &[Vec<(String, reference::Map)>]) {
     assert_eq!(outputs.0.len(), pass.memory().layers.len());

@@ -46,10 +46,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn neg_mul_add(self, a: Self::Vec, b: Self::Vec, c: Self::Vec) -> Self::Vec;
     /// The larger of each pair; the second operand where either is NaN.
     fn max(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// The smaller of each pair; the second operand where either is NaN.
+    fn min(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
     /// Square root.
     fn sqrt(self, a: Self::Vec) -> Self::Vec;
-    /// `1 / √a` with a relative error of at most 2⁻²¹, for finite `a` above zero that are no denormals.
-    fn rsqrt(self, a: Self::Vec) -> Self::Vec;
+    /// `1 / √a` with a relative error of at most 1.5 · 2⁻¹², for finite `a` above zero that are no denormals.
+    fn rsqrt_estimate(self, a: Self::Vec) -> Self::Vec;
+    /// The last lane of `before`, then the lanes of `a` but its last: what is in memory one float before `a`.
+    fn one_before(self, before: Self::Vec, a: Self::Vec) -> Self::Vec;
+    /// The lanes of `a` but its first two, then the first two of `after`: what is in memory two floats behind `a`.
+    fn two_behind(self, a: Self::Vec, after: Self::Vec) -> Self::Vec;
 
     /// Loads [`Self::LANES`] floats.
     ///
@@ -91,11 +97,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `from` must be valid for reading `count` floats, and `count <= LANES`.
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> Self::Vec;
-    /// Loads the lanes from `first` on from their own places in the vector at `from`, the others zero.
-    ///
-    /// # Safety
-    /// `from + first..from + LANES` must be valid for reading, and `first <= LANES`; `from` itself may be any address.
-    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> Self::Vec;
     /// Stores the first `count` lanes.
     ///
     /// # Safety
@@ -113,13 +114,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn opaque(self, address: *const f32) -> *const f32 {
         address
-    }
-
-    /// One step of Newton's method for `1 / √a` from `estimate`: of a relative error e it leaves 3e²/2.
-    #[inline(always)]
-    fn refine_rsqrt(self, a: Self::Vec, estimate: Self::Vec) -> Self::Vec {
-        let half = self.mul(self.mul(a, self.splat(0.5)), estimate);
-        self.mul(estimate, self.neg_mul_add(half, estimate, self.splat(1.5)))
     }
 
     /// Zero in all lanes.
@@ -149,14 +143,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn load_partial(self, from: &[f32]) -> Self::Vec {
         // SAFETY: the count is within both the slice and the vector.
         unsafe { self.load_partial_ptr(from.as_ptr(), from.len().min(Self::LANES)) }
-    }
-
-    /// The first floats of `from` behind `skipped` zeros. Panics if they do not fill the vector.
-    #[inline(always)]
-    fn load_behind(self, skipped: usize, from: &[f32]) -> Self::Vec {
-        assert!(skipped <= Self::LANES && from.len() >= Self::LANES - skipped);
-        // SAFETY: the lengths were checked.
-        unsafe { self.load_tail_ptr(from.as_ptr().wrapping_sub(skipped), skipped) }
     }
 
     /// Stores as many lanes as `to` has room for.

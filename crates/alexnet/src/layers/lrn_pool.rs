@@ -5,9 +5,9 @@ use std::ops::Range;
 use conv_core::{Axis, PlanOptions};
 use conv_simd::{Simd, SimdOp};
 
-use super::for_each_part;
 use super::lrn::Normalise;
 use super::pool::window;
+use super::{for_each_part, read, write};
 use crate::network::{Lrn, Pool, Shape};
 
 /// Tasks wanted for each worker. Not more: the last rows under one task's windows are normalised again for the next one.
@@ -103,13 +103,13 @@ fn enlarge<S: Simd>(simd: S, width: &Axis, channels: usize, (line, first): (&[f3
 #[inline(always)]
 fn enlarge_pixel<S: Simd, const N: usize>(simd: S, pixels: [&[f32]; N], first: bool, output: &mut [f32]) {
     for c in (0..output.len()).step_by(S::LANES) {
-        let mut largest = simd.load_partial(&pixels[0][c..]);
+        let mut largest = read(simd, &pixels[0][c..]);
         for pixel in &pixels[1..] {
-            largest = simd.max(largest, simd.load_partial(&pixel[c..]));
+            largest = simd.max(largest, read(simd, &pixel[c..]));
         }
         if !first {
-            largest = simd.max(largest, simd.load_partial(&output[c..]));
+            largest = simd.max(largest, read(simd, &output[c..]));
         }
-        simd.store_partial(&mut output[c..], largest);
+        write(simd, &mut output[c..], largest);
     }
 }

@@ -9,12 +9,25 @@ mod softmax;
 use std::sync::Mutex;
 
 use conv_core::for_each_task;
+use conv_simd::Simd;
 
 pub(crate) use lrn::normalise;
 pub(crate) use lrn_pool::{normalise_and_pool, scratch_floats};
 pub(crate) use pool::{Reduce, pool};
 pub(crate) use relu::relu;
 pub(crate) use softmax::softmax;
+
+/// [`Simd::load_partial`], without a mask where none is needed.
+#[inline(always)]
+fn read<S: Simd>(simd: S, from: &[f32]) -> S::Vec {
+    if from.len() >= S::LANES { simd.load(from) } else { simd.load_partial(from) }
+}
+
+/// [`Simd::store_partial`], without a mask where none is needed.
+#[inline(always)]
+fn write<S: Simd>(simd: S, to: &mut [f32], value: S::Vec) {
+    if to.len() >= S::LANES { simd.store(to, value) } else { simd.store_partial(to, value) }
+}
 
 /// Calls `task` with each chunk of `len` floats and its index, from up to `workers` threads of the current rayon pool.
 /// Whoever is free takes the next chunk. Allocates nothing when called from inside the pool.

@@ -99,13 +99,32 @@ impl Simd for Avx2 {
         unsafe { _mm256_max_ps(a, b) }
     }
     #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
     fn sqrt(self, a: __m256) -> __m256 {
         unsafe { _mm256_sqrt_ps(a) }
     }
-    /// From 11.4 bits.
     #[inline(always)]
-    fn rsqrt(self, a: __m256) -> __m256 {
-        self.refine_rsqrt(a, unsafe { _mm256_rsqrt_ps(a) })
+    fn rsqrt_estimate(self, a: __m256) -> __m256 {
+        unsafe { _mm256_rsqrt_ps(a) }
+    }
+    #[inline(always)]
+    fn one_before(self, before: __m256, a: __m256) -> __m256 {
+        unsafe {
+            let between = _mm256_permute2f128_ps::<0x21>(before, a);
+            let bytes = _mm256_alignr_epi8::<12>(_mm256_castps_si256(a), _mm256_castps_si256(between));
+            _mm256_castsi256_ps(bytes)
+        }
+    }
+    #[inline(always)]
+    fn two_behind(self, a: __m256, after: __m256) -> __m256 {
+        unsafe {
+            let between = _mm256_permute2f128_ps::<0x21>(a, after);
+            let bytes = _mm256_alignr_epi8::<8>(_mm256_castps_si256(between), _mm256_castps_si256(a));
+            _mm256_castsi256_ps(bytes)
+        }
     }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m256 {
@@ -122,10 +141,6 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m256 {
         unsafe { _mm256_maskload_ps(from, mask(count)) }
-    }
-    #[inline(always)]
-    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> __m256 {
-        unsafe { _mm256_maskload_ps(from, _mm256_xor_si256(mask(first), _mm256_set1_epi32(-1))) }
     }
     #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m256, count: usize) {

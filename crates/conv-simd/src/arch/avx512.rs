@@ -93,13 +93,30 @@ impl Simd for Avx512 {
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
     fn sqrt(self, a: __m512) -> __m512 {
         unsafe { _mm512_sqrt_ps(a) }
     }
-    /// From 14 bits.
     #[inline(always)]
-    fn rsqrt(self, a: __m512) -> __m512 {
-        self.refine_rsqrt(a, unsafe { _mm512_rsqrt14_ps(a) })
+    fn rsqrt_estimate(self, a: __m512) -> __m512 {
+        unsafe { _mm512_rsqrt14_ps(a) }
+    }
+    #[inline(always)]
+    fn one_before(self, before: __m512, a: __m512) -> __m512 {
+        unsafe {
+            let lanes = _mm512_alignr_epi32::<15>(_mm512_castps_si512(a), _mm512_castps_si512(before));
+            _mm512_castsi512_ps(lanes)
+        }
+    }
+    #[inline(always)]
+    fn two_behind(self, a: __m512, after: __m512) -> __m512 {
+        unsafe {
+            let lanes = _mm512_alignr_epi32::<2>(_mm512_castps_si512(after), _mm512_castps_si512(a));
+            _mm512_castsi512_ps(lanes)
+        }
     }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m512 {
@@ -116,10 +133,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
-    }
-    #[inline(always)]
-    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> __m512 {
-        unsafe { _mm512_maskz_loadu_ps(!mask(first), from) }
     }
     #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m512, count: usize) {

@@ -77,12 +77,24 @@ impl Simd for Portable {
         map2(a, b, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn min(self, a: F32x4, b: F32x4) -> F32x4 {
+        map2(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
     fn sqrt(self, a: F32x4) -> F32x4 {
         F32x4([a.0[0].sqrt(), a.0[1].sqrt(), a.0[2].sqrt(), a.0[3].sqrt()])
     }
     #[inline(always)]
-    fn rsqrt(self, a: F32x4) -> F32x4 {
+    fn rsqrt_estimate(self, a: F32x4) -> F32x4 {
         self.div(self.splat(1.0), self.sqrt(a))
+    }
+    #[inline(always)]
+    fn one_before(self, before: F32x4, a: F32x4) -> F32x4 {
+        F32x4([before.0[3], a.0[0], a.0[1], a.0[2]])
+    }
+    #[inline(always)]
+    fn two_behind(self, a: F32x4, after: F32x4) -> F32x4 {
+        F32x4([a.0[2], a.0[3], after.0[0], after.0[1]])
     }
     #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> F32x4 {
@@ -100,15 +112,6 @@ impl Simd for Portable {
         for (i, lane) in lanes.iter_mut().enumerate().take(count) {
             // SAFETY: the caller promises `count` readable floats.
             *lane = unsafe { from.add(i).read() };
-        }
-        F32x4(lanes)
-    }
-    #[inline(always)]
-    unsafe fn load_tail_ptr(self, from: *const f32, first: usize) -> F32x4 {
-        let mut lanes = [0.0; 4];
-        for (i, lane) in lanes.iter_mut().enumerate().skip(first) {
-            // SAFETY: the caller promises readable floats from `first` on.
-            *lane = unsafe { from.wrapping_add(i).read() };
         }
         F32x4(lanes)
     }
