@@ -72,7 +72,7 @@ fn bench_network(criterion: &mut Criterion, pool: &ThreadPool, network: &Network
                 })
             });
         });
-        records.extend(pass.map(|pass: TimedPass| pass.record(base.clone())));
+        records.extend(pass.map(|pass: TimedPass| pass.record(base.clone(), None)));
     }
     group.finish();
     records

@@ -9,6 +9,7 @@ use crate::layers;
 use crate::memory::{LayerMemory, MemoryPlan};
 use crate::network::{AveragePool, LayerKind, Lrn, Network, NetworkError, Pool, Shape, ShapedLayer};
 use crate::weights::{Weights, WeightsError};
+use crate::work::LayerWork;
 
 /// Says which algorithm, with which parameters, computes a convolution or fully connected layer; see
 /// [`ShapedLayer::problem`].
@@ -72,6 +73,7 @@ pub struct ForwardPass {
     activations: [AlignedBuffer; 2],
     scratch: Scratch,
     memory: MemoryPlan,
+    work: Vec<LayerWork>,
 }
 
 impl ForwardPass {
@@ -98,7 +100,7 @@ impl ForwardPass {
         let activation_bytes = 4 * (floats[0] + floats[1]);
         let memory = MemoryPlan { layers: Vec::new(), prepared_bytes: 0, scratch_bytes: 0, activation_bytes };
         let mut planner = Planner { network, weights, options, memory };
-        let mut steps = Vec::new();
+        let (mut steps, mut work) = (Vec::new(), Vec::new());
         for stage in &stages {
             let Stage { layer, pool, output } = stage;
             let mut algorithm = None;
@@ -119,11 +121,12 @@ impl ForwardPass {
             let step = Step { operation, input: layer.input, output_len: batch * output.floats() };
             planner.admit(&stage.name(), algorithm, &step)?;
             steps.push(step);
+            work.push(stage.work(batch));
         }
         let memory = planner.memory;
         let activations = [AlignedBuffer::zeroed(floats[0])?, AlignedBuffer::zeroed(floats[1])?];
         let scratch = Scratch::with_bytes(memory.scratch_bytes)?;
-        Ok(ForwardPass { options: *options, batch, input: network.input, steps, activations, scratch, memory })
+        Ok(ForwardPass { options: *options, batch, input: network.input, steps, activations, scratch, memory, work })
     }
 
     /// Images of a run.
@@ -139,6 +142,11 @@ impl ForwardPass {
     /// What it keeps in memory, layer by layer.
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory
+    }
+
+    /// What each layer of [`ForwardPass::memory`] has to do.
+    pub fn work(&self) -> &[LayerWork] {
+        &self.work
     }
 
     /// Computes the network's output, for a classifier `[batch][classes]`, from `input`,
@@ -183,6 +191,10 @@ impl Stage<'_> {
     fn name(&self) -> String {
         let name = &self.layer.layer.name;
         self.pool.map_or_else(|| name.clone(), |(pool, _)| format!("{name}+{pool}"))
+    }
+
+    fn work(&self, batch: usize) -> LayerWork {
+        LayerWork::new(self.layer, self.pool.as_ref().map(|(_, pool)| (pool, self.output.floats())), batch)
     }
 
     fn fusible(&self) -> bool {

@@ -12,6 +12,7 @@ pub mod npy;
 pub mod onnx;
 mod presets;
 mod weights;
+mod work;
 
 pub use forward::{Chooser, ForwardError, ForwardPass, LayerObserver};
 pub use image::{ImageError, read_image};
@@ -21,3 +22,4 @@ pub use network::{
 };
 pub use presets::{networks, owt, paper};
 pub use weights::{Safetensors, Synthetic, Weights, WeightsError};
+pub use work::LayerWork;

@@ -84,7 +84,7 @@ impl Axis {
     }
 
     /// Pairs of output and tap that lie inside the input.
-    fn valid_pairs(&self) -> u128 {
+    pub fn valid_pairs(&self) -> u128 {
         (0..self.kernel).map(|tap| self.valid_outputs(tap).len() as u128).sum()
     }
 }

@@ -79,7 +79,7 @@ fn work(args: &Args) -> Result<(), Failure> {
         allocations: counts.map(|counts| counts.allocations),
         ..Machine::detect().record()
     };
-    say(&serde_json::to_string(&pass.record(record))?)
+    say(&serde_json::to_string(&pass.record(record, None))?)
 }
 
 fn say(line: &str) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use conv_core::{PlanOptions, RunError, Unsupported};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
+use crate::machine::Limits;
 use crate::measure::Samples;
 use crate::record::{Kind, LayerTime, Record};
 use crate::registry::{Choice, Chooser};
@@ -119,13 +120,17 @@ impl TimedPass {
         Ok(())
     }
 
-    /// `record` with everything that is known of this pass. Its scratch is the common one, its layers have their own.
-    pub fn record(&self, record: Record) -> Record {
+    /// `record` with everything that is known of this pass, and what `limits`, if they were measured, say of its layers.
+    /// Its scratch is the common one, its layers have their own.
+    pub fn record(&self, record: Record, limits: Option<&Limits>) -> Record {
         let memory = self.pass.memory();
-        let layers = memory.layers.iter().zip(&self.layers).map(|(layer, samples)| LayerTime {
+        let weight_bytes = self.pass.work().iter().map(|work| work.weight_bytes).sum();
+        let layers = memory.layers.iter().zip(self.pass.work()).zip(&self.layers);
+        let layers = layers.map(|((layer, work), samples)| LayerTime {
             name: layer.name.clone(),
             algorithm: layer.algorithm.map(Into::into),
             median_ns: samples.median(),
+            bound_ns: limits.map(|limits| limits.bound_ns(work, weight_bytes)),
             scratch_bytes: layer.scratch_bytes,
         });
         self.whole.record(Record {
@@ -139,6 +144,8 @@ impl TimedPass {
             scratch_bytes: Some(memory.scratch_bytes),
             prepared_bytes: Some(memory.prepared_bytes),
             activation_bytes: Some(memory.activation_bytes),
+            peak_gflops: limits.map(|limits| limits.peak_gflops),
+            bandwidth_gb_s: limits.map(|limits| limits.bandwidth_gb_s),
             ..record
         })
     }

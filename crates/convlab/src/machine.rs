@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::time::{Duration, Instant, SystemTime};
 
+use alexnet::LayerWork;
 use conv_simd::{AlignedBuffer, AllocationError, Isa, Simd, SimdOp, flush_denormals};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -34,7 +35,7 @@ impl Machine {
         let cpu = model.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_owned());
         Machine {
             cpu: cpu.unwrap_or_else(|| format!("unknown {}", std::env::consts::ARCH)),
-            caches: data_caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
+            caches: data_caches(),
             date: utc(SystemTime::now()),
         }
     }
@@ -80,7 +81,7 @@ pub fn pool(threads: usize) -> Result<ThreadPool, PoolError> {
     builder.build().map_err(|error| PoolError::System(threads, error))
 }
 
-/// Peak and bandwidth of one pool.
+/// Peak and bandwidth of one pool, and the cache before the memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Multiply-add peak, GFLOP/s, two operations a multiply-add. (`portable` has no fused instruction: the rate of
@@ -88,6 +89,8 @@ pub struct Limits {
     pub peak_gflops: f64,
     /// Read bandwidth of main memory, GB/s.
     pub bandwidth_gb_s: f64,
+    /// Last-level cache, bytes; 0 where the system does not tell.
+    pub cache_bytes: usize,
 }
 
 impl Limits {
@@ -96,7 +99,21 @@ impl Limits {
     /// # Errors
     /// [`AllocationError`] if there is no memory to read.
     pub fn measure(pool: &ThreadPool, isa: Isa) -> Result<Limits, AllocationError> {
-        Ok(Limits { peak_gflops: peak_gflops(pool, isa), bandwidth_gb_s: bandwidth_gb_s(pool, isa)? })
+        Ok(Limits {
+            peak_gflops: peak_gflops(pool, isa),
+            bandwidth_gb_s: bandwidth_gb_s(pool, isa)?,
+            cache_bytes: data_caches().last().copied().unwrap_or_default(),
+        })
+    }
+
+    /// What `work` takes the direct method at the least, nanoseconds: the larger of its operations over the peak and its bytes over the
+    /// bandwidth. These are the bytes that the last-level cache cannot hold from one use to the next: a layer's weights if
+    /// the `weight_bytes` of the whole pass do not fit in there, its input and output if both together do not.
+    pub fn bound_ns(&self, work: &LayerWork, weight_bytes: u128) -> f64 {
+        let from_memory = |bytes, together| if together > self.cache_bytes as u128 { bytes } else { 0 };
+        let bytes =
+            from_memory(work.weight_bytes, weight_bytes) + from_memory(work.activation_bytes, work.activation_bytes);
+        (work.flops as f64 / self.peak_gflops).max(bytes as f64 / self.bandwidth_gb_s)
     }
 
     /// The record of kind `machine`.
@@ -265,10 +282,12 @@ impl Stream {
     }
 }
 
-/// The best of ten passes over 256 MiB in huge pages, shared among the threads.
+/// Bytes that are read to measure the bandwidth.
+pub const BANDWIDTH_BYTES: usize = 256 << 20;
+
+/// The best of ten passes over [`BANDWIDTH_BYTES`] in huge pages, shared among the threads.
 fn bandwidth_gb_s(pool: &ThreadPool, isa: Isa) -> Result<f64, AllocationError> {
-    const BYTES: usize = 256 << 20;
-    Ok(Stream::with_bytes(BYTES)?.gb_s(pool, isa, [10, 1]))
+    Ok(Stream::with_bytes(BANDWIDTH_BYTES)?.gb_s(pool, isa, [10, 1]))
 }
 
 /// Runs `work(thread)` on all threads of `pool` at once, `attempts` times; the shortest time from the common start to the
@@ -289,8 +308,9 @@ fn best_time<R>(pool: &ThreadPool, attempts: usize, work: impl Fn(usize) -> R + 
     (0..attempts).map(|_| attempt()).min().unwrap_or(Duration::MAX)
 }
 
-/// Sizes of the data and unified caches that Linux lists in `folder`, by level.
-fn data_caches(folder: &Path) -> Vec<usize> {
+/// Sizes of the data and unified caches of one core that Linux lists, by level.
+fn data_caches() -> Vec<usize> {
+    let folder = Path::new("/sys/devices/system/cpu/cpu0/cache");
     let entry = |index: usize| {
         let read = |name: &str| fs::read_to_string(folder.join(format!("index{index}/{name}")));
         let kib = read("size").ok()?.trim().strip_suffix('K')?.parse::<usize>().ok()?;
@@ -329,6 +349,21 @@ mod tests {
         assert_eq!(at(951_827_696), "2000-02-29T12:34:56Z");
         assert_eq!(at(1_767_225_599), "2025-12-31T23:59:59Z");
         assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn bounds_are_the_larger_of_operations_and_bytes() {
+        let limits = Limits { peak_gflops: 100.0, bandwidth_gb_s: 10.0, cache_bytes: 1000 };
+        let bound = |flops, weight_bytes, activation_bytes, pass_weights| {
+            limits.bound_ns(&LayerWork { flops, weight_bytes, activation_bytes }, pass_weights)
+        };
+        assert_eq!(bound(5000, 600, 1000, 1001), 60.0, "weights from memory");
+        assert_eq!(bound(7000, 600, 1000, 1001), 70.0, "more operations than bytes");
+        assert_eq!(bound(5000, 600, 1000, 1000), 50.0, "everything in the cache");
+        assert_eq!(bound(5000, 600, 1001, 1000), 100.1, "activations from memory");
+        assert_eq!(bound(5000, 600, 1001, 1001), 160.1, "both");
+        let unknown = Limits { cache_bytes: 0, ..limits };
+        assert_eq!(unknown.bound_ns(&LayerWork { flops: 0, weight_bytes: 100, activation_bytes: 200 }, 100), 30.0);
     }
 
     #[test]

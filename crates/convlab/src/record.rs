@@ -96,6 +96,10 @@ pub struct LayerTime {
     pub algorithm: Option<String>,
     /// Median time, nanoseconds a batch.
     pub median_ns: f64,
+    /// What the direct method takes at the least, nanoseconds a batch: the larger of its operations over the peak and
+    /// the bytes from memory over its bandwidth ([`crate::machine::Limits::bound_ns`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_ns: Option<f64>,
     /// Scratch that it borrows, bytes.
     #[serde(default)]
     pub scratch_bytes: usize,

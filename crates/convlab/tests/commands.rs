@@ -7,6 +7,7 @@ use std::fs;
 
 use alexnet::npy;
 use common::{Folder, WORKSPACE, text};
+use convlab::machine::Machine;
 use convlab::record::{self, Kind, Model, Record};
 use convlab::registry::{algorithms, families};
 use serde_json::Value;
@@ -169,6 +170,13 @@ fn every_family_sees_the_same_in_a_photograph() {
             );
         }
         assert!(record.layers.len() >= 11 && record.layers.iter().all(|layer| layer.median_ns >= 0.0));
+        let connected = record.layers.iter().find(|layer| layer.name == "fc6").unwrap();
+        // For one image the weights are what bounds it, where no cache holds all of the network's.
+        if Machine::detect().caches.last().is_none_or(|&bytes| bytes < 4 * 60_965_224) {
+            let bound = 4.0 * (9216.0 * 4096.0 + 4096.0) / record.bandwidth_gb_s.unwrap();
+            assert!((connected.bound_ns.unwrap() / bound - 1.0).abs() < 1e-2, "{connected:?}: {bound}");
+        }
+        assert!(record.layers.iter().all(|layer| layer.bound_ns.is_some_and(|bound| bound > 0.0)));
         for layer in record.layers.iter().filter(|layer| layer.name.starts_with("conv")) {
             let used = layer.algorithm.as_deref().unwrap();
             let said = report["layers"].as_array().unwrap().iter().find(|said| said["name"] == *layer.name).unwrap();
@@ -192,6 +200,10 @@ fn every_family_sees_the_same_in_a_photograph() {
 fn forward_as_text_on_random_input() {
     let text = Folder::new().ok("forward --network owt --batch 2 --seed 3 --top 2 --threads 1 --isa portable");
     assert!(text.contains("random image 1") && text.contains("conv5 ") && text.contains("fc8 "), "{text}");
+    let header = text.lines().find(|line| line.starts_with("layer ")).unwrap();
+    let columns = ["layer", "algorithm", "ms", "%", "bound ms", "% of bound", "prepared", "scratch", "output"];
+    assert_eq!(header.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>(), columns);
+    assert!(text.contains("Bound: the larger of the direct method's operations at "), "{text}");
 }
 
 #[test]

@@ -13,15 +13,21 @@ use crate::cli::plan::{Asked, Setting, covers};
 use crate::cli::{CliError, Exit, print, table};
 use crate::conv::transpose;
 use crate::forward::{TimedPass, random_input, top};
-use crate::machine::{MAX_THREADS, Machine, pool};
+use crate::machine::{BANDWIDTH_BYTES, Limits, MAX_THREADS, Machine, pool};
 use crate::memory;
 use crate::plot::{format_bytes, format_value};
+use crate::record::Record;
 
 /// Samples of the time at most, and time after which no other one begins.
 const MAX_SAMPLES: usize = 11;
 const SAMPLING: Duration = Duration::from_millis(500);
 
 /// Run a whole network on pictures: probabilities, time and memory of each layer.
+///
+/// Beside each layer's time stands its bound, the larger of two times: the direct method's operations (taps in the padding
+/// not counted) at the multiply-add peak, and the bytes that must come from memory at its read bandwidth, both measured in
+/// this run. Those bytes are the weights, unless all of the network's fit in the last-level cache, and input and output,
+/// unless both together do. Winograd and FFT execute fewer operations and may pass 100%.
 ///
 /// Without pictures the input is random. Without --model or --weights the weights are synthetic: they show what a pass
 /// costs, not what is in a picture.
@@ -122,6 +128,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         let result = measure(&mut pass, &input.data)?;
         Ok::<_, CliError>((pass, result))
     })?;
+    // The most that was resident is the pass's own: measuring the limits needs memory, too.
+    let peak_resident_bytes = memory::peak_resident_bytes();
     let output = network.infer(1).map_err(CliError::input)?.last().map_or(network.input, |layer| layer.output);
     let pixels = output.height * output.width;
     // To NCHW, in which a map is flattened too.
@@ -132,7 +140,19 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         npy::write(path, if pixels == 1 { &map[..2] } else { &map }, &output_data).map_err(CliError::input)?;
     }
     let input_bytes = size_of_val(&input.data[..]);
-    let report = Report { args, network, pass, threads, names: input.names, input_bytes, output: &output_data };
+    let room = memory::admit("reading memory for its bandwidth", BANDWIDTH_BYTES as u128);
+    let limits = room.ok().and_then(|()| Limits::measure(&pool, isa).ok());
+    let report = Report {
+        args,
+        network,
+        pass,
+        limits,
+        threads,
+        names: input.names,
+        input_bytes,
+        peak_resident_bytes,
+        output: &output_data,
+    };
     if args.json {
         print(format_args!("{:#}", report.json()?))?;
     } else {
@@ -219,9 +239,12 @@ struct Report<'a> {
     args: &'a Args,
     network: Network,
     pass: TimedPass,
+    /// `None` where there was no memory to measure them.
+    limits: Option<Limits>,
     threads: usize,
     names: Vec<String>,
     input_bytes: usize,
+    peak_resident_bytes: Option<usize>,
     /// `[n][classes]`, or `[n][c][h][w]`: probabilities if the network ends with a softmax.
     output: &'a [f32],
 }
@@ -253,7 +276,8 @@ impl Report<'_> {
 
     /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
     fn json(&self) -> Result<Value, CliError> {
-        let record = self.pass.record(crate::record::Record { threads: self.threads, ..Machine::detect().record() });
+        let record = Record { threads: self.threads, ..Machine::detect().record() };
+        let record = self.pass.record(record, self.limits.as_ref());
         let mut value = serde_json::to_value(record).map_err(CliError::input)?;
         let memory = self.pass.pass().memory();
         for (layer, planned) in value["layers"].as_array_mut().into_iter().flatten().zip(&memory.layers) {
@@ -274,7 +298,7 @@ impl Report<'_> {
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
         value["input_bytes"] = json!(self.input_bytes);
         value["total_bytes"] = json!(self.total_bytes());
-        value["peak_resident_bytes"] = json!(memory::peak_resident_bytes());
+        value["peak_resident_bytes"] = json!(self.peak_resident_bytes);
         Ok(value)
     }
 
@@ -308,6 +332,14 @@ impl Report<'_> {
             plural(self.threads),
             format_value(self.pass.prepared_in().as_secs_f64() * 1e3),
         ));
+        lines.push(match self.limits {
+            Some(limits) => format!(
+                "Bound: the larger of the direct method's operations at {} GFLOP/s and the bytes from memory at {} GB/s.",
+                format_value(limits.peak_gflops),
+                format_value(limits.bandwidth_gb_s),
+            ),
+            None => "Bound: unknown, for want of memory to measure the bandwidth on.".into(),
+        });
         lines.push(format!(
             "Memory: {} of prepared weights, {} of scratch that all layers share, {} of activations, {} of input; {} in all{}.",
             format_bytes(memory.prepared_bytes as f64),
@@ -315,7 +347,7 @@ impl Report<'_> {
             format_bytes(memory.activation_bytes as f64),
             format_bytes(self.input_bytes as f64),
             format_bytes(self.total_bytes() as f64),
-            memory::peak_resident_bytes().map_or(String::new(), |bytes| {
+            self.peak_resident_bytes.map_or(String::new(), |bytes| {
                 format!(" (at most {} were resident)", format_bytes(bytes as f64)) //
             }),
         ));
@@ -324,25 +356,29 @@ impl Report<'_> {
 
     /// The table of layers.
     fn layers(&self) -> String {
-        let record = self.pass.record(crate::record::Record::default());
+        let record = self.pass.record(Record::default(), self.limits.as_ref());
         let total = record.median_ns.unwrap_or(f64::NAN);
-        let row = |time: f64| [format!("{:.3}", time / 1e6), format!("{:.1}", 100.0 * time / total)];
+        let row = |time: f64, bound: Option<f64>| {
+            let [ms, share] = [format!("{:.3}", time / 1e6), format!("{:.1}", 100.0 * time / total)];
+            let bound_ms = bound.map_or(String::new(), |bound| format!("{:.3}", bound / 1e6));
+            [ms, share, bound_ms, bound.map_or(String::new(), |bound| format!("{:.0}", 100.0 * bound / time))]
+        };
         let layers = record.layers.iter().zip(&self.pass.pass().memory().layers);
         let mut rows: Vec<Vec<String>> = layers
             .map(|(timed, planned)| {
-                let [ms, share] = row(timed.median_ns);
+                let [ms, share, bound, reached] = row(timed.median_ns, timed.bound_ns);
                 let replaced = self.pass.fallbacks().iter().any(|(name, _)| *name == timed.name);
                 let algorithm = planned.algorithm.map_or(String::new(), |name| {
                     format!("{name}{}", if replaced { " *" } else { "" }) //
                 });
                 let bytes = [planned.prepared_bytes, planned.scratch_bytes, planned.activation_bytes];
                 let [prepared, scratch, activations] = bytes.map(|bytes| format_bytes(bytes as f64));
-                vec![timed.name.clone(), algorithm, ms, share, prepared, scratch, activations]
+                vec![timed.name.clone(), algorithm, ms, share, bound, reached, prepared, scratch, activations]
             })
             .collect();
-        let [ms, share] = row(total);
-        rows.push(vec!["all".into(), String::new(), ms, share]);
-        table(&["layer", "algorithm", "ms", "%", "prepared", "scratch", "output"], &rows)
+        let all = row(total, record.layers.iter().map(|layer| layer.bound_ns).sum());
+        rows.push(["all".into(), String::new()].into_iter().chain(all).collect());
+        table(&["layer", "algorithm", "ms", "%", "bound ms", "% of bound", "prepared", "scratch", "output"], &rows)
     }
 }
 

@@ -126,11 +126,9 @@ impl Bench {
                 model: Some(Model::Run),
                 cache: Some(Cache::Warm),
                 clock: Some(Clock::Convlab),
-                peak_gflops: Some(limits.peak_gflops),
-                bandwidth_gb_s: Some(limits.bandwidth_gb_s),
                 ..self.machine.record()
             };
-            records.extend(passes.iter().map(|pass| pass.record(base.clone())));
+            records.extend(passes.iter().map(|pass| pass.record(base.clone(), Some(limits))));
         }
         Ok(records)
     }

@@ -61,7 +61,7 @@ fn pass(network: &str, algorithm: &str, batch: usize, i: usize) -> Record {
         name: (*name).into(),
         algorithm: name.starts_with("conv").then(|| algorithm.into()),
         median_ns: if name.starts_with("conv") { 3e6 / (1.0 + ((i + j) % 4) as f64) } else { 1e5 } * batch as f64,
-        scratch_bytes: 0,
+        ..Default::default()
     });
     let connected = [("fc6", 5e6), ("fc7", 2.2e6), ("fc8", 5e5), ("softmax", 1e4)];
     let connected = connected.map(|(name, median_ns)| LayerTime { name: name.into(), median_ns, ..Default::default() });

@@ -61,6 +61,7 @@ impl Group {
             algorithm: Some(choice.method.to_string()),
             median_ns: choice.network.median(),
             scratch_bytes: choice.footprint.scratch_bytes,
+            ..LayerTime::default()
         });
         let all = |of: fn(&Tuned) -> usize| Some(self.layers.iter().map(of).sum());
         Record {
