@@ -53,7 +53,8 @@ class Comparison(NamedTuple):
 
     def measure(self, folder: Path, seconds: float) -> list[Record]:
         """Runs every engine, in turns for about `seconds`; models and outputs go to `folder`."""
-        model = self._export(folder)
+        model = export(self.network, self.batch, folder)
+        np.save(folder / "images.npy", noise(model))
         workers: dict[str, Worker] = {}
         failures: dict[str, str] = {}
         with ExitStack() as running:
@@ -78,19 +79,6 @@ class Comparison(NamedTuple):
             if name in failures:
                 raise ComparisonError(f"{name}: {failures[name]}")
         return self._records(results, failures)
-
-    def _export(self, folder: Path) -> Path:
-        """The model, and beside it the images: uniform noise of mean 0 and variance 1."""
-        model = folder / f"{self.network}.onnx"
-        options = ["--network", self.network, "--seed", str(SEED), "--batch", str(self.batch), "--onnx", str(model)]
-        export = [str(RELEASE / "convlab"), "export", *options]
-        exported = subprocess.run(export, check=False, stdout=subprocess.DEVNULL)
-        if exported.returncode != 0:
-            raise ComparisonError(f"convlab export ended with code {exported.returncode}")
-        shape = [size.dim_value for size in onnx.load(model).graph.input[0].type.tensor_type.shape.dim]
-        images = np.random.default_rng(SEED).uniform(-(3**0.5), 3**0.5, shape)
-        np.save(folder / "images.npy", images.astype(np.float32))
-        return model
 
     def _command(self, name: str, model: Path, folder: Path) -> list[str]:
         """Starts the worker of one engine, on a model in the engine's own format."""
@@ -142,6 +130,28 @@ class Comparison(NamedTuple):
         return records
 
 
+def export(network: str, batch: int, folder: Path) -> Path:
+    """Writes convlab's own `network` with synthetic weights as an ONNX model for `batch` images."""
+    model = folder / f"{network}.onnx"
+    options = ["--network", network, "--seed", str(SEED), "--batch", str(batch), "--onnx", str(model)]
+    exported = subprocess.run([str(RELEASE / "convlab"), "export", *options], check=False, stdout=subprocess.DEVNULL)
+    if exported.returncode != 0:
+        raise ComparisonError(f"convlab export ended with code {exported.returncode}")
+    return model
+
+
+def noise(model: Path) -> np.ndarray:
+    """Images for `model`, as many as its batch: uniform, of mean 0 and variance 1."""
+    graph = onnx.load(model, load_external_data=False).graph
+    shape = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
+    return np.random.default_rng(SEED).uniform(-(3**0.5), 3**0.5, shape).astype(np.float32)
+
+
+def relative_difference(output: np.ndarray, reference: np.ndarray) -> float:
+    """The largest difference, over the largest value of the reference."""
+    return float(np.abs(output - reference).max() / reference.max())
+
+
 def _verify(name: str, folder: Path) -> None:
     """Refuses an engine whose probabilities are not ONNX Runtime's."""
     limit = OWN_LIMIT if name == OWN else LIMITS[ENGINES[name].precision]
@@ -152,8 +162,7 @@ def _verify(name: str, folder: Path) -> None:
 
 
 def _difference(name: str, folder: Path) -> float:
-    reference = np.load(_place(folder, REFERENCE, "npy"))
-    return float(np.abs(np.load(_place(folder, name, "npy")) - reference).max() / reference.max())
+    return relative_difference(*(np.load(_place(folder, who, "npy")) for who in (name, REFERENCE)))
 
 
 def _place(folder: Path, name: str, ending: str) -> Path:
