@@ -118,7 +118,7 @@ impl Bench {
                 let workload = ForwardWorkload::new(network, batch, probe.isa())?;
                 let passes = choosers.iter().map(|chooser| workload.prepare(chooser));
                 let mut passes = passes.collect::<Result<Vec<_>, _>>()?;
-                self.rounds(&mut passes, super::nothing, |pass| pass.sample(workload.input()))?;
+                super::rounds(self.effort, &mut passes, super::nothing, |pass| pass.sample(workload.input()))?;
                 Ok::<_, ForwardMeasureError>(passes)
             })?;
             let base = Record {

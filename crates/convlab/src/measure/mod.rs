@@ -43,6 +43,10 @@ const PEAK_SAMPLE: Duration = Duration::from_millis(1);
 /// through the caches between two visits of a convolution.
 pub const COLD_BYTES: usize = 4 * (9216 * 4096 + 4096 * 4096 + 4096 * 1000);
 
+/// How often a method is prepared anew while its runs in a network's conditions are sampled: its time depends on where its
+/// weights and scratch come to lie, by up to several percent.
+pub const PREPARATIONS: usize = 3;
+
 /// How long to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
@@ -197,14 +201,14 @@ impl Bench {
                 samples.push(probe.gflops(&self.pool, 1));
             }
         };
-        self.rounds(&mut entries, sample_peaks, |entry| {
+        rounds(self.effort, &mut entries, sample_peaks, |entry| {
             entry.subject.run(&mut workload)?;
             entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(&mut workload))?);
             Ok::<_, MeasureError>(())
         })?;
         if self.effort.cold {
             let others = Stream::with_bytes(COLD_BYTES)?;
-            self.rounds(&mut entries, nothing, |entry| {
+            rounds(self.effort, &mut entries, nothing, |entry| {
                 others.sweep(entry.subject.candidate().isa);
                 entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
                 Ok::<_, MeasureError>(())
@@ -212,12 +216,20 @@ impl Bench {
         }
         if self.effort.network {
             let others = Stream::with_bytes(COLD_BYTES)?;
-            self.rounds(&mut entries, nothing, |entry| {
-                entry.network.push(sample_in_network(&mut entry.subject, &mut workload, &others)?);
-                Ok::<_, MeasureError>(())
-            })?;
+            let Effort { samples, budget, .. } = self.effort;
+            let effort =
+                Effort { samples: samples / PREPARATIONS, budget: budget / PREPARATIONS as u32, ..self.effort };
+            for _ in 0..PREPARATIONS {
+                for entry in &mut entries {
+                    measured.failures.extend(entry.subject.prepare_anew(&mut workload).err());
+                }
+                rounds(effort, &mut entries, nothing, |entry| {
+                    entry.network.push(sample_in_network(&mut entry.subject, &mut workload, &others)?);
+                    Ok::<_, MeasureError>(())
+                })?;
+            }
         }
-        self.rounds(&mut entries, nothing, |entry| {
+        rounds(self.effort, &mut entries, nothing, |entry| {
             let candidate = entry.subject.candidate();
             let mut plan = None;
             let time = sample(Duration::ZERO, &mut 1, || workload.plan(candidate).map(|made| plan = Some(made)))?;
@@ -228,29 +240,6 @@ impl Bench {
             measured.records.extend(self.records(entry, &peaks, &mut workload)?);
         }
         Ok(measured)
-    }
-
-    /// Lets every entry give one sample a round, after `begin_round`.
-    fn rounds<T, E>(
-        &self,
-        entries: &mut [T],
-        mut begin_round: impl FnMut(),
-        mut give_sample: impl FnMut(&mut T) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        let mut rng = Pcg64Mcg::seed_from_u64(1);
-        let end = Instant::now() + self.effort.budget * entries.len() as u32;
-        for round in 0..self.effort.samples {
-            if round >= self.effort.min_samples && Instant::now() >= end {
-                break;
-            }
-            begin_round();
-            order.shuffle(&mut rng);
-            for &index in &order {
-                give_sample(&mut entries[index])?;
-            }
-        }
-        Ok(())
     }
 
     fn records(&self, entry: &mut Entry, peaks: &Peaks, workload: &mut Workload) -> Result<Vec<Record>, MeasureError> {
@@ -280,4 +269,27 @@ impl Bench {
         }
         Ok(clock.phases(runs, self.pool.current_num_threads()))
     }
+}
+
+/// Lets every entry give one sample a round, after `begin_round`.
+fn rounds<T, E>(
+    effort: Effort,
+    entries: &mut [T],
+    mut begin_round: impl FnMut(),
+    mut give_sample: impl FnMut(&mut T) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    let mut rng = Pcg64Mcg::seed_from_u64(1);
+    let end = Instant::now() + effort.budget * entries.len() as u32;
+    for round in 0..effort.samples {
+        if round >= effort.min_samples && Instant::now() >= end {
+            break;
+        }
+        begin_round();
+        order.shuffle(&mut rng);
+        for &index in &order {
+            give_sample(&mut entries[index])?;
+        }
+    }
+    Ok(())
 }

@@ -114,6 +114,16 @@ impl Subject {
         Ok(Subject { candidate, plan, scratch, errors, counted })
     }
 
+    /// Plans and verifies it anew. The old plan is dropped after the new one is made, so that weights and scratch come to
+    /// lie elsewhere.
+    ///
+    /// # Errors
+    /// As [`Subject::new`]; it stays as it was then.
+    pub fn prepare_anew(&mut self, workload: &mut Workload) -> Result<(), Failure> {
+        *self = Subject::new(self.candidate, workload)?;
+        Ok(())
+    }
+
     /// Computes once.
     ///
     /// # Errors

@@ -13,7 +13,9 @@ use rand_pcg::Pcg64Mcg;
 use super::cost::{CostModel, expected_error};
 use super::optimise::{Cost, Limits};
 use crate::machine::Stream;
-use crate::measure::{COLD_BYTES, MIN_SAMPLE, MeasureError, Samples, Subject, Workload, sample, sample_in_network};
+use crate::measure::{
+    COLD_BYTES, MIN_SAMPLE, MeasureError, PREPARATIONS, Samples, Subject, Workload, sample, sample_in_network,
+};
 use crate::memory::refused;
 use crate::registry::direct;
 use crate::suite::Candidate;
@@ -27,8 +29,8 @@ const SLACK: f64 = 1.1;
 const SCREEN_SAMPLES: usize = 3;
 /// Finalists, at most.
 const FINALISTS: usize = 8;
-/// Samples of a finalist, at most and at least.
-const FINAL_SAMPLES: usize = 21;
+/// Samples of a finalist by each of its preparations, at most, and by the first one at least.
+const FINAL_SAMPLES: usize = 7;
 const MIN_FINAL_SAMPLES: usize = 5;
 /// Warm samples of a finalist: they decide nothing.
 const WARM_SAMPLES: usize = 5;
@@ -191,7 +193,6 @@ impl Search {
         if late > 0 {
             left_out.push((OUT_OF_TIME, late));
         }
-        failures.retain(|failure| !refused(failure));
         let Screen { mut running, mut dropped } = screen;
         running.sort_by(|a, b| a.0.relative.total_cmp(&b.0.relative));
         if !self.is_limited() {
@@ -200,7 +201,8 @@ impl Search {
             running.extend(model);
             dropped.extend(others.into_iter().map(|(trial, _)| trial));
         }
-        self.finals(&mut running, &mut workload, deadline)?;
+        failures.extend(self.finals(&mut running, &mut workload, deadline)?);
+        failures.retain(|failure| !refused(failure));
         let mut trials: Vec<Trial> = running.into_iter().map(|(trial, _)| trial).collect();
         trials.sort_by(|a, b| a.network.median().total_cmp(&b.network.median()));
         dropped.sort_by(|a, b| a.relative.total_cmp(&b.relative));
@@ -318,24 +320,31 @@ impl Search {
             && (self.limits.weights_bytes.is_none() || a.prepared_bytes <= b.prepared_bytes)
     }
 
-    /// Samples the best of `running` in turn.
+    /// Samples the best of `running` in turn, each prepared anew several times: what decides is the median of the samples of
+    /// all preparations. Returns the preparations that failed.
     fn finals(
         &self,
         running: &mut [(Trial, Subject)],
         workload: &mut Workload,
         deadline: Instant,
-    ) -> Result<(), MeasureError> {
+    ) -> Result<Vec<Failure>, MeasureError> {
         let mut rng = Pcg64Mcg::seed_from_u64(1);
         let mut order: Vec<usize> = (0..running.len()).collect();
+        let mut failures = Vec::new();
         for (trial, _) in running.iter_mut() {
             trial.finalist = true;
             trial.network = Samples::default();
         }
-        for round in 0..FINAL_SAMPLES {
+        for round in 0..PREPARATIONS * FINAL_SAMPLES {
             if round >= MIN_FINAL_SAMPLES && Instant::now() > deadline {
                 break;
             }
             order.shuffle(&mut rng);
+            if round > 0 && round.is_multiple_of(FINAL_SAMPLES) {
+                for &index in &order {
+                    failures.extend(running[index].1.prepare_anew(workload).err());
+                }
+            }
             for &index in &order {
                 let (trial, subject) = &mut running[index];
                 trial.network.push(sample_in_network(subject, workload, &self.others)?);
@@ -348,7 +357,7 @@ impl Search {
                 trial.warm.push(sample(MIN_SAMPLE, &mut runs, || subject.run(workload))?);
             }
         }
-        Ok(())
+        Ok(failures)
     }
 }
 
@@ -363,8 +372,8 @@ impl Tuned {
         self.left_out.iter().filter(|(why, _)| *why == OUT_OF_TIME).map(|(_, count)| count).sum()
     }
 
-    /// What each finalist costs; they come first among the trials. Times that differ from the best by less than samples scatter count as the best, so that
-    /// among them memory decides, and the same choice comes out again.
+    /// What each finalist costs; they come first among the trials. Times that differ from the best by less than samples
+    /// scatter count as the best, so that among them memory decides, and the same choice comes out again.
     pub fn costs(&self) -> Vec<Cost> {
         // Where no finalist is exact enough, the others tell how exact one could be.
         let finalists = || self.trials.iter().filter(|trial| trial.finalist);
