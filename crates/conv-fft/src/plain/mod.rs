@@ -79,7 +79,7 @@ impl Algorithm for Plain {
             depth: problem.group_in_channels(),
             transform_flops: transforms,
             weight_passes: (problem.batch() * tiling.tiles()) as f64,
-            between_bytes: 8.0 * layout.shared as f64,
+            between_bytes: 8.0 * layout.shared as f64 + transformed_bytes(problem, &tiling),
             between_set: 8.0 * layout.shared as f64,
             tasks: problem.out_channels(),
         })
@@ -95,6 +95,14 @@ fn flops(problem: &Problem, tiling: &Tiling, spectrum: usize) -> [u128; 2] {
     let transform = 5 * points * u128::from(points.ilog2()) / 2;
     let channels = (problem.in_channels() + problem.out_channels()) as u128;
     [tiles * 8 * pairs * spectrum as u128, tiles * transform * channels]
+}
+
+/// Bytes that the transforms of one run pass through memory: a tile's rows and columns are transformed in place, about two
+/// levels at a time, and transposed in between.
+fn transformed_bytes(problem: &Problem, tiling: &Tiling) -> f64 {
+    let tiles = (problem.batch() * tiling.tiles()) as f64;
+    let passes = (tiling.points() as f64).log2() / 2.0 + 2.0;
+    tiles * (problem.in_channels() + problem.out_channels()) as f64 * 4.0 * tiling.points() as f64 * passes
 }
 
 /// Sizes in memory, in complex numbers unless they say bytes.

@@ -169,8 +169,8 @@ impl<const N: usize> TiledPlan<N> {
             transform_flops: transforms,
             // Each task reads the weights of its column.
             weight_passes: tiles.div_ceil(layout.task_tiles) as f64,
-            // X, Y and V three times: columns are taken out of rows that lie kilobytes apart, a vector from each.
-            between_bytes: 12.0
+            // X, Y and V one and a half times: columns are taken out of rows that lie kilobytes apart, a vector from each.
+            between_bytes: 6.0
                 * (groups * tiles) as f64
                 * (layout.x[1] + layout.y[1] + N * N * 2 * layout.depth) as f64,
             between_set: 4.0 * layout.block_lens().iter().sum::<usize>() as f64,

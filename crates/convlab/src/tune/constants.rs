@@ -73,13 +73,31 @@ impl Constants {
         Constants::nominal(options.isa, options.workers)
     }
 
-    /// GB/s at which a worker of `threads` reads `bytes` that it has read before.
+    /// GB/s at which `threads` workers read `bytes` that they have read before: what fits into L2 from there, what fits into
+    /// three quarters of L3 from there, and the rest from memory.
     pub fn gb_s(&self, bytes: f64, threads: usize) -> f64 {
-        let l2 = (self.l2_bytes * threads) as f64;
-        match bytes {
-            _ if bytes <= l2 / 2.0 => self.l2_gb_s,
-            _ if bytes <= 0.75 * self.l3_bytes as f64 => self.l3_gb_s,
-            _ => self.memory_gb_s,
-        }
+        let share = |cache: f64| if bytes > cache { cache / bytes } else { 1.0 };
+        let l2 = share((self.l2_bytes * threads) as f64);
+        let l3 = share(0.75 * self.l3_bytes as f64).max(l2);
+        1.0 / (l2 / self.l2_gb_s + (l3 - l2) / self.l3_gb_s + (1.0 - l3) / self.memory_gb_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_read_from_the_next_level() {
+        let constants = Constants::nominal(Isa::best(), 2);
+        let [l2, l3] = [2 * constants.l2_bytes, constants.l3_bytes].map(|bytes| bytes as f64);
+        assert_eq!(constants.gb_s(0.0, 2), constants.l2_gb_s);
+        assert_eq!(constants.gb_s(l2, 2), constants.l2_gb_s);
+        let half = constants.gb_s(2.0 * l2, 2);
+        let expected = 2.0 / (1.0 / constants.l2_gb_s + 1.0 / constants.l3_gb_s);
+        assert!((half / expected - 1.0).abs() < 1e-9, "{half} {expected}");
+        assert!(constants.gb_s(100.0 * l3, 2) < 1.1 * constants.memory_gb_s);
+        let speeds: Vec<f64> = (0..40).map(|power| constants.gb_s(f64::from(power).exp2(), 2)).collect();
+        assert!(speeds.is_sorted_by(|a, b| a >= b), "{speeds:?}");
     }
 }
