@@ -107,11 +107,15 @@ pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>,
     Ok(all)
 }
 
+/// Whether `path` is named as an ONNX model.
+pub fn is_model(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "onnx")
+}
+
 /// The network of the ONNX model that `argument` names, if it names one.
 pub fn model(argument: &str) -> Option<Result<Network, OnnxError>> {
     let path = Path::new(argument);
-    let named = path.extension().is_some_and(|extension| extension == "onnx");
-    named.then(|| Ok(Model::open(path)?.network().clone()))
+    is_model(path).then(|| Ok(Model::open(path)?.network().clone()))
 }
 
 fn parse(argument: &str) -> Result<Vec<Problem>, SuiteError> {

@@ -4,6 +4,7 @@ mod common;
 
 use std::fs;
 
+use alexnet::{Network, Synthetic, onnx};
 use common::{Folder, text};
 use convlab::machine::Machine;
 use convlab::record::{self, Cache, Kind};
@@ -66,6 +67,29 @@ fn limits_are_kept_or_refused_by_name() {
     ] {
         let time = if arguments.contains("--time") { "" } else { "--time 1s" };
         let message = folder.fail(&format!("tune {TINY} --threads 1 {time} {arguments}"), 2);
+        assert!(message.contains(part), "{arguments}: {message}");
+    }
+}
+
+#[test]
+fn tunes_the_convolutions_of_a_model() {
+    let folder = Folder::new();
+    let mut network = Network::by_name("owt").unwrap();
+    network.layers.truncate(1);
+    onnx::write(&folder.path("small.onnx"), &network, None, &mut Synthetic::new(&network, 0).unwrap()).unwrap();
+    folder.ok("tune --model small.onnx --threads 1 --time 1s -o plan.toml");
+    let plan = TunedPlan::read(&folder.path("plan.toml")).unwrap();
+    assert_eq!(plan.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["small/conv1"]);
+    assert!(plan.origin.command.contains("tune --model small.onnx"), "{}", plan.origin.command);
+    let message = folder.fail("bench small.onnx --batch 2 --plan plan.toml", 2);
+    assert!(message.contains("\n  convlab tune --model small.onnx --batch 2 -o plan.toml"), "{message}");
+    for (arguments, part) in [
+        ("small.onnx", "give a model as --model small.onnx"),
+        ("--model small.onnx owt", "cannot be used with"),
+        ("--model none.onnx", "cannot read the model none.onnx"),
+        ("--model plan.toml", "--model plan.toml: a model's name ends in .onnx"),
+    ] {
+        let message = folder.fail(&format!("tune {arguments} --time 1s"), 2);
         assert!(message.contains(part), "{arguments}: {message}");
     }
 }

@@ -10,7 +10,7 @@ use conv_simd::Isa;
 use crate::cli::CliError;
 use crate::machine::{Machine, hardware_threads};
 use crate::registry::{Chooser, TUNED};
-use crate::suite::label;
+use crate::suite::{is_model, label};
 use crate::tune::{TunedPlan, cache};
 
 /// How convolutions are chosen, on which instruction set and how many threads.
@@ -73,15 +73,16 @@ impl Setting {
     }
 }
 
-/// Checks that `plan` has all of `problems`.
+/// Checks that `plan` has all of `problems`, which are what `of` names.
 ///
 /// # Errors
 /// [`CliError::Input`] naming the first that it has not, and the command that makes such a plan.
 pub fn covers(plan: &TunedPlan, path: &Path, problems: &[Problem], of: &str) -> Result<(), CliError> {
+    let model = if is_model(Path::new(of)) { "--model " } else { "" };
     match problems.iter().find(|problem| plan.method(problem).is_none()) {
         None => Ok(()),
         Some(missing) => Err(CliError::input(format_args!(
-            "{} has no layer {} with a batch of {}; make a plan that has it with\n  convlab tune {of} --batch {} -o {}",
+            "{} has no layer {} with a batch of {}; make a plan that has it with\n  convlab tune {model}{of} --batch {} -o {}",
             path.display(),
             label(missing),
             missing.batch(),

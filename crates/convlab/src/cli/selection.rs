@@ -1,5 +1,7 @@
 //! The arguments that say what is computed: problems, algorithms, instruction sets, batch.
 
+use std::path::Path;
+
 use alexnet::Network;
 use conv_core::{Algorithm, Problem};
 use conv_simd::Isa;
@@ -75,6 +77,11 @@ impl Selection {
     /// The problems as they were named.
     pub fn text(&self) -> String {
         self.arguments().join(" ")
+    }
+
+    /// The first argument that is a whole model.
+    pub fn model(&self) -> Option<&str> {
+        self.problems.iter().map(String::as_str).find(|argument| suite::is_model(Path::new(argument)))
     }
 
     /// Whether no problem is named.

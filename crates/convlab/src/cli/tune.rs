@@ -13,7 +13,7 @@ use crate::cli::{CliError, Exit, print, table};
 use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
 use crate::plot::format_bytes;
 use crate::record::{self, Record, prepare_folder};
-use crate::suite::label;
+use crate::suite::{is_model, label};
 use crate::tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
 
 /// Find the fastest plan on this machine: for each layer an algorithm and its parameters.
@@ -21,17 +21,22 @@ use crate::tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origi
 /// Every method that the cost model does not rule out is verified and measured as it would run in a network: its weights
 /// from memory, its input in the caches. Of those that differ by less than their samples scatter, the one that needs the
 /// least memory is chosen. The plan is kept for this user, and `--algorithm auto` uses it; with limits of memory it is
-/// only written where -o says. Limits are for the convolutions of one network and batch together.
+/// only written where -o says. Limits are for the convolutions of one network and batch together: its fully connected
+/// layers are not tuned, and what they need comes on top.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   convlab tune paper --batch 16 -o plan.toml
+  convlab tune --model vgg16.onnx -o plan.toml
   convlab tune paper/conv2 --workspace-limit 1MiB --max-error 1e-6
   convlab tune --explain paper/conv3
   convlab tune paper --batch 16 --workspace-limit 0,1MiB,4MiB,16MiB --records results/local")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
+    /// An ONNX model: all its convolutions.
+    #[arg(long, value_name = "FILE.onnx", conflicts_with = "problems")]
+    model: Option<PathBuf>,
     /// Scratch that all layers share, for example 64MiB; with several, separated by commas, what each costs in time.
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_delimiter = ',', value_parser = bytes)]
     workspace_limit: Vec<usize>,
@@ -135,12 +140,19 @@ fn done(failed: bool) -> Exit {
     if failed { Exit::CheckFailed } else { Exit::Done }
 }
 
-/// The problems asked for; those that are only to be explained if nothing else is named.
+/// The problems asked for: of a model, of what is named, or, if nothing is, what is only to be explained.
 fn problems(args: &Args, isa: Isa) -> Result<Vec<Problem>, CliError> {
+    if let Some(model) = args.selection.model() {
+        return Err(CliError::input(format_args!("{model}: give a model as --model {model}")));
+    }
     let explained = args.explain.as_deref().filter(|_| args.selection.is_empty());
-    let cases = match explained {
-        Some(layer) => args.selection.of(layer).cases(&[isa])?,
-        None => args.selection.cases(&[isa])?,
+    let cases = match (&args.model, explained) {
+        (Some(path), _) if !is_model(path) => {
+            return Err(CliError::input(format_args!("--model {}: a model's name ends in .onnx", path.display())));
+        }
+        (Some(path), _) => args.selection.of(&path.display().to_string()).cases(&[isa])?,
+        (None, Some(layer)) => args.selection.of(layer).cases(&[isa])?,
+        (None, None) => args.selection.cases(&[isa])?,
     };
     Ok(cases.into_iter().filter(|case| !case.candidates.is_empty()).map(|case| case.problem).collect())
 }

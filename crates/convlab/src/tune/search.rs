@@ -20,8 +20,9 @@ use crate::memory::refused;
 use crate::registry::direct;
 use crate::suite::Candidate;
 
-/// A method whose estimate is so many times the best one's is not measured: the model's estimates scatter by 17% about the
-/// measured times (root mean square of the logarithms).
+/// A method whose estimate is so many times the best one's is not measured. The model's estimates scatter by 16% about times
+/// that it was not fitted to (root mean square of the logarithms), and on 319 of 320 layers the fastest method found was
+/// estimated at no more than 1.41 times the least estimate.
 const MARGIN: f64 = 1.7;
 /// A method that took so many times as long as another at the first look is not looked at again.
 const SLACK: f64 = 1.1;
