@@ -106,9 +106,10 @@ impl Limits {
         })
     }
 
-    /// What `work` takes the direct method at the least, nanoseconds: the larger of its operations over the peak and its bytes over the
-    /// bandwidth. These are the bytes that the last-level cache cannot hold from one use to the next: a layer's weights if
-    /// the `weight_bytes` of the whole pass do not fit in there, its input and output if both together do not.
+    /// What `work` takes the direct method at the least, nanoseconds: the larger of its operations over the peak and its
+    /// bytes over the bandwidth. These are the bytes that the last-level cache cannot hold from one use to the next: a
+    /// layer's weights if the `weight_bytes` of the whole pass do not fit in there, its input and output if both together
+    /// do not.
     pub fn bound_ns(&self, work: &LayerWork, weight_bytes: u128) -> f64 {
         let from_memory = |bytes, together| if together > self.cache_bytes as u128 { bytes } else { 0 };
         let bytes =

@@ -81,8 +81,10 @@ fn tunes_the_convolutions_of_a_model() {
     let plan = TunedPlan::read(&folder.path("plan.toml")).unwrap();
     assert_eq!(plan.layers().iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>(), ["small/conv1"]);
     assert!(plan.origin.command.contains("tune --model small.onnx"), "{}", plan.origin.command);
-    let message = folder.fail("bench small.onnx --batch 2 --plan plan.toml", 2);
-    assert!(message.contains("\n  convlab tune --model small.onnx --batch 2 -o plan.toml"), "{message}");
+    for command in ["bench small.onnx", "forward --model small.onnx"] {
+        let message = folder.fail(&format!("{command} --batch 2 --plan plan.toml"), 2);
+        assert!(message.contains("\n  convlab tune --model small.onnx --batch 2 -o plan.toml"), "{message}");
+    }
     for (arguments, part) in [
         ("small.onnx", "give a model as --model small.onnx"),
         ("--model small.onnx owt", "cannot be used with"),

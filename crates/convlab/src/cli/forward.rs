@@ -117,7 +117,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let input = read_input(args, &network)?;
     if let Some((path, plan)) = plan {
         let problems = network.problems(input.names.len()).map_err(CliError::input)?;
-        covers(&plan, path, &problems, &network.name)?;
+        let named = args.model.as_ref().map_or_else(|| network.name.clone(), |model| model.display().to_string());
+        covers(&plan, path, &problems, &named)?;
     }
     let pool = pool(threads).map_err(CliError::input)?;
     let (pass, result) = pool.install(|| {

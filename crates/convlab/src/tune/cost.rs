@@ -101,8 +101,9 @@ impl CostModel {
         estimates.retain(|estimate| estimate.excess <= excess);
         let fastest = least(|estimate| estimate.nanoseconds, &estimates);
         estimates.retain(|estimate| estimate.nanoseconds <= TIE * fastest);
-        estimates.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.nanoseconds.total_cmp(&b.nanoseconds)));
-        estimates.first().map(|estimate| estimate.algorithm)
+        let smallest =
+            estimates.iter().min_by(|a, b| a.bytes.cmp(&b.bytes).then(a.nanoseconds.total_cmp(&b.nanoseconds)));
+        smallest.map(|estimate| estimate.algorithm)
     }
 }
 
