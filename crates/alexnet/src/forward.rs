@@ -139,6 +139,11 @@ impl ForwardPass {
         self.batch * self.input.floats()
     }
 
+    /// Bytes of a run's input, which its caller holds.
+    pub fn input_bytes(&self) -> usize {
+        size_of::<f32>() * self.input_len()
+    }
+
     /// What it keeps in memory, layer by layer.
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory

@@ -144,6 +144,7 @@ impl TimedPass {
             scratch_bytes: Some(memory.scratch_bytes),
             prepared_bytes: Some(memory.prepared_bytes),
             activation_bytes: Some(memory.activation_bytes),
+            input_bytes: Some(self.pass.input_bytes()),
             peak_gflops: limits.map(|limits| limits.peak_gflops),
             bandwidth_gb_s: limits.map(|limits| limits.bandwidth_gb_s),
             ..record

@@ -203,6 +203,9 @@ pub struct Record {
     /// The two buffers between which a forward pass's activations go back and forth, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation_bytes: Option<usize>,
+    /// The images of a forward pass, which its caller holds, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_bytes: Option<usize>,
     /// Allocations of one run, as the counting allocator saw them (`peers` clock).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocations: Option<usize>,

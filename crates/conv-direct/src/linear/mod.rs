@@ -35,7 +35,7 @@ pub(crate) fn plan(
     options: &PlanOptions,
 ) -> Result<Box<dyn Plan>, PlanError> {
     filter.check(problem)?;
-    let layout = Layout::new(problem, options.isa);
+    let layout = Layout::new(problem, options.isa.tile_shape());
     let footprint = options.admit(layout.bytes(), 0)?;
     let weights = PackedWeights::pack(layout, problem, filter, options)?;
     Ok(LinearPlan::boxed(problem, weights, (epilogue, footprint), options))
@@ -48,7 +48,7 @@ pub(crate) fn plan_streamed(
     epilogue: Epilogue,
     options: &PlanOptions,
 ) -> Result<Box<dyn Plan>, PlanError> {
-    let layout = Layout::new(problem, options.isa);
+    let layout = Layout::new(problem, options.isa.tile_shape());
     let footprint = options.admit(layout.bytes(), 0)?;
     let blocks = layout.blocks().to_vec();
     let mut weights = PackedWeights::new(layout, filter.bias)?;

@@ -1,8 +1,8 @@
 //! `direct/nhwc`: any stride, padding, dilation, groups and channel counts; no scratch.
 
 use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, StreamedFilter,
-    Unsupported, Work, for_each_task,
+    Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Phase, Plan, PlanError, PlanOptions, Probe,
+    Problem, StreamedFilter, Unsupported, Work, for_each_task,
 };
 use conv_simd::SharedSlice;
 
@@ -12,10 +12,12 @@ use crate::{depthwise, linear};
 mod kernel;
 mod schedule;
 mod tiling;
+mod tuning;
 pub(crate) mod weights;
 
 use schedule::Schedule;
 use tiling::{Direction, Tiling};
+use tuning::Choice;
 use weights::PackedWeights;
 
 /// The algorithm; see the [module](self).
@@ -44,12 +46,13 @@ impl Algorithm for DirectNhwc {
             return linear::plan(problem, filter, epilogue, options);
         }
         filter.check(problem)?;
-        let layout = weights::Layout::new(problem, options.isa);
+        let choice = Choice::of(options);
+        let layout = weights::Layout::new(problem, choice.shape);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem);
-        let tilings: Vec<_> =
-            (1..=layout.vectors()).map(|vectors| Tiling::new(problem, &geometry, options.isa, vectors)).collect();
-        let schedule = Schedule::new(&geometry, tilings[layout.vectors() - 1].len(), layout.blocks().len());
+        let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(options, vectors));
+        let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
+        let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
         let (problem, workers) = (problem.clone(), options.workers);
         Ok(Box::new(DirectPlan {
@@ -85,14 +88,24 @@ impl Algorithm for DirectNhwc {
         problem.reduction() as f64 + 1.0
     }
 
+    fn parameters(&self) -> &'static [Parameter] {
+        tuning::PARAMETERS
+    }
+
+    fn tunings(&self, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
+        let other = depthwise::applies(problem) || linear::applies(problem);
+        if other { Vec::new() } else { tuning::tunings(self, problem, options) }
+    }
+
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
         if depthwise::applies(problem) {
             return depthwise::work(problem, options);
         }
-        let layout = weights::Layout::new(problem, options.isa);
-        let geometry = Geometry::new(problem);
-        let tiles = Tiling::new(problem, &geometry, options.isa, layout.vectors()).len();
-        let schedule = Schedule::new(&geometry, tiles, layout.blocks().len());
+        let choice = Choice::of(options);
+        let layout = weights::Layout::new(problem, choice.shape);
+        let (geometry, vectors) = (Geometry::new(problem), layout.vectors());
+        let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(options, vectors)).len();
+        let schedule = Schedule::new(&geometry, &choice, tiles, layout.blocks().len());
         let channels = problem.group_out_channels();
         let padded = channels.next_multiple_of(options.isa.lanes()) as f64 / channels as f64;
         Some(Work {

@@ -3,12 +3,7 @@
 use std::ops::Range;
 
 use super::Geometry;
-
-/// Input of one panel, so that it stays in about half of a 1 MiB L2 while all blocks of output channels pass over it.
-const PANEL_BYTES: usize = 512 << 10;
-
-/// Tasks wanted of one layer, so that 64 cores have work at batch 1.
-const TASKS: usize = 256;
+use super::tuning::Choice;
 
 /// How the output is cut into tasks: images × panels of tiles × blocks of output channels × pieces of a panel.
 ///
@@ -27,13 +22,13 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// Tasks for images of `tiles` tiles and for `blocks` of output channels.
-    pub(super) fn new(geometry: &Geometry, tiles: usize, blocks: usize) -> Self {
+    pub(super) fn new(geometry: &Geometry, choice: &Choice, tiles: usize, blocks: usize) -> Self {
         let input_row_bytes = 4 * geometry.width.input * geometry.in_channels;
         let tile_bytes = (input_row_bytes * geometry.height.stride * geometry.output[0]).div_ceil(tiles);
-        let tiles_per_panel = (PANEL_BYTES / tile_bytes).clamp(1, tiles);
+        let tiles_per_panel = (choice.panel_bytes / tile_bytes).clamp(1, tiles);
         let panels = tiles.div_ceil(tiles_per_panel);
         let tiles_per_panel = tiles.div_ceil(panels);
-        let pieces = TASKS.div_ceil(geometry.images * panels * blocks).min(tiles_per_panel);
+        let pieces = choice.tasks.div_ceil(geometry.images * panels * blocks).min(tiles_per_panel);
         let tiles_per_piece = tiles_per_panel.div_ceil(pieces);
         Schedule {
             images: geometry.images,
@@ -75,7 +70,7 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use conv_core::Problem;
+    use conv_core::{PlanOptions, Problem};
 
     use super::*;
 
@@ -96,7 +91,7 @@ mod tests {
         let columns = geometry.output[1].div_ceil(14);
         let blocks = problem.groups() * problem.group_out_channels().div_ceil(32);
         let tiles = geometry.output[0] * columns;
-        let schedule = Schedule::new(&geometry, tiles, blocks);
+        let schedule = Schedule::new(&geometry, &Choice::of(&PlanOptions::new(1)), tiles, blocks);
         let mut seen = vec![0; geometry.images * blocks * tiles];
         let costs = (0..schedule.tasks()).map(|index| {
             let (image, block, range) = schedule.task(index);

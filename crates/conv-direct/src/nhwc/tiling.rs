@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conv_core::{Axis, Problem};
-use conv_simd::{Isa, MAX_CLIP, Run};
+use conv_simd::{MAX_CLIP, Run};
 
 use super::Geometry;
 
@@ -58,20 +58,35 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The lines `lines` across, of which the outputs `pixels` are cut into tiles of at most `limit` pixels.
-    fn new(
+    /// The rows `rows` of the output, of which the columns `columns` are cut into tiles of at most `limit` pixels.
+    fn rows(
         channels: usize,
-        [along, across]: [Direction; 2],
-        pixels: Range<usize>,
-        lines: Range<usize>,
+        [across, down]: [Direction; 2],
+        rows: Range<usize>,
+        columns: Range<usize>,
         limit: usize,
     ) -> Self {
-        let lines = lines.map(|output| {
-            let (taps, first_input) = across.axis.taps_from(output);
+        let lines = rows.map(|output| {
+            let (taps, first_input) = down.axis.taps_from(output);
             Line { output, taps, first_input }
         });
-        let lines = lines.collect();
-        Lines { along, across, lines, segments: cut(channels, &along, pixels, limit) }
+        let segments = cut(columns, limit, |first, pixels| runs([channels, 1], [&across, &down], first, pixels));
+        Lines { along: across, across: down, lines: lines.collect(), segments }
+    }
+
+    /// The column `column`, of which the rows `rows` are cut into tiles of at most `limit` pixels. All taps across it are
+    /// in its runs, inside those along it, so that a sum has the same order as in a row, and so the same bits.
+    fn column(
+        channels: usize,
+        [across, down]: [Direction; 2],
+        rows: Range<usize>,
+        column: usize,
+        limit: usize,
+    ) -> Self {
+        let (taps, first_input) = across.axis.taps_from(column);
+        let segments = cut(rows, limit, |first, pixels| runs([channels, taps.len()], [&down, &across], first, pixels));
+        let line = Line { output: column, taps: taps.start..(taps.start + 1).min(taps.end), first_input };
+        Lines { along: down, across, lines: vec![line], segments }
     }
 
     fn len(&self) -> usize {
@@ -83,22 +98,23 @@ impl Lines {
 #[derive(Debug)]
 pub(super) struct Tiling {
     rows: Lines,
-    columns: Lines,
+    /// Each cut into as many segments.
+    columns: Vec<Lines>,
 }
 
 impl Tiling {
-    /// Tiles of `vectors` vectors of output channels. Rows are cut as equally as can be. Where that starves the tile, they
-    /// are cut into whole tiles, and the pixels left over are tiles down the image: by fours, 13×13 pixels are 43 tiles in
-    /// place of 52 (AVX2, conv3 to conv5: 95 to 97% of the peak in place of 89 to 91%).
-    pub(super) fn new(problem: &Problem, geometry: &Geometry, isa: Isa, vectors: usize) -> Self {
-        let limit = isa.tile_pixels(vectors);
+    /// Tiles of `vectors` vectors of output channels and at most `limit` pixels. Rows are cut as equally as can be. Where
+    /// that starves the tile, they are cut into whole tiles, and the pixels left over are tiles down the image: by fours,
+    /// 13×13 pixels are 43 tiles in place of 52 (AVX2, conv3 to conv5: 95 to 97% of the peak in place of 89 to 91%).
+    pub(super) fn new(problem: &Problem, geometry: &Geometry, vectors: usize, limit: usize) -> Self {
         let [height, width] = geometry.output;
+        let directions = [geometry.across(problem), geometry.down(problem)];
+        let channels = problem.group_in_channels();
         let tiling = |columns: usize| {
-            let (across, down) = (geometry.across(problem), geometry.down(problem));
-            let channels = problem.group_in_channels();
+            let column = |column| Lines::column(channels, directions, 0..height, column, limit);
             Tiling {
-                rows: Lines::new(channels, [across, down], 0..width - columns, 0..height, limit),
-                columns: Lines::new(channels, [down, across], 0..height, width - columns..width, limit),
+                rows: Lines::rows(channels, directions, 0..height, 0..width - columns, limit),
+                columns: (width - columns..width).map(column).collect(),
             }
         };
         let rows = tiling(0);
@@ -111,30 +127,30 @@ impl Tiling {
 
     /// Tiles in all.
     pub(super) fn len(&self) -> usize {
-        self.rows.len() + self.columns.len()
+        self.rows.len() + self.columns.iter().map(Lines::len).sum::<usize>()
     }
 
     /// Tile `index`: the line that it is a segment of, and its lines' directions.
     pub(super) fn tile(&self, index: usize) -> (&Lines, &Line, &Segment) {
         let (lines, index) = match index.checked_sub(self.rows.len()) {
             None => (&self.rows, index),
-            Some(index) => (&self.columns, index),
+            Some(index) => (&self.columns[index / self.columns[0].len()], index % self.columns[0].len()),
         };
         let segments = lines.segments.len();
         (lines, &lines.lines[index / segments], &lines.segments[index % segments])
     }
 }
 
-/// Cuts the outputs `range` along a line into tiles of at most `limit` pixels, as equal as can be, narrower where the
-/// padding asks for it.
-fn cut(channels: usize, along: &Direction, range: Range<usize>, limit: usize) -> Vec<Segment> {
+/// Cuts the outputs `range` along a line into tiles of at most `limit` pixels, as equal as can be, narrower where there
+/// are no `runs` for so many from the first one on. A single pixel must have some.
+fn cut(range: Range<usize>, limit: usize, runs: impl Fn(usize, usize) -> Option<Vec<Run>>) -> Vec<Segment> {
     let mut segments = Vec::new();
     let mut first = range.start;
     while first < range.end {
         let rest = range.end - first;
         let mut pixels = rest.div_ceil(rest.div_ceil(limit));
         let runs = loop {
-            match runs(channels, along, first, pixels) {
+            match runs(first, pixels) {
                 Some(runs) => break runs,
                 None => pixels -= 1,
             }
@@ -145,9 +161,14 @@ fn cut(channels: usize, along: &Direction, range: Range<usize>, limit: usize) ->
     segments
 }
 
-/// The runs of `pixels` outputs from `first`, or `None` if the padding cuts more off than a run can skip. A single
-/// pixel always works.
-fn runs(channels: usize, along: &Direction, first: usize, pixels: usize) -> Option<Vec<Run>> {
+/// The runs of `pixels` outputs from `first`, each tap along the line by the first `taps` taps across it, or `None` if the
+/// padding cuts more off than a run can skip. A single pixel always works.
+fn runs(
+    [channels, taps]: [usize; 2],
+    [along, across]: [&Direction; 2],
+    first: usize,
+    pixels: usize,
+) -> Option<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
     for tap in 0..along.axis.kernel {
         let valid = along.axis.valid_outputs(tap);
@@ -159,22 +180,25 @@ fn runs(channels: usize, along: &Direction, first: usize, pixels: usize) -> Opti
         if skip_first.min(skip_last) > 0 || skip_first.max(skip_last) > MAX_CLIP {
             return None;
         }
-        let run = Run {
-            x: along.axis.position(first, tap) * along.input as isize,
-            w: tap * along.weights,
-            len: channels,
-            skip_first,
-            skip_last,
-        };
-        match runs.last_mut() {
-            // Taps that are neighbours in memory, as they are across a dense filter of one group, are one longer run.
-            Some(last)
-                if (last.skip_first, last.skip_last) == (skip_first, skip_last)
-                    && (last.x + last.len as isize, last.w + last.len) == (run.x, run.w) =>
-            {
-                last.len += channels;
+        for crossing in 0..taps {
+            let run = Run {
+                x: along.axis.position(first, tap) * along.input as isize
+                    + (crossing * across.axis.dilation * across.input) as isize,
+                w: tap * along.weights + crossing * across.weights,
+                len: channels,
+                skip_first,
+                skip_last,
+            };
+            match runs.last_mut() {
+                // Taps that are neighbours in memory, as they are across a dense filter of one group, are one longer run.
+                Some(last)
+                    if (last.skip_first, last.skip_last) == (skip_first, skip_last)
+                        && (last.x + last.len as isize, last.w + last.len) == (run.x, run.w) =>
+                {
+                    last.len += channels;
+                }
+                _ => runs.push(run),
             }
-            _ => runs.push(run),
         }
     }
     Some(runs)
@@ -182,6 +206,8 @@ fn runs(channels: usize, along: &Direction, first: usize, pixels: usize) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use conv_simd::Isa;
+
     use super::*;
 
     /// Each pixel of an image, how often it is in a tile.
@@ -208,7 +234,7 @@ mod tests {
                 let problem: Problem = descriptor.parse().unwrap();
                 let geometry = Geometry::new(&problem);
                 for vectors in 1..=isa.tile_shape().vectors {
-                    let tiling = Tiling::new(&problem, &geometry, isa, vectors);
+                    let tiling = Tiling::new(&problem, &geometry, vectors, isa.tile_pixels(vectors));
                     let seen = covered(&tiling, geometry.output);
                     assert!(seen.iter().all(|&times| times == 1), "{descriptor} on {isa}, {vectors} vectors: {seen:?}");
                 }
@@ -221,7 +247,7 @@ mod tests {
         let problem: Problem = "mb1ic8ih13oc24kh3ph1".parse().unwrap();
         let geometry = Geometry::new(&problem);
         for isa in Isa::available().into_iter().filter(|isa| isa.tile_shape().vectors == 3 && isa.tile_pixels(3) == 4) {
-            assert_eq!(Tiling::new(&problem, &geometry, isa, 3).len(), 13 * 3 + 4, "{isa}");
+            assert_eq!(Tiling::new(&problem, &geometry, 3, isa.tile_pixels(3)).len(), 13 * 3 + 4, "{isa}");
         }
     }
 }

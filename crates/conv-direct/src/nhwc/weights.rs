@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conv_core::{Filter, PlanError, PlanOptions, Problem, for_each_task};
-use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+use conv_simd::{AlignedBuffer, SharedSlice, TileShape};
 
 use super::kernel;
 
@@ -34,8 +34,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(problem: &Problem, isa: Isa) -> Self {
-        let shape = isa.tile_shape();
+    /// Blocks as wide as a tile of `shape`, or narrower.
+    pub(crate) fn new(problem: &Problem, shape: TileShape) -> Self {
         let channels = problem.group_out_channels();
         let vectors = channels.div_ceil(shape.lanes);
         // As equal as can be: 16 vectors by threes are 3, 3, 3, 3, 2, 2, because a lone vector would starve the tile.

@@ -126,6 +126,9 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
         let pass = TimedPass::new(&network, &mut *weights, input.names.len(), &chooser, &options);
         let mut pass = pass.map_err(CliError::input)?;
+        if !args.json {
+            print(announcement(args, &network, &pass))?;
+        }
         let result = measure(&mut pass, &input.data)?;
         Ok::<_, CliError>((pass, result))
     })?;
@@ -140,20 +143,10 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         let map = [images, output.channels, output.height, output.width];
         npy::write(path, if pixels == 1 { &map[..2] } else { &map }, &output_data).map_err(CliError::input)?;
     }
-    let input_bytes = size_of_val(&input.data[..]);
     let room = memory::admit("reading memory for its bandwidth", BANDWIDTH_BYTES as u128);
     let limits = room.ok().and_then(|()| Limits::measure(&pool, isa).ok());
-    let report = Report {
-        args,
-        network,
-        pass,
-        limits,
-        threads,
-        names: input.names,
-        input_bytes,
-        peak_resident_bytes,
-        output: &output_data,
-    };
+    let report =
+        Report { args, network, pass, limits, threads, names: input.names, peak_resident_bytes, output: &output_data };
     if args.json {
         print(format_args!("{:#}", report.json()?))?;
     } else {
@@ -175,6 +168,25 @@ fn load(args: &Args) -> Result<(Network, Box<dyn Weights>), CliError> {
         None => Box::new(Synthetic::new(&network, args.seed).map_err(CliError::input)?),
     };
     Ok((network, weights))
+}
+
+/// What will run, and what it takes in memory.
+fn announcement(args: &Args, network: &Network, pass: &TimedPass) -> String {
+    let (memory, images) = (pass.pass().memory(), pass.pass().batch());
+    let file = args.model.as_ref().or(args.weights.as_ref());
+    let synthetic = || format!("synthetic weights of seed {} (so classes have no names)", args.seed);
+    let origin = file.map_or_else(synthetic, |path| format!("weights of {}", path.display()));
+    let input = pass.pass().input_bytes();
+    let parts = [memory.prepared_bytes, memory.scratch_bytes, memory.activation_bytes, input];
+    let [prepared, scratch, activations, input] = parts.map(|bytes| format_bytes(bytes as f64));
+    let total = format_bytes(parts.iter().sum::<usize>() as f64);
+    format!(
+        "{}, {images} image{}, {}, {origin}\nMemory: {prepared} of prepared weights, {scratch} of scratch that all layers \
+         share, {activations} of activations, {input} of input; {total} in all.\n",
+        network.name,
+        plural(images),
+        pass.asked_for(),
+    )
 }
 
 /// Computes once for the result, and then against the clock.
@@ -244,7 +256,6 @@ struct Report<'a> {
     limits: Option<Limits>,
     threads: usize,
     names: Vec<String>,
-    input_bytes: usize,
     peak_resident_bytes: Option<usize>,
     /// `[n][classes]`, or `[n][c][h][w]`: probabilities if the network ends with a softmax.
     output: &'a [f32],
@@ -263,16 +274,9 @@ impl Report<'_> {
         computing.is_some_and(|layer| layer.kind == LayerKind::Softmax)
     }
 
-    /// Whose weights they are.
-    fn origin(&self) -> String {
-        let file = self.args.model.as_ref().or(self.args.weights.as_ref());
-        let synthetic = || format!("synthetic weights of seed {} (so classes have no names)", self.args.seed);
-        file.map_or_else(synthetic, |path| format!("weights of {}", path.display()))
-    }
-
     /// Bytes of the pass and its input.
     fn total_bytes(&self) -> usize {
-        self.pass.pass().memory().total_bytes() + self.input_bytes
+        self.pass.pass().memory().total_bytes() + self.pass.pass().input_bytes()
     }
 
     /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
@@ -297,21 +301,13 @@ impl Report<'_> {
         let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
         value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
-        value["input_bytes"] = json!(self.input_bytes);
         value["total_bytes"] = json!(self.total_bytes());
         value["peak_resident_bytes"] = json!(self.peak_resident_bytes);
         Ok(value)
     }
 
     fn text(&self) -> String {
-        let mut lines = vec![format!(
-            "{}, {} image{}, {}, {}\n",
-            self.network.name,
-            self.names.len(),
-            plural(self.names.len()),
-            self.pass.asked_for(),
-            self.origin(),
-        )];
+        let mut lines = Vec::new();
         for (name, top) in self.images() {
             lines.push(name.clone());
             let probable = self.probable();
@@ -324,7 +320,7 @@ impl Report<'_> {
         for (layer, reason) in self.pass.fallbacks() {
             lines.push(format!("* {layer} by direct/nhwc: {reason}"));
         }
-        let (memory, samples) = (self.pass.pass().memory(), self.pass.samples());
+        let samples = self.pass.samples();
         lines.push(format!(
             "Time: median of {} pass{} on {} thread{} after one to warm up; weights prepared in {} ms.",
             samples.count(),
@@ -341,17 +337,12 @@ impl Report<'_> {
             ),
             None => "Bound: unknown, for want of memory to measure the bandwidth on.".into(),
         });
-        lines.push(format!(
-            "Memory: {} of prepared weights, {} of scratch that all layers share, {} of activations, {} of input; {} in all{}.",
-            format_bytes(memory.prepared_bytes as f64),
-            format_bytes(memory.scratch_bytes as f64),
-            format_bytes(memory.activation_bytes as f64),
-            format_bytes(self.input_bytes as f64),
-            format_bytes(self.total_bytes() as f64),
-            self.peak_resident_bytes.map_or(String::new(), |bytes| {
-                format!(" (at most {} were resident)", format_bytes(bytes as f64)) //
-            }),
-        ));
+        lines.extend(self.peak_resident_bytes.map(|peak| {
+            let planned = self.total_bytes();
+            let more = 100.0 * (peak as f64 / planned as f64 - 1.0);
+            let [peak, planned] = [peak, planned].map(|bytes| format_bytes(bytes as f64));
+            format!("Memory: at most {peak} were resident, {more:+.1}% of the {planned} planned.")
+        }));
         lines.join("\n")
     }
 

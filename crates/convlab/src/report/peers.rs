@@ -85,14 +85,18 @@ impl<'a> Group<'a> {
         let bytes = |value: Option<f64>| value.map_or(String::new(), format_bytes);
         let row = |records: &[&Record]| {
             let own = records.iter().find(|record| record.activation_bytes.is_some());
-            let parts = own.map(|own| [own.prepared_bytes, own.scratch_bytes, own.activation_bytes]);
+            let parts = own.map(|own| [own.prepared_bytes, own.scratch_bytes, own.activation_bytes, own.input_bytes]);
             let planned = parts.map(|parts| parts.iter().flatten().map(|&bytes| bytes as f64).sum());
             let allocations = own.and_then(|own| own.allocations).map_or(String::new(), |count| count.to_string());
             let peaks = self.each(records, |record| bytes(record.peak_resident_bytes.map(|bytes| bytes as f64)));
             [allocations, bytes(planned)].into_iter().chain(peaks).collect()
         };
         let header = ["allocations", "planned"].into_iter().chain(self.columns.iter().flatten().copied());
-        self.table("allocations of a run, memory as planned, peak resident memory of each process", header, row)
+        self.table(
+            "allocations of a run, memory as planned with the images, peak resident memory of each process",
+            header,
+            row,
+        )
     }
 
     /// A cell for each engine; an empty one for those that have no record.
@@ -147,7 +151,8 @@ mod tests {
         let own = Record {
             prepared_bytes: Some(1 << 20),
             scratch_bytes: Some(1 << 19),
-            activation_bytes: Some(1 << 19),
+            activation_bytes: Some(1 << 18),
+            input_bytes: Some(1 << 18),
             allocations: Some(0),
             ..record("auto", Some(4.0))
         };
