@@ -94,7 +94,7 @@ mod tests {
         let geometry = F2X3.geometry(&problem).unwrap();
         let blocking = Blocking { schedule: Schedule::Fused, tiles: 1, chunk_blocks: 1 };
         let layout = Layout::new(&geometry, Isa::best().tile_shape(), blocking);
-        let [input, output] = lines(4, true, 2, geometry.axes[0].coefficients(false));
+        let [input, output] = lines(4, true, 2, geometry.axes[0].coefficients(true));
         let transforms = 16 * (8 * input + 6 * output);
         assert_eq!(executed(&geometry, &layout), Flops { products: 2 * 16 * 16 * 16, transforms });
         assert!((4..=16).contains(&input) && (4..=16).contains(&output), "{input} {output}");

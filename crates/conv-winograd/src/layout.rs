@@ -7,7 +7,7 @@
 use conv_simd::TileShape;
 
 use crate::geometry::Geometry;
-use crate::line::MAX_POINTS;
+use crate::line::{MAX_POINTS, with_extra};
 use crate::schedule::Blocking;
 
 /// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
@@ -116,21 +116,21 @@ pub(crate) struct PlaneSteps {
 }
 
 impl PlaneSteps {
-    /// The tile's first floats in the planes `(i, 0..N)`, of which the last one of an odd number is at the extra point.
+    /// The tile's first floats in the planes `(i, 0..N)`, of which the last one may be at the extra point.
     #[inline(always)]
-    pub fn row<const N: usize>(&self, i: usize, extra: bool) -> [usize; N] {
+    pub fn row<const N: usize, const ZERO: bool>(&self, i: usize, extra: bool) -> [usize; N] {
         let rows = self.rows[usize::from(extra)];
-        std::array::from_fn(|j| (i * self.grid_width + j) * self.plane + rows[usize::from(is_last_of_odd::<N>(j))])
+        std::array::from_fn(|j| (i * self.grid_width + j) * self.plane + rows[usize::from(is_extra::<N, ZERO>(j))])
     }
 
     /// The same for the planes `(0..N, j)`.
     #[inline(always)]
-    pub fn column<const N: usize>(&self, j: usize, extra: bool) -> [usize; N] {
+    pub fn column<const N: usize, const ZERO: bool>(&self, j: usize, extra: bool) -> [usize; N] {
         let rows = self.rows.map(|row| row[usize::from(extra)]);
-        std::array::from_fn(|i| (i * self.grid_width + j) * self.plane + rows[usize::from(is_last_of_odd::<N>(i))])
+        std::array::from_fn(|i| (i * self.grid_width + j) * self.plane + rows[usize::from(is_extra::<N, ZERO>(i))])
     }
 }
 
-fn is_last_of_odd<const N: usize>(index: usize) -> bool {
-    index + 1 == N && !N.is_multiple_of(2)
+const fn is_extra<const N: usize, const ZERO: bool>(index: usize) -> bool {
+    index + 1 == N && with_extra(N, ZERO)
 }

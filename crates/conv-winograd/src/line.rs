@@ -12,11 +12,11 @@
 //! of which each reads only the even or only the odd inputs: 6 points cost 12 multiply-adds, 8 cost 24, where the plain
 //! matrices have 22 and 48 nonzero entries. The output transform shares the sums and differences of a pair.
 //!
-//! **Two tile sizes on one set of weights.** Without the point 0 there is also the smaller tile that leaves out −s, where
-//! ±s is the last pair. Its polynomials are those of the other pairs times `(x − s)`: their rows are applied to
-//! `e_i = d_{i+1} − s·d_i`. Cook–Toom would divide its transformed weights at p by less, by the factor p + s; here the
-//! rows are multiplied by it instead (which is exact, points are short binary fractions), so that both sizes share their
-//! weights at the points they share. That makes mixed sizes on one map cheap: 13 = 4 + 4 + 5.
+//! **Two tile sizes on one set of weights.** There is also the smaller tile that leaves out −s, where ±s is the last pair.
+//! Its polynomials are those of the other points times `(x − s)`: their rows are applied to `e_i = d_{i+1} − s·d_i`; that of
+//! s itself is `Q`, with the point 0 `x Q`. Cook–Toom would divide its transformed weights at p by less, by the factor
+//! p + s; here the rows are multiplied by it instead (which is exact, points are short binary fractions), so that both sizes
+//! share their weights at the points they share. That makes mixed sizes on one map cheap: 13 = 4 + 4 + 5, 27 = 3 + 6·4.
 
 use conv_simd::{Arithmetic, Counter, Lanes, Simd};
 
@@ -26,6 +26,8 @@ use crate::fraction::Fraction;
 pub(crate) const MAX_PAIRS: usize = 3;
 /// The largest number of points.
 pub(crate) const MAX_POINTS: usize = 2 * MAX_PAIRS + 2;
+/// The most taps of a phase of any filter, for tiles that are compiled for all of them.
+pub(crate) const MAX_TAPS: usize = 5;
 /// The most outputs of a tile along one axis.
 const MAX_OUTPUTS: usize = MAX_POINTS;
 
@@ -50,29 +52,44 @@ impl Constants for Counter<'_> {
     fn constant(self, _: f32) {}
 }
 
-/// Interpolation points of one axis: pairs, ∞, and perhaps 0.
+/// Interpolation points of one axis: pairs, ∞, and perhaps 0. With pairs there are two tile sizes, and the smaller leaves
+/// out the negative one of the last pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Points {
     /// The positive one of each pair.
     pub pairs: &'static [Fraction],
-    /// Whether 0 is one of them. If not, there are two tile sizes, and the smaller leaves out the negative one of the last
-    /// pair.
+    /// Whether 0 is one of them.
     pub zero: bool,
 }
 
 impl Points {
-    /// Points of the smaller tile, which is the only one if 0 is among them.
+    /// Points of the smaller tile, or of the only one.
     pub fn base(&self) -> usize {
-        2 * self.pairs.len() + if self.zero { 2 } else { 0 }
+        2 * self.pairs.len() + usize::from(self.zero) + usize::from(self.pairs.is_empty())
     }
 
-    /// The finite points in order: 0, p₁, −p₁, …, of which the smaller tile leaves out the last if 0 is not among them.
+    /// Whether the larger tile's last finite point is left out, and else comes after ∞.
+    fn halves_a_pair(&self) -> bool {
+        !self.pairs.is_empty()
+    }
+
+    /// The finite points in order: 0, p₁, −p₁, …, of which the smaller tile leaves out the last.
     pub fn finite(&self, extended: bool) -> Vec<Fraction> {
         let pairs = self.pairs.iter().flat_map(|&p| [p, -p]);
         let all: Vec<_> = self.zero.then_some(Fraction::ZERO).into_iter().chain(pairs).collect();
-        let left_out = usize::from(!self.zero && !extended);
+        let left_out = usize::from(self.halves_a_pair() && !extended);
         all[..all.len() - left_out].to_vec()
     }
+}
+
+/// Whether `n` points are all of a set with pairs. Then the last of them is the extra one, after ∞.
+pub(crate) const fn with_extra(n: usize, zero: bool) -> bool {
+    n > 2 && n.is_multiple_of(2) == zero
+}
+
+/// Whether `n` points are those of a set's smaller tile.
+const fn without_extra(n: usize, zero: bool) -> bool {
+    n > 2 && n.is_multiple_of(2) != zero
 }
 
 /// The constants of the transforms at one set of points.
@@ -93,7 +110,7 @@ pub(crate) struct Coefficients<C> {
 impl Coefficients<Fraction> {
     /// The constants for tiles with, or without, the last point.
     pub fn new(points: &Points, extended: bool) -> Self {
-        let whole = points.pairs.len() - usize::from(!points.zero && !extended);
+        let whole = points.pairs.len() - usize::from(points.halves_a_pair() && !extended);
         let squares: Vec<_> = points.pairs[..whole].iter().map(|&p| p * p).collect();
         // Coefficients in x² of Π (x² − s), lowest first, the leading 1 left out.
         let product = |squares: &mut dyn Iterator<Item = Fraction>| {
@@ -169,10 +186,10 @@ pub(crate) fn input_line<A: Constants, const N: usize, const ZERO: bool>(
     k: &Coefficients<A::Coefficient>,
     d: [A::Value; N],
 ) -> [A::Value; N] {
-    let pairs = (N - 1) / 2;
     // The rows of the pairs are numbered from here.
     let first = usize::from(ZERO);
-    let smaller = !ZERO && N.is_multiple_of(2);
+    let pairs = (N - 1 - first) / 2;
+    let (extra, smaller) = (with_extra(N, ZERO), without_extra(N, ZERO));
     let mut e = d;
     if smaller {
         for i in 0..N - 1 {
@@ -186,22 +203,20 @@ pub(crate) fn input_line<A: Constants, const N: usize, const ZERO: bool>(
         let p = arithmetic.constant(k.pairs[j]);
         // The part that p multiplies is the odd one with 0 among the points, the even one without.
         let (same, opposite) = if ZERO { (even, odd) } else { (odd, even) };
-        // Without 0 the last of the points comes after ∞, as the smaller tile has it not.
-        let last = !ZERO && !smaller && j + 1 == pairs;
+        let last = extra && j + 1 == pairs;
         rows[first + 2 * j] = arithmetic.mul_add(p, opposite, same);
         rows[first + 2 * j + if last { 2 } else { 1 }] = arithmetic.neg_mul_add(p, opposite, same);
     }
     if ZERO {
-        rows[0] = even_row(arithmetic, &k.all, pairs, &d, 0);
+        rows[0] = even_row(arithmetic, &k.all, pairs, &e, 0);
     }
     if smaller {
-        rows[2 * pairs] = even_row(arithmetic, &k.all, pairs, &d, 0);
+        rows[first + 2 * pairs] = even_row(arithmetic, &k.all, pairs, &d, first);
         for (row, &rescale) in rows.iter_mut().zip(&k.rescale).take(N - 1) {
             *row = arithmetic.mul(*row, arithmetic.constant(rescale));
         }
     }
-    let infinity = if ZERO || smaller { N - 1 } else { N - 2 };
-    rows[infinity] = even_row(arithmetic, &k.all, pairs, &e, first);
+    rows[if extra { N - 2 } else { N - 1 }] = even_row(arithmetic, &k.all, pairs, &e, first);
     rows
 }
 
@@ -214,19 +229,19 @@ pub(crate) fn output_line<A: Constants, const N: usize, const M: usize, const ZE
     k: &Coefficients<A::Coefficient>,
     products: [A::Value; N],
 ) -> [A::Value; M] {
-    let pairs = (N - 1) / 2;
     let first = usize::from(ZERO);
-    let smaller = !ZERO && N.is_multiple_of(2);
+    let pairs = (N - 1 - first) / 2;
+    let (extra, smaller) = (with_extra(N, ZERO), without_extra(N, ZERO));
     let zero = arithmetic.zero();
     // Even powers see the sums of the pairs, odd ones the differences.
     let mut parts = [[zero; MAX_PAIRS]; 2];
     for j in 0..pairs {
-        let last = !ZERO && !smaller && j + 1 == pairs;
+        let last = extra && j + 1 == pairs;
         let (plus, minus) = (products[first + 2 * j], products[first + 2 * j + if last { 2 } else { 1 }]);
         parts[0][j] = arithmetic.add(plus, minus);
         parts[1][j] = arithmetic.sub(plus, minus);
     }
-    let infinity = products[if ZERO || smaller { N - 1 } else { N - 2 }];
+    let infinity = products[if extra { N - 2 } else { N - 1 }];
     let mut outputs = [zero; M];
     for (i, output) in outputs.iter_mut().enumerate() {
         let power = |j: usize| arithmetic.constant(k.powers[i][j]);
@@ -238,7 +253,7 @@ pub(crate) fn output_line<A: Constants, const N: usize, const M: usize, const ZE
             sum = arithmetic.mul_add(power(j), parts[i % 2][j], sum);
         }
         if smaller {
-            sum = arithmetic.mul_add(power(pairs), products[2 * pairs], sum);
+            sum = arithmetic.mul_add(power(pairs), products[first + 2 * pairs], sum);
         }
         *output = sum;
     }
@@ -249,7 +264,7 @@ pub(crate) fn output_line<A: Constants, const N: usize, const M: usize, const ZE
 macro_rules! with_points {
     ($n:expr, $zero:expr, $N:ident, $ZERO:ident => $body:expr) => {
         $crate::line::with_points!(@ $n, $zero, $N, $ZERO,
-            [(2, true) (4, true) (6, true) (8, true) (6, false) (7, false)] => $body)
+            [(2, true) (4, true) (6, true) (7, true) (8, true) (6, false) (7, false)] => $body)
     };
     (@ $n:expr, $zero:expr, $N:ident, $ZERO:ident, [$(($points:literal, $with_zero:literal))*] => $body:expr) => {
         match ($n, $zero) {
@@ -263,13 +278,14 @@ macro_rules! with_points {
     };
 }
 
-/// [`with_points`], and the constant `$M` set to the number of outputs `$m`: those of 2 to 5 taps, of 3, 5 and 7 for 8
-/// points, and of 1 tap for 2.
+/// [`with_points`], and the constant `$M` set to the number of outputs `$m`: those of 2 to [`MAX_TAPS`] taps, of 3, 5 and 7
+/// for 8 points, of 5 for 7 with 0 among them, and of 1 tap for 2.
 macro_rules! with_sizes {
     ($n:expr, $zero:expr, $m:expr, $N:ident, $ZERO:ident, $M:ident => $body:expr) => {
         $crate::line::with_sizes!(@ $n, $zero, $m, $N, $ZERO, $M, [(2, true, 2)
             (4, true, 2) (4, true, 3) (6, true, 2) (6, true, 3) (6, true, 4) (6, true, 5)
             (8, true, 2) (8, true, 4) (8, true, 6) (6, false, 2) (6, false, 3) (6, false, 4) (6, false, 5)
+            (7, true, 3)
             (7, false, 3) (7, false, 4) (7, false, 5) (7, false, 6)] => $body)
     };
     (@ $n:expr, $zero:expr, $m:expr, $N:ident, $ZERO:ident, $M:ident,
@@ -336,41 +352,42 @@ mod tests {
     #[test]
     fn lines_are_cook_tooms_matrices() {
         const PAIRS: [Fraction; 3] = [Fraction::new(5, 8), Fraction::new(3, 2), Fraction::new(2, 1)];
-        for (pairs, zero) in [(0, true), (1, true), (2, true), (3, true), (3, false)] {
+        // The sizes that are compiled.
+        for (pairs, zero, extended, taps) in [
+            (0, true, false, &[1][..]),
+            (1, true, true, &[2, 3]),
+            (2, true, true, &[2, 3, 4, 5]),
+            (3, true, true, &[3, 5, 7]),
+            (3, true, false, &[5]),
+            (3, false, false, &[2, 3, 4, 5]),
+            (3, false, true, &[2, 3, 4, 5]),
+        ] {
             let points = Points { pairs: &PAIRS[..pairs], zero };
-            for extended in [false, true] {
-                if extended && zero {
-                    continue;
-                }
-                let n = points.base() + usize::from(extended);
-                let k = Coefficients::new(&points, extended);
-                for taps in if pairs == 0 { 1..2 } else { 2..n.min(6) } {
-                    let outputs = n + 1 - taps;
-                    if n == 8 && outputs % 2 == 1 {
-                        continue; // Not among the sizes that are compiled.
+            let n = points.base() + usize::from(extended);
+            let k = Coefficients::new(&points, extended);
+            for &taps in taps {
+                let outputs = n + 1 - taps;
+                let mut expected = CookToom::new(&points.finite(extended), taps);
+                if extended {
+                    // The last of the points comes after ∞.
+                    expected.input.swap(n - 2, n - 1);
+                    for row in &mut expected.output {
+                        row.swap(n - 2, n - 1);
                     }
-                    let mut expected = CookToom::new(&points.finite(extended), taps);
-                    if extended {
-                        // The last of the points comes after ∞.
-                        expected.input.swap(n - 2, n - 1);
-                        for row in &mut expected.output {
-                            row.swap(n - 2, n - 1);
-                        }
-                    } else if !zero {
-                        let left_out = -PAIRS[pairs - 1];
-                        for (row, point) in expected.input.iter_mut().zip(points.finite(false)) {
-                            for x in row {
-                                *x = *x * (point - left_out);
-                            }
+                } else if pairs > 0 {
+                    let left_out = -PAIRS[pairs - 1];
+                    for (row, point) in expected.input.iter_mut().zip(points.finite(false)) {
+                        for x in row {
+                            *x = *x * (point - left_out);
                         }
                     }
-                    with_sizes!(n, zero, outputs, N, ZERO, M => {
-                        let input = |d| input_line::<_, N, ZERO>(Exact, &k, d).to_vec();
-                        assert_eq!(matrix::<N>(input), expected.input, "{points:?} {extended}");
-                        let output = |products| output_line::<_, N, M, ZERO>(Exact, &k, products).to_vec();
-                        assert_eq!(matrix::<N>(output), expected.output, "{points:?} {extended} F({outputs}, {taps})");
-                    });
                 }
+                with_sizes!(n, zero, outputs, N, ZERO, M => {
+                    let input = |d| input_line::<_, N, ZERO>(Exact, &k, d).to_vec();
+                    assert_eq!(matrix::<N>(input), expected.input, "{points:?} {extended}");
+                    let output = |products| output_line::<_, N, M, ZERO>(Exact, &k, products).to_vec();
+                    assert_eq!(matrix::<N>(output), expected.output, "{points:?} {extended} F({outputs}, {taps})");
+                });
             }
         }
     }

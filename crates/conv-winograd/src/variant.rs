@@ -8,7 +8,7 @@ use crate::cover::{Cover, Sizes};
 use crate::error::error_growth;
 use crate::fraction::Fraction;
 use crate::geometry::{AxisPlan, Geometry};
-use crate::line::Points;
+use crate::line::{MAX_TAPS, Points};
 use crate::plan::WinogradPlan;
 use crate::schedule;
 
@@ -18,8 +18,8 @@ const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], zero: true };
 const SIX: Points = Points { pairs: &[Fraction::new(5, 8), Fraction::new(3, 2)], zero: true };
 /// Points ±7/8, ±3/8, ±7/4, ∞; tiles one output smaller leave out −7/4.
 const SEVEN: Points = Points { pairs: &[Fraction::new(7, 8), Fraction::new(3, 8), Fraction::new(7, 4)], zero: false };
-/// Points 0, ±1/2, ±1, ±2, ∞.
-const EIGHT: Points = Points { pairs: &[Fraction::new(1, 2), Fraction::new(1, 1), Fraction::new(2, 1)], zero: true };
+/// Points 0, ±1, ±2, ±1/2, ∞; tiles one output smaller leave out −1/2.
+const EIGHT: Points = Points { pairs: &[Fraction::new(1, 1), Fraction::new(2, 1), Fraction::new(1, 2)], zero: true };
 /// An axis of one tap gains nothing from points: F(2, 1) at 0 and ∞ is the identity.
 const TWO: Points = Points { pairs: &[], zero: true };
 
@@ -53,22 +53,23 @@ const fn strided(name: &'static str, points: Points, sizes: Sizes) -> Variant {
 const THREE: &str = "3x3, 3x1 and 1x3";
 const FIVE: &str = "5x5, 5x1 and 1x5";
 
-pub(crate) static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Base, 3, THREE);
-static F4X3: Variant = dense("winograd/f4x3", SIX, Sizes::Base, 3, THREE);
+pub(crate) static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Extended, 3, THREE);
+static F4X3: Variant = dense("winograd/f4x3", SIX, Sizes::Extended, 3, THREE);
 static F5X3: Variant = dense("winograd/f5x3", SEVEN, Sizes::Extended, 3, THREE);
 static MIX4X3: Variant = dense("winograd/mix4x3", SEVEN, Sizes::Mixed, 3, THREE);
-static F6X3: Variant = dense("winograd/f6x3", EIGHT, Sizes::Base, 3, THREE);
-static F2X5: Variant = dense("winograd/f2x5", SIX, Sizes::Base, 5, FIVE);
+static F6X3: Variant = dense("winograd/f6x3", EIGHT, Sizes::Extended, 3, THREE);
+static F2X5: Variant = dense("winograd/f2x5", SIX, Sizes::Extended, 5, FIVE);
 static F3X5: Variant = dense("winograd/f3x5", SEVEN, Sizes::Extended, 5, FIVE);
-static F4X5: Variant = dense("winograd/f4x5", EIGHT, Sizes::Base, 5, FIVE);
-static POLY_6: Variant = strided("winograd/poly-6", SIX, Sizes::Base);
-static POLY_4: Variant = strided("winograd/poly-4", FOUR, Sizes::Base);
+static F4X5: Variant = dense("winograd/f4x5", EIGHT, Sizes::Extended, 5, FIVE);
+static MIX3X5: Variant = dense("winograd/mix3x5", EIGHT, Sizes::Mixed, 5, FIVE);
+static POLY_6: Variant = strided("winograd/poly-6", SIX, Sizes::Extended);
+static POLY_4: Variant = strided("winograd/poly-4", FOUR, Sizes::Extended);
 static POLY_67: Variant = strided("winograd/poly-67", SEVEN, Sizes::Mixed);
 static POLY_7: Variant = strided("winograd/poly-7", SEVEN, Sizes::Extended);
 
 /// Every algorithm of this crate.
 pub static ALGORITHMS: &[&dyn Algorithm] =
-    &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &POLY_4, &POLY_6, &POLY_67, &POLY_7];
+    &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &MIX3X5, &POLY_4, &POLY_6, &POLY_67, &POLY_7];
 
 impl Variant {
     pub(crate) fn geometry(&self, problem: &Problem) -> Result<Geometry, Unsupported> {
@@ -109,10 +110,10 @@ impl Algorithm for Variant {
                     let [dilation_h, dilation_w] = axes.map(|axis| axis.dilation);
                     return Err(Unsupported::Dilation { algorithm: self.name, dilation_h, dilation_w });
                 }
-                // Two outputs a tile at least, and more than one tap along some axis.
+                // Two outputs of a whole tile at least, and more than one tap along some axis.
                 let taps = axes.map(|axis| axis.kernel.div_ceil(axis.stride));
                 let strided = axes.iter().any(|axis| axis.stride > 1);
-                let fits = taps.iter().all(|&taps| taps < self.points.base()) && taps != [1, 1];
+                let fits = taps.iter().all(|&taps| taps <= self.points.base().min(MAX_TAPS)) && taps != [1, 1];
                 if strided && fits { Ok(()) } else { Err(kernel("strided (2 to 5 strides long)")) }
             }
         }

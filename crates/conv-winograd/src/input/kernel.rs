@@ -211,7 +211,7 @@ impl<const N: usize, const ZERO: bool> SimdOp for Rows<'_, N, ZERO> {
         let (v, steps) = (tile.v.wrapping_add(strip), tile.steps);
         for i in 0..rows {
             let row = between[i * MAX_POINTS * STRIP_ROW..][..MAX_POINTS * STRIP_ROW].as_ptr();
-            let planes = steps.row::<N>(i, vertical.is_extra(i));
+            let planes = steps.row::<N, ZERO>(i, vertical.is_extra(i));
             for c in (0..len).step_by(S::LANES) {
                 let mut values = [simd.zero(); N];
                 for (j, value) in values.iter_mut().enumerate() {

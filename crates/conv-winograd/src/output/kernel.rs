@@ -79,7 +79,7 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Columns<'_, N,
         let (m, y, between) = (m.wrapping_add(strip), y.wrapping_add(strip), between.as_mut_ptr());
         let [down, across] = tile.axes.map(|axis| axis.outputs);
         for j in 0..columns {
-            let planes = steps.column::<N>(j, horizontal.is_extra(j));
+            let planes = steps.column::<N, ZERO>(j, horizontal.is_extra(j));
             for c in (0..len).step_by(S::LANES) {
                 if j < across && !stream {
                     // A store that misses L1 holds up those behind it: the second pass will find its lines there.

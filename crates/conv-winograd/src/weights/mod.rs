@@ -14,7 +14,7 @@ mod kernel;
 /// the same rows: see [`crate::line`].
 pub(crate) fn filter_matrix(axis: &AxisPlan) -> Vec<Vec<f64>> {
     let mut rows = CookToom::new(&axis.points.finite(true), axis.taps).filter;
-    if !axis.points.zero {
+    if !axis.points.pairs.is_empty() {
         let n = rows.len();
         rows.swap(n - 2, n - 1);
     }
