@@ -14,14 +14,22 @@ use super::transform::planes;
 /// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
 const LINE: usize = 16;
 
-/// X and Y of a block should stay in an L3 of 32 MiB, through which weights stream once for each block: with 12 MiB
-/// instead, conv2 of AlexNet for 64 channels at batch 16 took 8.2 ms instead of 6.0, conv3 at batch 64 34 ms instead of 31.
-const BLOCK_BYTES: usize = 20 << 20;
+/// X and Y of a block as a share of the weights, which stream through the caches once for each block, and its limits: above
+/// an L2 of 1 MiB, below an L3 of 32 MiB. Milliseconds with 5, 8, 14 and 20 MiB on a Zen 5 server:
+///
+/// | AlexNet's | weights | | | | |
+/// |---|---|---|---|---|---|
+/// | conv2, `fft/t32`, batch 16 | 48 MiB | 6.3 | 6.2 | 6.8 | 6.8 |
+/// | conv2, `fft/t32`, batch 64 | 48 MiB | 24.7 | 24.9 | 29.2 | |
+/// | conv4, `fft/t16`, batch 64 | 72 MiB | 24.9 | 25.1 | 25.9 | |
+/// | conv3, `fft/t16`, batch 64 | 96 MiB | | 32.7 | 31.5 | 31.0 |
+const WEIGHTS_TO_BLOCK: usize = 6;
+const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 8 << 20..=20 << 20;
 /// A plane of V may take so much of an L2 of 1 MiB, and M of a chunk twice as much. All of V in half of the L2 measured
 /// worse: it needs tasks of fewer tiles, each of which reads its weights again (conv3 at batch 64: 36 ms instead of 31).
 const TASK_BYTES: usize = 256 << 10;
-/// The most register tiles of output channels in a chunk; four measured no better.
-const CHUNK_BLOCKS: usize = 2;
+/// The most register tiles of output channels in a chunk; eight measured no better.
+const CHUNK_BLOCKS: usize = 4;
 
 pub(super) const BLOCK_TILES: &str = "block_tiles";
 pub(super) const TASK_TILES: &str = "task_tiles";
@@ -76,7 +84,11 @@ impl Layout {
         let (x, y) = ([x_row, odd_lines(N * x_row)], [y_row, odd_lines(y_rows * y_row)]);
         let all = geometry.tiles();
         let given = |name| options.parameters.get(name);
-        let tiles = given(BLOCK_TILES).unwrap_or(fitting(BLOCK_BYTES, x[1] + y[1]).max(shape.pixels)).min(all);
+        // Half a register tile of rows at least, which still hides the latency of a multiply-add.
+        let weights = 4 * geometry.problem.groups() * N * N * depth * channels;
+        let block_bytes = (weights / WEIGHTS_TO_BLOCK).clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
+        let fitting_tiles = fitting(block_bytes, x[1] + y[1]).max(shape.pixels.div_ceil(2));
+        let tiles = given(BLOCK_TILES).unwrap_or(fitting_tiles).min(all);
         let tiles = all.div_ceil(all.div_ceil(tiles));
 
         let v_row = odd_lines(3 * depth_padded);

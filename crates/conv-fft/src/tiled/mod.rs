@@ -101,7 +101,7 @@ impl<const N: usize> Algorithm for Tiled<N> {
         }
         let Layout { tiles, task_tiles, .. } = Layout::new::<N>(&Geometry::new(problem, N), options);
         let tasks = [task_tiles.div_ceil(2), task_tiles, 2 * task_tiles];
-        let values = [tiles, tiles.div_ceil(2), tiles.div_ceil(4)].into_iter().flat_map(|block| {
+        let values = [2 * tiles, tiles, tiles.div_ceil(2)].into_iter().flat_map(|block| {
             let of = move |task| [1, 2, 4].map(|chunk| (block, task, chunk));
             tasks.into_iter().filter(move |&task| task <= block).flat_map(of)
         });
