@@ -39,10 +39,10 @@ impl Constants {
             peak_gflops: 4.0 * isa.lanes() as f64 * GHZ * cores,
             l2_bytes,
             l3_bytes,
-            l2_gb_s: 32.0 * GHZ * cores,
-            l3_gb_s: 16.0 * GHZ * cores,
+            l2_gb_s: 56.0 * GHZ * cores,
+            l3_gb_s: 30.0 * GHZ * cores,
             // One core takes most of it.
-            memory_gb_s: 11.0 * GHZ * cores.min(1.5),
+            memory_gb_s: 11.0 * GHZ * cores.min(1.25),
         }
     }
 
