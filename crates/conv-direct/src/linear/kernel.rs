@@ -112,6 +112,13 @@ unsafe fn add_row<S: Simd, const PX: usize, const NV: usize>(
     }
 }
 
+/// Images of a tile, of which the last one may have fewer: as equal as can be (of 64 images by fourteens fc6 runs at 88 to
+/// 89% of the peak, by thirteens at 90 to 91%), unless what full tiles leave over is so few that [`Product`] takes them (16
+/// images by fourteens 77 to 79%, by eights 68%).
+fn tile_images(images: usize, limit: usize) -> usize {
+    if images % limit <= FEW { limit } else { images.div_ceil(images.div_ceil(limit)) }
+}
+
 /// Computes one block of output channels for a panel of `images`, chunk by chunk.
 pub(super) fn multiply(
     plan: &LinearPlan,
@@ -122,12 +129,12 @@ pub(super) fn multiply(
 ) {
     let (channels, out_channels) = (plan.inputs(), plan.problem.out_channels());
     let (weights, bias) = (plan.block_weights(block), plan.block_bias(block));
-    let limit = plan.isa.tile_pixels(block.vectors);
+    let step = tile_images(images.len(), plan.isa.tile_pixels(block.vectors));
     for start in (0..channels).step_by(CHUNK) {
         let len = CHUNK.min(channels - start);
         let last = start + len == channels;
-        for first in images.clone().step_by(limit) {
-            let pixels = limit.min(images.end - first);
+        for first in images.clone().step_by(step) {
+            let pixels = step.min(images.end - first);
             if pixels <= FEW {
                 let (images, channels) = (first..first + pixels, start..start + len);
                 plan.isa.run(Product { plan, input, output, block, images, channels });
