@@ -68,8 +68,8 @@ impl Points {
         2 * self.pairs.len() + usize::from(self.zero) + usize::from(self.pairs.is_empty())
     }
 
-    /// Whether the larger tile's last finite point is left out, and else comes after ∞.
-    fn halves_a_pair(&self) -> bool {
+    /// Whether there is a pair to halve: then the larger tile's last finite point, which the smaller leaves out, comes after ∞.
+    pub fn has_two_sizes(&self) -> bool {
         !self.pairs.is_empty()
     }
 
@@ -77,7 +77,7 @@ impl Points {
     pub fn finite(&self, extended: bool) -> Vec<Fraction> {
         let pairs = self.pairs.iter().flat_map(|&p| [p, -p]);
         let all: Vec<_> = self.zero.then_some(Fraction::ZERO).into_iter().chain(pairs).collect();
-        let left_out = usize::from(self.halves_a_pair() && !extended);
+        let left_out = usize::from(self.has_two_sizes() && !extended);
         all[..all.len() - left_out].to_vec()
     }
 }
@@ -110,7 +110,7 @@ pub(crate) struct Coefficients<C> {
 impl Coefficients<Fraction> {
     /// The constants for tiles with, or without, the last point.
     pub fn new(points: &Points, extended: bool) -> Self {
-        let whole = points.pairs.len() - usize::from(points.halves_a_pair() && !extended);
+        let whole = points.pairs.len() - usize::from(points.has_two_sizes() && !extended);
         let squares: Vec<_> = points.pairs[..whole].iter().map(|&p| p * p).collect();
         // Coefficients in x² of Π (x² − s), lowest first, the leading 1 left out.
         let product = |squares: &mut dyn Iterator<Item = Fraction>| {
@@ -374,7 +374,7 @@ mod tests {
                     for row in &mut expected.output {
                         row.swap(n - 2, n - 1);
                     }
-                } else if pairs > 0 {
+                } else if points.has_two_sizes() {
                     let left_out = -PAIRS[pairs - 1];
                     for (row, point) in expected.input.iter_mut().zip(points.finite(false)) {
                         for x in row {

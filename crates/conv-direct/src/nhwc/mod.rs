@@ -50,7 +50,7 @@ impl Algorithm for DirectNhwc {
         let layout = weights::Layout::new(problem, choice.shape);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem);
-        let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(options, vectors));
+        let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors));
         let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
         let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
@@ -104,7 +104,7 @@ impl Algorithm for DirectNhwc {
         let choice = Choice::of(options);
         let layout = weights::Layout::new(problem, choice.shape);
         let (geometry, vectors) = (Geometry::new(problem), layout.vectors());
-        let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(options, vectors)).len();
+        let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors)).len();
         let schedule = Schedule::new(&geometry, &choice, tiles, layout.blocks().len());
         let channels = problem.group_out_channels();
         let padded = channels.next_multiple_of(options.isa.lanes()) as f64 / channels as f64;

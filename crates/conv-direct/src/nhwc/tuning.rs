@@ -1,13 +1,14 @@
 //! What may be tuned: the register tile, the panels that stay near a core, and the grain of the tasks.
 
 use conv_core::{Algorithm, Parameter, Parameters, PlanOptions, Problem};
-use conv_simd::TileShape;
+use conv_simd::{Isa, TileShape};
 
 const TILE_VECTORS: &str = "tile_vectors";
 const TILE_PIXELS: &str = "tile_pixels";
 const PANEL_KIB: &str = "panel_kib";
 const TASKS: &str = "tasks";
 
+/// Depthwise and fully connected layers have loops of their own, which none of these changes.
 pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter { name: TILE_VECTORS, meaning: "vectors of output channels of a register tile, at most", range: 1..=8 },
     Parameter { name: TILE_PIXELS, meaning: "pixels of a register tile, at most", range: 1..=64 },
@@ -16,22 +17,19 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         meaning: "KiB of input that all output channels pass over at a time",
         range: 1..=1 << 20,
     },
-    Parameter {
-        name: TASKS,
-        meaning: "pieces of work to cut a run into, at least where it can be",
-        range: 1..=1 << 16,
-    },
+    Parameter { name: TASKS, meaning: "pieces of work that a run is cut into, if it can be", range: 1..=1 << 16 },
 ];
 
-/// Input of one panel, so that it stays in about half of a 1 MiB L2 while all blocks of output channels pass over it.
-const PANEL: usize = 512;
+/// KiB of input of one panel, so that it stays in about half of a 1 MiB L2 while all blocks of output channels pass over it.
+const DEFAULT_PANEL: usize = 512;
 
 /// Tasks wanted of one layer, so that 64 cores have work at batch 1.
-const WANTED_TASKS: usize = 256;
+const DEFAULT_TASKS: usize = 256;
 
 /// How a plan's work is cut.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
+    isa: Isa,
     /// The largest register tile by its vectors; that of fewer vectors may have more pixels.
     pub shape: TileShape,
     /// The most pixels of any register tile.
@@ -46,18 +44,20 @@ impl Choice {
     /// What the options say, and for the rest what measured best on most layers.
     pub(super) fn of(options: &PlanOptions) -> Self {
         let given = |name| options.parameters.get(name);
-        let shape = options.isa.tile_shape();
+        let isa = options.isa;
+        let shape = isa.tile_shape();
         Choice {
+            isa,
             shape: TileShape { vectors: given(TILE_VECTORS).unwrap_or(shape.vectors).min(shape.vectors), ..shape },
             pixels: given(TILE_PIXELS).unwrap_or(usize::MAX),
-            panel_bytes: given(PANEL_KIB).unwrap_or(PANEL) << 10,
-            tasks: given(TASKS).unwrap_or(WANTED_TASKS),
+            panel_bytes: given(PANEL_KIB).unwrap_or(DEFAULT_PANEL) << 10,
+            tasks: given(TASKS).unwrap_or(DEFAULT_TASKS),
         }
     }
 
     /// The most pixels of a register tile of `vectors`.
-    pub(super) fn pixels(&self, options: &PlanOptions, vectors: usize) -> usize {
-        options.isa.tile_pixels(vectors).min(self.pixels)
+    pub(super) fn pixels(&self, vectors: usize) -> usize {
+        self.isa.tile_pixels(vectors).min(self.pixels)
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) fn tunings(algorithm: &dyn Algorithm, problem: &Problem, options: &Pl
         let most = options.isa.tile_pixels(vectors);
         [most, most - most / 4, most.div_ceil(2)].map(|pixels| vec![(TILE_VECTORS, vectors), (TILE_PIXELS, pixels)])
     });
-    let panels = [PANEL / 4, 2 * PANEL, 8 * PANEL].map(|kib| vec![(PANEL_KIB, kib)]);
+    let panels = [DEFAULT_PANEL / 4, 2 * DEFAULT_PANEL, 8 * DEFAULT_PANEL].map(|kib| vec![(PANEL_KIB, kib)]);
     let tasks = if options.workers > 1 { &[4, 16, 64, 1024][..] } else { &[] };
     let tasks = tasks.iter().map(|&tasks| vec![(TASKS, tasks)]);
     tiles.chain(panels).chain(tasks).filter_map(|values| Parameters::new(algorithm, values).ok()).collect()

@@ -23,8 +23,11 @@ const LINE: usize = 16;
 /// | conv2, `fft/t32`, batch 64 | 48 MiB | 24.7 | 24.9 | 29.2 | |
 /// | conv4, `fft/t16`, batch 64 | 72 MiB | 24.9 | 25.1 | 25.9 | |
 /// | conv3, `fft/t16`, batch 64 | 96 MiB | | 32.7 | 31.5 | 31.0 |
-const WEIGHTS_TO_BLOCK: usize = 6;
-const BLOCK_BYTES: std::ops::RangeInclusive<usize> = 8 << 20..=20 << 20;
+const WEIGHTS_TO_BLOCK: u128 = 6;
+/// See [`WEIGHTS_TO_BLOCK`].
+const MIN_BLOCK_BYTES: usize = 8 << 20;
+/// See [`WEIGHTS_TO_BLOCK`].
+const MAX_BLOCK_BYTES: usize = 20 << 20;
 /// A plane of V may take so much of an L2 of 1 MiB, and M of a chunk twice as much. All of V in half of the L2 measured
 /// worse: it needs tasks of fewer tiles, each of which reads its weights again (conv3 at batch 64: 36 ms instead of 31).
 const TASK_BYTES: usize = 256 << 10;
@@ -85,8 +88,8 @@ impl Layout {
         let all = geometry.tiles();
         let given = |name| options.parameters.get(name);
         // Half a register tile of rows at least, which still hides the latency of a multiply-add.
-        let weights = 4 * geometry.problem.groups() * N * N * depth * channels;
-        let block_bytes = (weights / WEIGHTS_TO_BLOCK).clamp(*BLOCK_BYTES.start(), *BLOCK_BYTES.end());
+        let weights = 4 * weight_floats::<N>([geometry.problem.groups(), channels, depth]);
+        let block_bytes = (weights / WEIGHTS_TO_BLOCK).clamp(MIN_BLOCK_BYTES as u128, MAX_BLOCK_BYTES as u128) as usize;
         let fitting_tiles = fitting(block_bytes, x[1] + y[1]).max(shape.pixels.div_ceil(2));
         let tiles = given(BLOCK_TILES).unwrap_or(fitting_tiles).min(all);
         let tiles = all.div_ceil(all.div_ceil(tiles));
@@ -136,6 +139,11 @@ impl Layout {
     pub fn chunk_width(&self, chunk: usize) -> usize {
         self.chunk.min(self.channels - chunk * self.chunk)
     }
+}
+
+/// Floats of all transformed weights: by symmetry a spectrum has as many as the tile has points.
+pub(super) fn weight_floats<const N: usize>([groups, channels, depth]: [usize; 3]) -> u128 {
+    (groups * channels) as u128 * (depth * N * N) as u128
 }
 
 /// How many pieces of so many floats fit into `bytes`, at least one.

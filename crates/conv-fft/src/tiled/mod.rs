@@ -148,7 +148,8 @@ impl<const N: usize> TiledPlan<N> {
 
     fn footprint(geometry: &Geometry, layout: &Layout, options: &PlanOptions) -> Result<Footprint, PlanError> {
         let groups = geometry.problem.groups();
-        let floats = (groups * layout.channels) as u128 * (layout.depth * N * N + 1) as u128;
+        let bias = (groups * layout.channels) as u128;
+        let floats = layout::weight_floats::<N>([groups, layout.channels, layout.depth]) + bias;
         let scratch = layout.block_lens().iter().sum::<usize>() + options.workers * Self::share(layout);
         options.admit(4 * floats, 4 * scratch as u128)
     }

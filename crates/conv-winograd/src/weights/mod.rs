@@ -14,7 +14,7 @@ mod kernel;
 /// the same rows: see [`crate::line`].
 pub(crate) fn filter_matrix(axis: &AxisPlan) -> Vec<Vec<f64>> {
     let mut rows = CookToom::new(&axis.points.finite(true), axis.taps).filter;
-    if !axis.points.pairs.is_empty() {
+    if axis.points.has_two_sizes() {
         let n = rows.len();
         rows.swap(n - 2, n - 1);
     }

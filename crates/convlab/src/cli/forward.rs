@@ -170,16 +170,25 @@ fn load(args: &Args) -> Result<(Network, Box<dyn Weights>), CliError> {
     Ok((network, weights))
 }
 
+/// Bytes of the pass and its input.
+fn total_bytes(pass: &TimedPass) -> usize {
+    pass.pass().memory().total_bytes() + pass.pass().input_bytes()
+}
+
 /// What will run, and what it takes in memory.
 fn announcement(args: &Args, network: &Network, pass: &TimedPass) -> String {
     let (memory, images) = (pass.pass().memory(), pass.pass().batch());
     let file = args.model.as_ref().or(args.weights.as_ref());
     let synthetic = || format!("synthetic weights of seed {} (so classes have no names)", args.seed);
     let origin = file.map_or_else(synthetic, |path| format!("weights of {}", path.display()));
-    let input = pass.pass().input_bytes();
-    let parts = [memory.prepared_bytes, memory.scratch_bytes, memory.activation_bytes, input];
-    let [prepared, scratch, activations, input] = parts.map(|bytes| format_bytes(bytes as f64));
-    let total = format_bytes(parts.iter().sum::<usize>() as f64);
+    let parts = [
+        memory.prepared_bytes,
+        memory.scratch_bytes,
+        memory.activation_bytes,
+        pass.pass().input_bytes(),
+        total_bytes(pass),
+    ];
+    let [prepared, scratch, activations, input, total] = parts.map(|bytes| format_bytes(bytes as f64));
     format!(
         "{}, {images} image{}, {}, {origin}\nMemory: {prepared} of prepared weights, {scratch} of scratch that all layers \
          share, {activations} of activations, {input} of input; {total} in all.\n",
@@ -274,11 +283,6 @@ impl Report<'_> {
         computing.is_some_and(|layer| layer.kind == LayerKind::Softmax)
     }
 
-    /// Bytes of the pass and its input.
-    fn total_bytes(&self) -> usize {
-        self.pass.pass().memory().total_bytes() + self.pass.pass().input_bytes()
-    }
-
     /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
     fn json(&self) -> Result<Value, CliError> {
         let record = Record { threads: self.threads, ..Machine::detect().record() };
@@ -301,7 +305,7 @@ impl Report<'_> {
         let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
         value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
-        value["total_bytes"] = json!(self.total_bytes());
+        value["total_bytes"] = json!(total_bytes(&self.pass));
         value["peak_resident_bytes"] = json!(self.peak_resident_bytes);
         Ok(value)
     }
@@ -338,7 +342,7 @@ impl Report<'_> {
             None => "Bound: unknown, for want of memory to measure the bandwidth on.".into(),
         });
         lines.extend(self.peak_resident_bytes.map(|peak| {
-            let planned = self.total_bytes();
+            let planned = total_bytes(&self.pass);
             let more = 100.0 * (peak as f64 / planned as f64 - 1.0);
             let [peak, planned] = [peak, planned].map(|bytes| format_bytes(bytes as f64));
             format!("Memory: at most {peak} were resident, {more:+.1}% of the {planned} planned.")
