@@ -109,6 +109,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let _ = address;
     }
 
+    /// The same, into L2.
+    #[inline(always)]
+    fn prefetch_l2(self, address: *const f32) {
+        let _ = address;
+    }
+
     /// The same address, of which the compiler no longer knows how it came about: what is computed from it stays where it
     /// is written instead of being hoisted and spilled. Portable code leaves that to the compiler.
     #[inline(always)]

@@ -5,12 +5,6 @@ use crate::simd::Simd;
 /// How many pixels a [`Run`] may leave out at one end of a tile.
 pub const MAX_CLIP: usize = 3;
 
-/// How many rows of weights ahead to prefetch: 16 KiB, a third of L1. A full tile takes 14 cycles a row, so that weights
-/// from memory, where Winograd's and the fully connected layers' are, arrive in time only from so far ahead: 14 images of
-/// fc6 took 7.8, 5.6, 4.5 and 4.3 ms with 16, 32, 64 and 128 rows (256: 4.5), Winograd's conv3 0.68 and 0.54 ms with 16 and
-/// 128. Where weights stay in L2 it makes no difference.
-const PREFETCH_ROWS: usize = 128;
-
 /// The usual tile of an instruction set: the most vectors, and the most pixels that fit beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TileShape {
@@ -227,10 +221,7 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
         for (v, weight) in weights.iter_mut().enumerate() {
             // SAFETY: a row of weights is NV whole vectors.
             *weight = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
-            // Once a cache line.
-            if v.is_multiple_of(16 / S::LANES) {
-                simd.prefetch(w.wrapping_add((PREFETCH_ROWS * NV + v) * S::LANES));
-            }
+            prefetch_weights(simd, w, NV, v);
         }
         for p in FIRST..PX - LAST {
             // SAFETY: pixels that take part are readable for `len` floats.
@@ -240,5 +231,29 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
             }
         }
         w = w.wrapping_add(NV * S::LANES);
+    }
+}
+
+/// Prefetches what vector `v` of a later row of weights needs, where `w` is the row in use and each has `vectors` vectors:
+/// into L2 so early that weights from memory, where Winograd's and the fully connected layers' are, arrive in time, into
+/// L1 no earlier than L2 demands.
+///
+/// A full tile takes 14 cycles a row. Into L1 alone, 14 images of fc6 took 7.8, 5.6, 4.5 and 4.3 ms with 16, 32, 64 and 128
+/// rows ahead on a Zen 5; but 128 rows are a third of L1, and on a Xeon of the fifth generation, whose L1 serves another
+/// guest's thread as well, they push the pixels out: with 32 rows into L1 and 256 into L2 direct convolution took 0.92 to
+/// 0.98 of the time there, Winograd 0.90 to 0.96. With 16 registers two loads a cycle are the limit, and the second prefetch
+/// costs direct convolution 5%.
+#[inline(always)]
+pub fn prefetch_weights<S: Simd>(simd: S, w: *const f32, vectors: usize, v: usize) {
+    // Once a cache line.
+    if !v.is_multiple_of(16 / S::LANES) {
+        return;
+    }
+    let ahead = |rows: usize| w.wrapping_add((rows * vectors + v) * S::LANES);
+    if S::LANES == 16 {
+        simd.prefetch(ahead(32));
+        simd.prefetch_l2(ahead(256));
+    } else {
+        simd.prefetch(ahead(128));
     }
 }

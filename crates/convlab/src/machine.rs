@@ -89,7 +89,8 @@ pub struct Limits {
     pub peak_gflops: f64,
     /// Read bandwidth of main memory, GB/s.
     pub bandwidth_gb_s: f64,
-    /// Last-level cache, bytes; 0 where the system does not tell.
+    /// Last-level cache, bytes; 0 where the system does not tell. At most half of [`BANDWIDTH_BYTES`]: if more than that fits
+    /// into a cache, its bandwidth is what was measured.
     pub cache_bytes: usize,
 }
 
@@ -102,7 +103,7 @@ impl Limits {
         Ok(Limits {
             peak_gflops: peak_gflops(pool, isa),
             bandwidth_gb_s: bandwidth_gb_s(pool, isa)?,
-            cache_bytes: data_caches().last().copied().unwrap_or_default(),
+            cache_bytes: data_caches().last().copied().unwrap_or_default().min(BANDWIDTH_BYTES / 2),
         })
     }
 

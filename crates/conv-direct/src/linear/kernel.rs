@@ -1,4 +1,4 @@
-//! The unsafe part: one image by streams, many by the register tile.
+//! The unsafe part: one image by stretches, many by the register tile.
 
 use std::ops::Range;
 
@@ -6,10 +6,6 @@ use conv_simd::{Init, Run, SharedSlice, Simd, SimdOp, TileArgs};
 
 use super::LinearPlan;
 use crate::nhwc::weights::Block;
-
-/// Stretches of one block's weights that are read at once. On a Zen 5 server core, weights of 234 MB at 44–45 GB/s of
-/// measured bandwidth: one stretch 93%, two 96%, four 82–90%.
-const STREAMS: usize = 2;
 
 /// How many rows of weights ahead to prefetch in each; 64 and 128 measured no better.
 const PREFETCH_ROWS: usize = 16;
@@ -20,8 +16,8 @@ const CHUNK: usize = 1024;
 /// The most images that [`Product`] takes.
 pub(super) const FEW: usize = 2;
 
-/// One block of output channels of at most [`FEW`] images, summed over some input channels: two streams hide both the
-/// memory's latency and, with the few sums of a small tile, that of the multiply-adds.
+/// One block of output channels of at most [`FEW`] images, summed over some input channels, which several stretches of the
+/// weights share: together they hide the memory's latency and, with the few sums of a small tile, that of the multiply-adds.
 pub(super) struct Product<'a> {
     pub plan: &'a LinearPlan,
     pub input: &'a [f32],
@@ -29,54 +25,78 @@ pub(super) struct Product<'a> {
     pub block: &'a Block,
     pub images: Range<usize>,
     pub channels: Range<usize>,
+    /// Of the weights, read at once: a power of two.
+    pub stretches: usize,
 }
+
+/// Stretches where the weights are in L2: four cost 16 images of fc6 a tenth.
+const NEAR_STRETCHES: usize = 2;
 
 impl SimdOp for Product<'_> {
     type Output = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        match (self.images.len(), self.block.vectors) {
-            (1, 1) => self.compute::<S, 1, 1>(simd),
-            (1, 2) => self.compute::<S, 1, 2>(simd),
-            (1, 3) => self.compute::<S, 1, 3>(simd),
-            (2, 1) => self.compute::<S, 2, 1>(simd),
-            (2, 2) => self.compute::<S, 2, 2>(simd),
-            (2, 3) => self.compute::<S, 2, 3>(simd),
-            _ => unreachable!("no tile has more vectors, and nobody asks for more images"),
+        // As many as there are registers for the sums of.
+        let stretches = self.stretches.min(if S::LANES == 16 { 8 } else { 4 } / self.images.len());
+        match (self.images.len(), stretches) {
+            (1, 8) => self.of_vectors::<S, 1, 8>(simd),
+            (1, 4) => self.of_vectors::<S, 1, 4>(simd),
+            (1, 2) => self.of_vectors::<S, 1, 2>(simd),
+            (2, 4) => self.of_vectors::<S, 2, 4>(simd),
+            (2, 2) => self.of_vectors::<S, 2, 2>(simd),
+            (images, stretches) => unreachable!("{images} images in {stretches} stretches"),
         }
     }
 }
 
 impl Product<'_> {
     #[inline(always)]
-    fn compute<S: Simd, const PX: usize, const NV: usize>(self, simd: S) {
-        let Product { plan, input, output, block, images, channels } = self;
+    fn of_vectors<S: Simd, const PX: usize, const STRETCHES: usize>(self, simd: S) {
+        match self.block.vectors {
+            1 => self.compute::<S, PX, 1, STRETCHES>(simd),
+            2 => self.compute::<S, PX, 2, STRETCHES>(simd),
+            3 => self.compute::<S, PX, 3, STRETCHES>(simd),
+            vectors => unreachable!("a tile of {vectors} vectors"),
+        }
+    }
+
+    #[inline(always)]
+    fn compute<S: Simd, const PX: usize, const NV: usize, const STRETCHES: usize>(self, simd: S) {
+        let Product { plan, input, output, block, images, channels, .. } = self;
         let (in_channels, out_channels) = (plan.inputs(), plan.problem.out_channels());
         let width = NV * S::LANES;
         let weights = &plan.block_weights(block)[channels.start * width..channels.end * width];
         let bias = plan.block_bias(block);
         let rows: [&[f32]; PX] =
             std::array::from_fn(|p| &input[(images.start + p) * in_channels..][channels.start..channels.end]);
-        let length = channels.len() / STREAMS;
-        let mut sums = [[[simd.zero(); NV]; PX]; STREAMS];
+        let length = channels.len() / STRETCHES;
+        let mut sums = [[[simd.zero(); NV]; PX]; STRETCHES];
         for c in 0..length {
-            for (stream, sums) in sums.iter_mut().enumerate() {
+            for (stretch, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: every input row has as many floats as there are rows of weights, and this one is among them.
-                unsafe { add_row(simd, sums, &rows, weights, stream * length + c) };
+                unsafe { add_row(simd, sums, &rows, weights, stretch * length + c) };
             }
         }
-        for c in STREAMS * length..channels.len() {
+        for c in STRETCHES * length..channels.len() {
             // SAFETY: as above.
             unsafe { add_row(simd, &mut sums[0], &rows, weights, c) };
         }
-        for (p, (first, second)) in sums[0].iter().zip(&sums[1]).enumerate() {
+        let mut total = sums[0];
+        for sums in &sums[1..] {
+            for (total, sums) in total.iter_mut().zip(sums) {
+                for (total, &sum) in total.iter_mut().zip(sums) {
+                    *total = simd.add(*total, sum);
+                }
+            }
+        }
+        for (p, total) in total.iter().enumerate() {
             // SAFETY: these outputs belong to this task alone: tasks differ in images or block.
             let output = unsafe { output.slice((images.start + p) * out_channels + block.first, block.channels) };
-            for (v, (&first, &second)) in first.iter().zip(second).enumerate() {
+            for (v, &total) in total.iter().enumerate() {
                 let output = &mut output[v * S::LANES..];
                 let start = if channels.start == 0 { &bias[v * S::LANES..] } else { &*output };
-                let sum = simd.add(simd.add(first, second), simd.load_partial(start));
+                let sum = simd.add(total, simd.load_partial(start));
                 // In this order a NaN stays one.
                 let relu = plan.epilogue.relu && channels.end == in_channels;
                 simd.store_partial(output, if relu { simd.max(simd.zero(), sum) } else { sum });
@@ -137,7 +157,7 @@ pub(super) fn multiply(
             let pixels = step.min(images.end - first);
             if pixels <= FEW {
                 let (images, channels) = (first..first + pixels, start..start + len);
-                plan.isa.run(Product { plan, input, output, block, images, channels });
+                plan.isa.run(Product { plan, input, output, block, images, channels, stretches: NEAR_STRETCHES });
                 continue;
             }
             let args = TileArgs {

@@ -7,7 +7,7 @@ use conv_core::{
     Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, StreamedFilter,
     for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice, read_stretches};
 
 use crate::nhwc::weights::{Block, Layout, PackedWeights};
 
@@ -38,7 +38,7 @@ pub(crate) fn plan(
     let layout = Layout::new(problem, options.isa.tile_shape());
     let footprint = options.admit(layout.bytes(), 0)?;
     let weights = PackedWeights::pack(layout, problem, filter, options)?;
-    Ok(LinearPlan::boxed(problem, weights, (epilogue, footprint), options))
+    Ok(Box::new(LinearPlan::new(problem, weights, (epilogue, footprint), options)))
 }
 
 /// The same with weights that are asked for some blocks at a time.
@@ -66,7 +66,7 @@ pub(crate) fn plan_streamed(
         (filter.weights)(channels, &mut unpacked[..floats])?;
         weights.pack_blocks(problem, range, &unpacked[..floats], options.workers);
     }
-    Ok(LinearPlan::boxed(problem, weights, (epilogue, footprint), options))
+    Ok(Box::new(LinearPlan::new(problem, weights, (epilogue, footprint), options)))
 }
 
 struct LinearPlan {
@@ -74,19 +74,22 @@ struct LinearPlan {
     epilogue: Epilogue,
     isa: Isa,
     workers: usize,
+    /// Of weights, read at once where memory is what a run waits for.
+    stretches: usize,
     footprint: Footprint,
     weights: PackedWeights,
 }
 
 impl LinearPlan {
-    fn boxed(
+    fn new(
         problem: &Problem,
         weights: PackedWeights,
         (epilogue, footprint): (Epilogue, Footprint),
         options: &PlanOptions,
-    ) -> Box<dyn Plan> {
+    ) -> Self {
         let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-        Box::new(LinearPlan { problem, epilogue, isa, workers, footprint, weights })
+        let stretches = read_stretches();
+        LinearPlan { problem, epilogue, isa, workers, stretches, footprint, weights }
     }
 
     /// Floats of an image.
@@ -127,13 +130,56 @@ impl Plan for LinearPlan {
             let (panel, block) = (index / blocks, self.block(index % blocks));
             if images <= kernel::FEW {
                 let channels = 0..self.inputs();
-                let output = &output;
-                self.isa.run(kernel::Product { plan: self, input, output, block, images: 0..images, channels });
+                let (output, stretches) = (&output, self.stretches);
+                self.isa.run(kernel::Product {
+                    plan: self,
+                    input,
+                    output,
+                    block,
+                    images: 0..images,
+                    channels,
+                    stretches,
+                });
             } else {
                 let images = panel * PANEL..images.min((panel + 1) * PANEL);
                 kernel::multiply(self, input, &output, block, images);
             }
             probe.enter(Phase::Idle);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conv_core::Silent;
+
+    /// However many stretches this machine reads at once: small integers, whose sums have no rounding.
+    #[test]
+    fn stretches_share_all_inputs() {
+        for (images, inputs, outputs) in [(1, 5, 3), (1, 1031, 70), (2, 7, 33), (2, 515, 17)] {
+            let problem: Problem = format!("mb{images}ic{inputs}ih1oc{outputs}kh1").parse().unwrap();
+            let integer = |i: usize, step: usize| ((i * step) % 7) as f32 - 3.0;
+            let input: Vec<f32> = (0..problem.input_len()).map(|i| integer(i, 5)).collect();
+            let weights: Vec<f32> = (0..problem.weight_len()).map(|i| integer(i, 11)).collect();
+            let sum = |i: usize| -> f32 {
+                let (image, output) = (&input[i / outputs * inputs..][..inputs], &weights[i % outputs * inputs..]);
+                image.iter().zip(output).map(|(x, w)| x * w).sum()
+            };
+            let expected: Vec<f32> = (0..images * outputs).map(sum).collect();
+            for isa in Isa::available() {
+                for stretches in [2, 4, 8] {
+                    let options = PlanOptions::new(1).isa(isa);
+                    let layout = Layout::new(&problem, isa.tile_shape());
+                    let footprint = options.admit(layout.bytes(), 0).unwrap();
+                    let filter = Filter { weights: &weights, bias: None };
+                    let packed = PackedWeights::pack(layout, &problem, filter, &options).unwrap();
+                    let plan = LinearPlan::new(&problem, packed, (Epilogue::default(), footprint), &options);
+                    let mut output = vec![f32::NAN; expected.len()];
+                    LinearPlan { stretches, ..plan }.execute(&input, &mut output, &mut [], &Silent);
+                    assert_eq!(output, expected, "{problem:?} on {isa} in {stretches} stretches");
+                }
+            }
+        }
     }
 }

@@ -1,12 +1,9 @@
 //! The unsafe part: a register tile whose pixels are found through pointers.
 
-use conv_simd::{SharedSlice, Simd, SimdOp};
+use conv_simd::{SharedSlice, Simd, SimdOp, prefetch_weights};
 
 use super::IndirectPlan;
 use super::table::{Step, Tile, ZEROS};
-
-/// How many rows of weights ahead to prefetch, as in the tile of `conv-simd`; 16 measured the same.
-const PREFETCH_ROWS: usize = 128;
 
 /// Computes `tile` of copy `copy` of the table for one block of output channels.
 pub(super) fn run_tile(
@@ -113,10 +110,7 @@ impl<const PX: usize, const NV: usize> SimdOp for PointerTile<'_, PX, NV> {
                 for v in 0..NV {
                     // SAFETY: a row of weights is NV whole vectors.
                     weights[v] = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
-                    // Once a cache line.
-                    if v.is_multiple_of(16 / S::LANES) {
-                        simd.prefetch(w.wrapping_add((PREFETCH_ROWS * NV + v) * S::LANES));
-                    }
+                    prefetch_weights(simd, w, NV, v);
                 }
                 for p in 0..PX {
                     // SAFETY: each pixel is readable for `len` floats.
