@@ -1,7 +1,6 @@
 //! What the cost model knows of a machine.
 
-use conv_core::PlanOptions;
-use conv_simd::{AllocationError, Isa};
+use conv_simd::{AllocationError, Isa, Vendor};
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
@@ -25,24 +24,39 @@ pub struct Constants {
     pub memory_gb_s: f64,
 }
 
-/// Caches where the system does not tell: those of a server of today.
-const CACHES: [usize; 3] = [48 << 10, 1 << 20, 32 << 20];
+/// L2 and L3 where the system does not tell: those of a server of today.
+const CACHES: [usize; 2] = [1 << 20, 32 << 20];
+
+/// Bytes a cycle that one core reads, and how much of it all have together.
+struct Rates {
+    /// Of each core.
+    l2: f64,
+    /// Of each core.
+    l3: f64,
+    /// Of one core alone.
+    memory: f64,
+    /// Cores whose memory rates add up.
+    memory_cores: f64,
+}
 
 impl Constants {
-    /// Ratios of a server of today, the same at every call: only the ratios decide a choice. As measured on a Zen 5 at
-    /// about 4.2 GHz: two multiply-adds a cycle, and a read bandwidth of L2, L3 and memory in bytes a cycle of one core.
-    pub fn nominal(isa: Isa, threads: usize) -> Self {
+    /// Ratios of a server of today, the same at every call: only the ratios decide a choice. Two multiply-adds a cycle, and
+    /// read bandwidths as measured on a Zen 5 at about 4.2 GHz, or, for Intel, on a Xeon of the fifth generation at 2.7 GHz
+    /// with 2 MiB of L2, whose L3 is hardly faster than its memory.
+    pub fn nominal(vendor: Vendor, isa: Isa, threads: usize) -> Self {
         const GHZ: f64 = 4.2;
-        let [_, l2_bytes, l3_bytes] = CACHES;
+        let ([l2_bytes, l3_bytes], rates) = match vendor {
+            Vendor::Intel => ([2 << 20, 32 << 20], Rates { l2: 38.0, l3: 7.5, memory: 5.5, memory_cores: 8.0 }),
+            Vendor::Other => (CACHES, Rates { l2: 56.0, l3: 30.0, memory: 11.0, memory_cores: 1.25 }),
+        };
         let cores = threads as f64;
         Constants {
             peak_gflops: 4.0 * isa.lanes() as f64 * GHZ * cores,
             l2_bytes,
             l3_bytes,
-            l2_gb_s: 56.0 * GHZ * cores,
-            l3_gb_s: 30.0 * GHZ * cores,
-            // One core takes most of it.
-            memory_gb_s: 11.0 * GHZ * cores.min(1.25),
+            l2_gb_s: rates.l2 * GHZ * cores,
+            l3_gb_s: rates.l3 * GHZ * cores,
+            memory_gb_s: rates.memory * GHZ * cores.min(rates.memory_cores),
         }
     }
 
@@ -51,8 +65,8 @@ impl Constants {
     /// # Errors
     /// [`AllocationError`] if there is no memory to read.
     pub fn measure(pool: &ThreadPool, isa: Isa, machine: &Machine) -> Result<Self, AllocationError> {
-        let level = |index: usize| machine.caches.get(index).copied().unwrap_or(CACHES[index]);
-        let (l2_bytes, mut l3_bytes) = (level(1), level(2));
+        let level = |index: usize| machine.caches.get(1 + index).copied().unwrap_or(CACHES[index]);
+        let (l2_bytes, mut l3_bytes) = (level(0), level(1));
         let threads = pool.current_num_threads();
         let gb_s = |bytes: usize, attempts, passes| {
             Ok::<_, AllocationError>(Stream::with_bytes(bytes)?.gb_s(pool, isa, [attempts, passes]))
@@ -67,11 +81,6 @@ impl Constants {
         }
         let peak_gflops = PeakProbe::new(pool, isa, std::time::Duration::from_millis(5)).gflops(pool, 10);
         Ok(Constants { peak_gflops, l2_bytes, l3_bytes, l2_gb_s, l3_gb_s, memory_gb_s })
-    }
-
-    /// Those that [`Constants::nominal`] has for a plan's options.
-    pub fn of(options: &PlanOptions) -> Self {
-        Constants::nominal(options.isa, options.workers)
     }
 
     /// GB/s at which `threads` workers read `bytes` that they have read before: what fits into L2 from there, what fits into
@@ -90,15 +99,17 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_read_from_the_next_level() {
-        let constants = Constants::nominal(Isa::best(), 2);
-        let [l2, l3] = [2 * constants.l2_bytes, constants.l3_bytes].map(|bytes| bytes as f64);
-        assert_eq!(constants.gb_s(0.0, 2), constants.l2_gb_s);
-        assert_eq!(constants.gb_s(l2, 2), constants.l2_gb_s);
-        let half = constants.gb_s(2.0 * l2, 2);
-        let expected = 2.0 / (1.0 / constants.l2_gb_s + 1.0 / constants.l3_gb_s);
-        assert!((half / expected - 1.0).abs() < 1e-9, "{half} {expected}");
-        assert!(constants.gb_s(100.0 * l3, 2) < 1.1 * constants.memory_gb_s);
-        let speeds: Vec<f64> = (0..40).map(|power| constants.gb_s(f64::from(power).exp2(), 2)).collect();
-        assert!(speeds.is_sorted_by(|a, b| a >= b), "{speeds:?}");
+        for vendor in Vendor::ALL {
+            let constants = Constants::nominal(vendor, Isa::best(), 2);
+            let [l2, l3] = [2 * constants.l2_bytes, constants.l3_bytes].map(|bytes| bytes as f64);
+            assert_eq!(constants.gb_s(0.0, 2), constants.l2_gb_s);
+            assert_eq!(constants.gb_s(l2, 2), constants.l2_gb_s);
+            let half = constants.gb_s(2.0 * l2, 2);
+            let expected = 2.0 / (1.0 / constants.l2_gb_s + 1.0 / constants.l3_gb_s);
+            assert!((half / expected - 1.0).abs() < 1e-9, "{half} {expected}");
+            assert!(constants.gb_s(100.0 * l3, 2) < 1.1 * constants.memory_gb_s);
+            let speeds: Vec<f64> = (0..40).map(|power| constants.gb_s(f64::from(power).exp2(), 2)).collect();
+            assert!(speeds.is_sorted_by(|a, b| a >= b), "{speeds:?}");
+        }
     }
 }

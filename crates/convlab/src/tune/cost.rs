@@ -1,7 +1,7 @@
 //! The cost model: the time of a run as estimated from what it does, without running or preparing it.
 
 use conv_core::{Algorithm, PlanOptions, Problem, Work};
-use conv_simd::TileShape;
+use conv_simd::{TileShape, Vendor};
 
 use super::Constants;
 
@@ -48,9 +48,9 @@ impl CostModel {
         CostModel { constants, max_error }
     }
 
-    /// By nominal constants: the same choice at every call, at once.
-    pub fn nominal(options: &PlanOptions) -> Self {
-        CostModel::new(Constants::of(options), MAX_ERROR)
+    /// By nominal constants: the same choice at every call on processors of that vendor, at once.
+    pub fn nominal(vendor: Vendor, options: &PlanOptions) -> Self {
+        CostModel::new(Constants::nominal(vendor, options.isa, options.workers), MAX_ERROR)
     }
 
     /// Nanoseconds that one run of `work` for `problem` should take in a network, where the input is in the caches and
@@ -157,6 +157,11 @@ mod tests {
     use super::*;
     use crate::registry::{algorithms, family};
 
+    /// The models of both vendors, as `auto` uses them.
+    fn models(options: &PlanOptions) -> [CostModel; 2] {
+        Vendor::ALL.map(|vendor| CostModel::nominal(vendor, options))
+    }
+
     #[test]
     fn full_deep_tiles_are_the_fastest() {
         let options = PlanOptions::new(1);
@@ -177,11 +182,12 @@ mod tests {
         {
             let problem: Problem = text.parse().unwrap();
             for max_error in [1e-5, 2e-6] {
-                let model = CostModel::new(Constants::of(&options), max_error);
-                let algorithm = model.choose(&algorithms(), &problem, &options).unwrap();
-                let case = conv_check::Case::new(&problem, conv_check::Kind::ReluLike, 3, Default::default());
-                let errors = case.check(algorithm, &options).unwrap_or_else(|failure| panic!("{failure}")).errors;
-                assert!(errors.max_rel <= max_error, "{text} by {}: {}", algorithm.name(), errors.max_rel);
+                for model in models(&options) {
+                    let algorithm = CostModel { max_error, ..model }.choose(&algorithms(), &problem, &options).unwrap();
+                    let case = conv_check::Case::new(&problem, conv_check::Kind::ReluLike, 3, Default::default());
+                    let errors = case.check(algorithm, &options).unwrap_or_else(|failure| panic!("{failure}")).errors;
+                    assert!(errors.max_rel <= max_error, "{text} by {}: {}", algorithm.name(), errors.max_rel);
+                }
             }
         }
     }
@@ -190,45 +196,48 @@ mod tests {
     #[test]
     fn the_plain_fft_is_no_choice_for_small_maps() {
         let options = PlanOptions::new(1);
-        let model = CostModel::nominal(&options);
         for text in ["mb16ic64ih28oc16kh7ph3", "mb1ic8ih56oc16kh7ph3", "mb1ic3ih112oc160kh7ph3"] {
-            let chosen = model.choose(&algorithms(), &text.parse().unwrap(), &options).unwrap();
-            assert_ne!(chosen.name(), "fft/rustfft", "{text}");
+            for model in models(&options) {
+                let chosen = model.choose(&algorithms(), &text.parse().unwrap(), &options).unwrap();
+                assert_ne!(chosen.name(), "fft/rustfft", "{text}");
+            }
         }
     }
 
     #[test]
     fn of_equals_the_least_memory_is_chosen() {
         let options = PlanOptions::new(1);
-        let model = CostModel::nominal(&options);
         let variants = crate::registry::select("winograd").unwrap();
         for text in ["mb1ic128ih28oc128kh3ph1", "mb1ic96ih28oc128kh3ph1", "mb1ic32ih7oc128kh5ph2"] {
             let problem: Problem = text.parse().unwrap();
-            let of = |algorithm: &'static dyn Algorithm| {
-                let work = algorithm.work(&problem, &options)?;
-                let bytes = work.footprint.prepared_bytes + work.footprint.scratch_bytes;
-                let exact = expected_error(algorithm, &problem) <= MAX_ERROR;
-                exact.then(|| (model.nanoseconds(&problem, &work, &options), bytes))
-            };
-            let chosen = of(model.choose(&variants, &problem, &options).unwrap()).unwrap();
-            let all: Vec<_> = variants.iter().filter_map(|&algorithm| of(algorithm)).collect();
-            let least = all.iter().map(|one| one.0).fold(f64::INFINITY, f64::min);
-            let equals = all.iter().filter(|one| one.0 <= TIE * least);
-            assert_eq!(Some(chosen.1), equals.map(|one| one.1).min(), "{text}");
+            for model in models(&options) {
+                let of = |algorithm: &'static dyn Algorithm| {
+                    let work = algorithm.work(&problem, &options)?;
+                    let bytes = work.footprint.prepared_bytes + work.footprint.scratch_bytes;
+                    let exact = expected_error(algorithm, &problem) <= MAX_ERROR;
+                    exact.then(|| (model.nanoseconds(&problem, &work, &options), bytes))
+                };
+                let chosen = of(model.choose(&variants, &problem, &options).unwrap()).unwrap();
+                let all: Vec<_> = variants.iter().filter_map(|&algorithm| of(algorithm)).collect();
+                let least = all.iter().map(|one| one.0).fold(f64::INFINITY, f64::min);
+                let equals = all.iter().filter(|one| one.0 <= TIE * least);
+                assert_eq!(Some(chosen.1), equals.map(|one| one.1).min(), "{text}");
+            }
         }
     }
 
     #[test]
     fn winograd_where_it_pays() {
         let options = PlanOptions::new(1);
-        let model = CostModel::nominal(&options);
-        let chosen = |text: &str| model.choose(&algorithms(), &text.parse().unwrap(), &options).unwrap();
-        assert_eq!(family(chosen("mb1ic256ih27oc256kh3ph1")), "winograd");
-        assert_eq!(chosen("mb1ic64ih56oc64kh1").name(), "direct/nhwc");
-        // Less memory than Winograd's transforms need.
-        let limited = options.memory_limit(4 << 20);
-        let problem = "mb1ic256ih27oc256kh3ph1".parse().unwrap();
-        let direct = model.choose(&algorithms(), &problem, &limited).unwrap();
-        assert_eq!(family(direct), "direct");
+        for model in models(&options) {
+            let chosen = |text: &str| model.choose(&algorithms(), &text.parse().unwrap(), &options).unwrap();
+            assert_eq!(family(chosen("mb1ic256ih27oc256kh3ph1")), "winograd");
+            assert_eq!(chosen("mb1ic64ih56oc64kh1").name(), "direct/nhwc");
+            // Less memory than Winograd's transforms need.
+            let limited = options.memory_limit(4 << 20);
+            let problem = "mb1ic256ih27oc256kh3ph1".parse().unwrap();
+            let direct = model.choose(&algorithms(), &problem, &limited).unwrap();
+            assert_eq!(family(direct), "direct");
+        }
     }
 }
