@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     };
     let model = CostModel::new(constants, args.max_error);
     let search = Search::new(args.selection.algorithms()?, isa, model, limits).map_err(CliError::input)?;
-    let (groups, failed) = pool.install(|| measure(&search, problems, end))?;
+    let (groups, failed) = pool.install(|| measure(&search, &problems, end))?;
     if let Some(layer) = &args.explain {
         return explain(&groups, layer, &limits).map(|()| done(failed));
     }
@@ -157,28 +157,36 @@ fn problems(args: &Args, isa: Isa) -> Result<Vec<Problem>, CliError> {
     Ok(cases.into_iter().filter(|case| !case.candidates.is_empty()).map(|case| case.problem).collect())
 }
 
-/// Tunes every problem, in what is left of the time in equal parts. Returns whether any result was wrong.
-fn measure(search: &Search, problems: Vec<Problem>, end: Instant) -> Result<(Vec<Group>, bool), CliError> {
+/// Tunes every problem, in what is left of the time in equal parts: the shortest first, and what they leave over is for the
+/// long ones. Returns whether any result was wrong.
+fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<(Vec<Group>, bool), CliError> {
     let bar = progress(problems.len() as u64);
-    let mut groups: Vec<Group> = Vec::new();
     let mut failed = false;
-    let count = problems.len();
-    for (index, problem) in problems.into_iter().enumerate() {
-        bar.set_message(label(&problem));
-        let left = end.saturating_duration_since(Instant::now()) / (count - index) as u32;
-        let (tuned, failures) = search.tune(&problem, Instant::now() + left).map_err(CliError::input)?;
+    let mut order: Vec<usize> = (0..problems.len()).collect();
+    order.sort_by_key(|&index| problems[index].flops());
+    let mut measured = Vec::new();
+    for (done, &index) in order.iter().enumerate() {
+        let name = label(&problems[index]);
+        bar.set_message(name.clone());
+        let left = end.saturating_duration_since(Instant::now()) / (order.len() - done) as u32;
+        let (tuned, failures) = search.tune(&problems[index], Instant::now() + left).map_err(CliError::input)?;
         bar.inc(1);
         for failure in &failures {
-            bar.suspend(|| print(format_args!("{}: {failure}", label(&problem))))?;
+            bar.suspend(|| print(format_args!("{name}: {failure}")))?;
         }
         failed |= !failures.is_empty();
-        let (name, batch) = (Group::name_of(&problem), problem.batch());
+        measured.push((index, tuned));
+    }
+    bar.finish_and_clear();
+    measured.sort_by_key(|(index, _)| *index);
+    let mut groups: Vec<Group> = Vec::new();
+    for (_, tuned) in measured {
+        let (name, batch) = (Group::name_of(&tuned.problem), tuned.problem.batch());
         match groups.iter_mut().find(|group| group.name == name && group.batch == batch) {
             Some(group) => group.layers.push(tuned),
             None => groups.push(Group { name, batch, layers: vec![tuned] }),
         }
     }
-    bar.finish_and_clear();
     Ok((groups, failed))
 }
 

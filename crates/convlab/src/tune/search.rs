@@ -26,8 +26,12 @@ use crate::suite::Candidate;
 const MARGIN: f64 = 1.7;
 /// A method that took so many times as long as another at the first look is not looked at again.
 const SLACK: f64 = 1.1;
-/// Samples of a first look.
+/// A method that takes so many times as long as the fastest one so far is looked at no longer than it takes to see that,
+/// and neither are other parameters of its algorithm, of which the most promising come first.
+const HOPELESS: f64 = 1.5;
+/// Samples of a first look, and of a hopeless method's.
 const SCREEN_SAMPLES: usize = 3;
+const MIN_SCREEN_SAMPLES: usize = 2;
 /// Finalists, at most.
 const FINALISTS: usize = 8;
 /// Samples of a finalist by each of its preparations, at most, and by the first one at least.
@@ -177,11 +181,17 @@ impl Search {
         let Candidates { possible, required, considered, mut left_out } = self.candidates(problem, model);
         let screen_end = start + deadline.saturating_duration_since(start) * 3 / 5;
         let mut screen = Screen::default();
-        let (mut failures, mut late) = (Vec::new(), 0);
+        let (mut failures, mut late, mut hopeless) = (Vec::new(), 0, 0);
         for option in &possible {
-            if Instant::now() > screen_end && !required.contains(&option.method) {
-                late += 1;
-                continue;
+            if !required.contains(&option.method) {
+                if self.is_hopeless(&screen, option) {
+                    hopeless += 1;
+                    continue;
+                }
+                if Instant::now() > screen_end {
+                    late += 1;
+                    continue;
+                }
             }
             let candidate = Candidate { method: option.method, isa: self.isa };
             match Subject::new(candidate, &mut workload) {
@@ -191,9 +201,8 @@ impl Search {
                 Err(failure) => failures.push(failure),
             }
         }
-        if late > 0 {
-            left_out.push((OUT_OF_TIME, late));
-        }
+        left_out.extend([("slow or inexact with other parameters", hopeless), (OUT_OF_TIME, late)]);
+        left_out.retain(|(_, count)| *count > 0);
         let Screen { mut running, mut dropped } = screen;
         running.sort_by(|a, b| a.0.relative.total_cmp(&b.0.relative));
         if !self.is_limited() {
@@ -226,6 +235,10 @@ impl Search {
             trial.network.push(sample_in_network(&mut subject, workload, &self.others)?);
             if let Some((_, leading)) = &mut leader {
                 beside.push(sample_in_network(leading, workload, &self.others)?);
+                let samples = trial.network.count();
+                if samples >= MIN_SCREEN_SAMPLES && trial.network.min() > HOPELESS * beside.median() {
+                    break;
+                }
             }
         }
         if let Some((leading, _)) = leader {
@@ -244,6 +257,19 @@ impl Search {
     /// Whether `a`, which is exact enough and needs no more of what is limited, leaves `b` no hope.
     fn beats(&self, a: &Trial, b: &Trial) -> bool {
         a.error <= self.limits.error && self.no_larger(&a.footprint, &b.footprint) && a.relative * SLACK < b.relative
+    }
+
+    /// Whether another method of the same algorithm was so inexact, or so much slower than one that needs no more of what is
+    /// limited, that this one has no chance.
+    fn is_hopeless(&self, screen: &Screen, option: &Possible) -> bool {
+        let running = || screen.running.iter().map(|(trial, _)| trial);
+        let exact = |trial: &&Trial| trial.error <= self.limits.error;
+        let smaller = running().filter(exact).filter(|trial| self.no_larger(&trial.footprint, &option.footprint()));
+        let least = smaller.map(|trial| trial.relative).fold(f64::INFINITY, f64::min);
+        let same = |trial: &&Trial| trial.method.algorithm.name() == option.method.algorithm.name();
+        let seen = running().chain(&screen.dropped).filter(same).collect::<Vec<_>>();
+        let slow = !seen.is_empty() && seen.iter().all(|trial| trial.relative > HOPELESS * least);
+        slow || seen.iter().any(|trial| !exact(trial))
     }
 
     /// Every method for `problem` that is worth measuring.
