@@ -232,12 +232,11 @@ fn caption(setting: &Setting<'_>, members: &[&Record]) -> String {
         ("read bandwidth", |record| record.bandwidth_gb_s, "GB/s"),
     ] {
         // Each run measures its own: those of several runs differ a little.
-        let values = || members.iter().filter_map(|record| of(record)).map(|value| format!("{value:.1}"));
-        let values: BTreeSet<String> = values().collect();
-        match (values.first(), values.last()) {
-            (Some(first), Some(last)) if first != last => caption += &format!("; {what} {first} to {last} {unit}"),
-            (Some(only), _) => caption += &format!("; {what} {only} {unit}"),
-            _ => {}
+        let values = || members.iter().filter_map(|record| of(record));
+        if let (Some(least), Some(most)) = (values().min_by(f64::total_cmp), values().max_by(f64::total_cmp)) {
+            let [least, most] = [least, most].map(|value| format!("{value:.1}"));
+            let range = if least == most { least } else { format!("{least} to {most}") };
+            caption += &format!("; {what} {range} {unit}");
         }
     }
     caption += &clock.timed_by().map_or(String::new(), |by| format!("; {by}"));
