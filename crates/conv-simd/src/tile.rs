@@ -239,9 +239,9 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
 /// L1 no earlier than L2 demands.
 ///
 /// A full tile takes 14 cycles a row. Into L1 alone, 14 images of fc6 took 7.8, 5.6, 4.5 and 4.3 ms with 16, 32, 64 and 128
-/// rows ahead on a Zen 5; but 128 rows are a third of L1, and on a Xeon of the fifth generation, whose L1 serves another
-/// guest's thread as well, they push the pixels out: with 32 rows into L1 and 256 into L2 direct convolution took 0.92 to
-/// 0.98 of the time there, Winograd 0.90 to 0.96. With 16 registers two loads a cycle are the limit, and the second prefetch
+/// rows ahead on a Zen 5; but 128 rows are a third of L1, and on a Xeon of the fifth generation, whose L1 another
+/// guest's thread probably shares, they seem to push the pixels out: with 32 rows into L1 and 256 into L2 direct convolution
+/// took 0.92 to 1.03 of the time there, Winograd 0.90 to 0.99. With 16 registers two loads a cycle are the limit, and the second prefetch
 /// costs direct convolution 5%.
 #[inline(always)]
 pub fn prefetch_weights<S: Simd>(simd: S, w: *const f32, vectors: usize, v: usize) {
