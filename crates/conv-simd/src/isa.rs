@@ -1,6 +1,6 @@
 //! Instruction sets as values: holding an [`Isa`] proves that this machine has it.
 
-use crate::arch;
+use crate::{arch, processor};
 use crate::simd::SimdOp;
 use crate::tile::{Tile, TileShape};
 
@@ -103,6 +103,19 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => arch::avx512::tile_pixels(vectors),
         }
+    }
+
+    /// The most pixels of a tile of `vectors` whose pixels are `pitch` floats apart: as [`Isa::tile_pixels`], but where all
+    /// pixels fall into one set of L1, no more than it has ways.
+    ///
+    /// On a Zen 4 (eight ways) 64 images of AlexNet's fc7 (4096 floats apart) ran at 62 to 81% of the peak by thirteens, at
+    /// 96% by eights.
+    ///
+    /// # Panics
+    /// As [`Isa::tile_pixels`].
+    pub fn tile_pixels_apart(self, vectors: usize, pitch: usize) -> usize {
+        let shared = (size_of::<f32>() * pitch).is_multiple_of(processor::L1_SET_SPAN);
+        self.tile_pixels(vectors).min(if shared { processor::l1_ways() } else { usize::MAX })
     }
 
     /// The register tile of `pixels` × `vectors`.

@@ -133,10 +133,11 @@ unsafe fn add_row<S: Simd, const PX: usize, const NV: usize>(
 }
 
 /// Images of a tile, of which the last one may have fewer: as equal as can be (of 64 images by fourteens fc6 runs at 88 to
-/// 89% of the peak, by thirteens at 90 to 91%), unless what full tiles leave over is so few that [`Product`] takes them (16
-/// images by fourteens 77 to 79%, by eights 68%).
+/// 89% of the peak of a Zen 5, by thirteens at 90 to 91%), unless what full tiles leave over is so few that [`Product`] takes
+/// them, or there are but two, of which the first waits for weights from memory (16 images by fourteens 77 to 79% there, by
+/// eights 68%).
 fn tile_images(images: usize, limit: usize) -> usize {
-    if images % limit <= FEW { limit } else { images.div_ceil(images.div_ceil(limit)) }
+    if images <= 2 * limit || images % limit <= FEW { limit } else { images.div_ceil(images.div_ceil(limit)) }
 }
 
 /// Computes one block of output channels for a panel of `images`, chunk by chunk.
@@ -149,7 +150,7 @@ pub(super) fn multiply(
 ) {
     let (channels, out_channels) = (plan.inputs(), plan.problem.out_channels());
     let (weights, bias) = (plan.block_weights(block), plan.block_bias(block));
-    let step = tile_images(images.len(), plan.isa.tile_pixels(block.vectors));
+    let step = tile_images(images.len(), plan.isa.tile_pixels_apart(block.vectors, channels));
     for start in (0..channels).step_by(CHUNK) {
         let len = CHUNK.min(channels - start);
         let last = start + len == channels;

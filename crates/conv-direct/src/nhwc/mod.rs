@@ -50,7 +50,7 @@ impl Algorithm for DirectNhwc {
         let layout = weights::Layout::new(problem, choice.shape);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem);
-        let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors));
+        let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch()));
         let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
         let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
@@ -104,7 +104,7 @@ impl Algorithm for DirectNhwc {
         let choice = Choice::of(options);
         let layout = weights::Layout::new(problem, choice.shape);
         let (geometry, vectors) = (Geometry::new(problem), layout.vectors());
-        let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors)).len();
+        let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch())).len();
         let schedule = Schedule::new(&geometry, &choice, tiles, layout.blocks().len());
         let channels = problem.group_out_channels();
         let padded = channels.next_multiple_of(options.isa.lanes()) as f64 / channels as f64;
@@ -152,6 +152,11 @@ impl Geometry {
             out_channels: problem.out_channels(),
             output: [height.output(), width.output()],
         }
+    }
+
+    /// Floats of the input from one output pixel's to the next one's in its row.
+    fn pitch(&self) -> usize {
+        self.width.stride * self.in_channels
     }
 
     /// Along an image's rows.

@@ -55,9 +55,9 @@ impl Choice {
         }
     }
 
-    /// The most pixels of a register tile of `vectors`.
-    pub(super) fn pixels(&self, vectors: usize) -> usize {
-        self.isa.tile_pixels(vectors).min(self.pixels)
+    /// The most pixels of a register tile of `vectors` whose pixels are `pitch` floats apart.
+    pub(super) fn pixels(&self, vectors: usize, pitch: usize) -> usize {
+        self.isa.tile_pixels_apart(vectors, pitch).min(self.pixels)
     }
 }
 

@@ -9,7 +9,7 @@ use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported, Work,
     for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice, TileShape};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice};
 
 use crate::tiles::TileWeights;
 
@@ -43,8 +43,7 @@ impl Algorithm for Im2colIndirect {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let isa = options.isa;
-        let [oh, ow] = problem.output_size();
-        let TileShape { pixels, vectors, .. } = TileWeights::shape(problem, isa, problem.batch() * oh * ow);
+        let (pixels, vectors) = tile_size(problem, isa);
         let mut table = Table::new(problem, pixels);
         let footprint = options.admit(TileWeights::bytes(problem, (isa, vectors)) + table.bytes(), 0)?;
         table.point(problem);
@@ -69,8 +68,7 @@ impl Algorithm for Im2colIndirect {
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
-        let [oh, ow] = problem.output_size();
-        let TileShape { pixels, vectors, .. } = TileWeights::shape(problem, options.isa, problem.batch() * oh * ow);
+        let (pixels, vectors) = tile_size(problem, options.isa);
         let (table, tile) = (Table::new(problem, pixels), (options.isa, vectors));
         let columns = TileWeights::columns_of(problem, tile);
         let copies = problem.batch() / table.images;
@@ -87,6 +85,13 @@ impl Algorithm for Im2colIndirect {
             tasks: copies * panels * columns.parts(),
         })
     }
+}
+
+/// Pixels and vectors of the register tile. Most pixels are those of one row.
+fn tile_size(problem: &Problem, isa: Isa) -> (usize, usize) {
+    let [oh, ow] = problem.output_size();
+    let vectors = TileWeights::shape(problem, isa, problem.batch() * oh * ow).vectors;
+    (isa.tile_pixels_apart(vectors, problem.width().stride * problem.in_channels()), vectors)
 }
 
 /// As many tiles as [`PANEL_BYTES`] hold the input of, fewer where the workers would have too little to share.
