@@ -21,6 +21,10 @@ pub fn problems() -> Vec<Problem> {
         // Fully connected, with more channels or images than a kernel takes at a time.
         problem(16, 1, [2100, 35], same(Axis::new(1, 1))),
         problem(270, 1, [9, 20], same(Axis::new(1, 1))),
+        // Pixels and images a multiple of 4 KiB apart, of which a tile has fewer.
+        problem(18, 1, [1024, 2], same(Axis::new(1, 1))),
+        problem(1, 1, [1024, 3], same(Axis::new(4, 1))),
+        problem(1, 1, [512, 4], [Axis::new(1, 1), Axis::new(27, 1).stride(2)]),
         problem(1, 1, [4, 5], same(Axis::new(3, 1).pad(1, 2))),
         // Strides, also unequal and larger than the filter.
         problem(1, 1, [8, 16], same(Axis::new(28, 7).stride(2).pad(3, 3))),

@@ -1,8 +1,8 @@
 //! Instruction sets as values: holding an [`Isa`] proves that this machine has it.
 
-use crate::{arch, processor};
 use crate::simd::SimdOp;
 use crate::tile::{Tile, TileShape};
+use crate::{arch, processor};
 
 /// An instruction set that this machine was found to have. Only detection makes one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -165,5 +165,26 @@ impl std::fmt::Debug for Isa {
 impl std::fmt::Display for Isa {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_that_share_a_set_are_no_more_than_it_holds() {
+        for isa in Isa::available() {
+            for vectors in 1..=isa.tile_shape().vectors {
+                let most = isa.tile_pixels(vectors);
+                assert!(
+                    [1, 256, 1000, 1536].iter().all(|&pitch| isa.tile_pixels_apart(vectors, pitch) == most),
+                    "{isa}"
+                );
+                for pitch in [1024, 4096, 9216] {
+                    assert_eq!(isa.tile_pixels_apart(vectors, pitch), most.min(processor::l1_ways()), "{isa}");
+                }
+            }
+        }
     }
 }
