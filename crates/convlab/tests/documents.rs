@@ -35,6 +35,7 @@ fn tables_are_what_their_commands_make() {
         "README.md",
         "METHODOLOGY.md",
         "results/README.md",
+        "results/amd-epyc-zen4/README.md",
         "results/amd-epyc-zen5/README.md",
         "results/intel-xeon-emerald-rapids/README.md",
     ] {
@@ -63,6 +64,7 @@ fn links_lead_somewhere() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "results/README.md",
+        "results/amd-epyc-zen4/README.md",
         "results/amd-epyc-zen5/README.md",
         "results/intel-xeon-emerald-rapids/README.md",
     ] {
