@@ -1,6 +1,7 @@
 //! The conformance suite on every instruction set of this machine.
 
-use conv_check::conformance;
+use conv_check::{Case, Kind, conformance};
+use conv_core::{Epilogue, PlanOptions, Problem};
 use conv_simd::Isa;
 
 #[test]
@@ -9,6 +10,20 @@ fn conforms() {
         for algorithm in conv_direct::ALGORITHMS {
             let counts = conformance::assert_conforms(*algorithm, isa);
             assert_eq!(counts.refused, 0, "direct convolution refuses nothing");
+        }
+    }
+}
+
+/// An output of more than 3 MiB, whose next row is prefetched, at strides and dilations that read different rows next.
+#[test]
+fn large_depthwise_layers_conform() {
+    for text in ["g20mb1ic20ih202oc20kh3ph1", "g33mb2ic33ih250oc33kh3sh2ph1", "g17mb1ic17ih230oc17kh3ph2dh1"] {
+        let problem: Problem = text.parse().unwrap();
+        assert!(problem.output_len() > 786_432, "{text}");
+        let case = Case::new(&problem, Kind::Signed, 7, Epilogue::default());
+        for isa in Isa::available() {
+            let checked = case.check(conv_direct::ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
+            checked.unwrap_or_else(|failure| panic!("{text} on {isa}: {failure}"));
         }
     }
 }

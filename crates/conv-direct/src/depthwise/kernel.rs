@@ -106,6 +106,28 @@ impl Band<'_> {
         }
     }
 
+    /// Prefetches what the same tile of the next output row will read that this one does not, and its outputs: six pixels of
+    /// three rows are more streams than the hardware's prefetcher follows. At `x` of each input row the tile's first pixel
+    /// begins, at `output` its outputs.
+    ///
+    /// On a Zen 4, 16 images of 56×56×128 took half the time so (10.4 and 5.2 ms); of one image, which is in the caches, 5 to
+    /// 25% more.
+    #[inline(always)]
+    fn prefetch_next_row<S: Simd, const PX: usize>(&self, simd: S, x: usize, output: &[f32]) {
+        let problem = &self.plan.problem;
+        let (height, width, pixel) = (problem.height(), problem.width(), problem.groups());
+        for row in 0..height.stride {
+            let x = self.input.as_ptr().wrapping_add((self.taps.len() + row) * self.input_step + x);
+            for p in 0..PX * width.stride {
+                simd.prefetch(x.wrapping_add(p * pixel));
+            }
+        }
+        let output = output.as_ptr().wrapping_add(width.output() * pixel);
+        for p in 0..PX {
+            simd.prefetch(output.wrapping_add(p * pixel));
+        }
+    }
+
     /// `PX` outputs × a vector of `channels`; the valid `columns` of the filter begin at `x` of each input row.
     #[inline(always)]
     fn tile<S: Simd, const PX: usize, const TAPS: usize, const STEP: usize, const FULL: bool>(
@@ -119,6 +141,9 @@ impl Band<'_> {
         let (plan, width, pixel) = (self.plan, self.plan.problem.width(), self.plan.problem.groups());
         // From one of the pixels loaded to the next: a single tap meets only every stride-th.
         let distance = if TAPS == 1 { width.stride * pixel } else { pixel };
+        if PX > 1 && plan.far {
+            self.prefetch_next_row::<S, PX>(simd, x, &output[channels.start..]);
+        }
         let mut sums = [simd.load(&plan.bias[channels.start..]); PX];
         for (row, r) in self.taps.clone().enumerate() {
             for (s, first) in columns.clone().step_by(TAPS).zip((x..).step_by(width.dilation * pixel)) {

@@ -6,7 +6,7 @@
 use conv_core::{
     Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice, worth_streaming};
 
 #[allow(unsafe_code)]
 mod kernel;
@@ -70,7 +70,19 @@ pub(crate) fn plan(
     let rows = problem.batch() * problem.height().output();
     let rows_per_task = rows.div_ceil(TASKS);
     let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-    Ok(Box::new(DepthwisePlan { problem, epilogue, isa, workers, footprint, rows_per_task, stride, weights, bias }))
+    let far = worth_streaming(problem.output_len());
+    Ok(Box::new(DepthwisePlan {
+        problem,
+        epilogue,
+        isa,
+        workers,
+        footprint,
+        rows_per_task,
+        far,
+        stride,
+        weights,
+        bias,
+    }))
 }
 
 struct DepthwisePlan {
@@ -81,6 +93,8 @@ struct DepthwisePlan {
     footprint: Footprint,
     /// Output rows of all images that one task computes.
     rows_per_task: usize,
+    /// Whether the rows come from beyond L2.
+    far: bool,
     /// Floats from one tap's weights to the next's.
     stride: usize,
     /// `[kh][kw][stride]`.
