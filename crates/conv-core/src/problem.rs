@@ -212,8 +212,8 @@ impl Problem {
             groups,
             in_channels,
             out_channels,
-            height: reachable_padding(height),
-            width: reachable_padding(width),
+            height: reachable(height),
+            width: reachable(width),
         };
         Ok(problem)
     }
@@ -321,8 +321,11 @@ fn checked_output(axis: &Axis, name: &'static str) -> Result<u128, ProblemError>
     Ok((padded - extent) / axis.stride as u128 + 1)
 }
 
-/// Drops padding after the input that no tap reaches, so that equal convolutions are equal values.
-fn reachable_padding(axis: Axis) -> Axis {
+/// Drops padding after the input that no tap reaches, so that equal convolutions are equal values. A stride or dilation
+/// longer than the padded input takes no second step, and is cut to that, so that no product with it overflows.
+fn reachable(axis: Axis) -> Axis {
+    let padded = axis.input + axis.pad_before + axis.pad_after;
+    let axis = Axis { stride: axis.stride.min(padded), dilation: axis.dilation.min(padded), ..axis };
     let reached = (axis.output() - 1) * axis.stride + axis.extent();
     Axis { pad_after: reached.saturating_sub(axis.input + axis.pad_before), ..axis }
 }
@@ -374,6 +377,14 @@ mod tests {
         assert!(matches!(kernel, Err(ProblemError::KernelTooLarge { padded: 5, .. })));
         let pad = Problem::new(1, 1, [1, 1], [Axis::new(5, 1).pad(usize::MAX, usize::MAX), Axis::new(1, 1)]);
         assert!(matches!(pad, Err(ProblemError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn steps_beyond_the_input_are_cut() {
+        let problem = |steps| Problem::new(1, 1, [1, 1], [Axis::new(5, 1).stride(steps).dilation(steps).pad(1, 1); 2]);
+        assert_eq!(problem(usize::MAX).unwrap().output_size(), [1, 1]);
+        assert_eq!(problem(usize::MAX), problem(7));
+        assert_ne!(problem(2), problem(7));
     }
 
     #[test]

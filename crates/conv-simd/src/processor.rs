@@ -76,12 +76,11 @@ fn told_l1_ways() -> Option<usize> {
     None
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::fs::read_to_string;
 
     /// In a file of what Linux tells of the first core's first cache, a data cache wherever it was seen.
-    #[cfg(target_os = "linux")]
     fn told(file: &str) -> Option<String> {
         let cache = "/sys/devices/system/cpu/cpu0/cache/index0";
         let data = read_to_string(format!("{cache}/type")).ok()?.trim() == "Data";
@@ -89,7 +88,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn the_first_cache_is_the_one_that_linux_tells() {
         if let Some(ways) = told("ways_of_associativity") {
             assert_eq!(super::l1_ways().to_string(), ways);
@@ -100,7 +98,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn the_vendor_is_the_one_that_linux_tells() {
         let cpuinfo = read_to_string("/proc/cpuinfo").unwrap();
         assert_eq!(super::Vendor::detect() == super::Vendor::Intel, cpuinfo.contains("GenuineIntel"));
