@@ -301,6 +301,7 @@ pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: St
             Start::Output => Init::Output,
         },
         relu,
+        stream: false,
     };
     // SAFETY: every run's first and last reads of input and weights were checked above, and with them, all strides being
     // positive, those between. The bias is a whole row. The output is the block, ours alone by its invariant.

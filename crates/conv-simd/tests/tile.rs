@@ -1,6 +1,6 @@
 //! Every register tile of every instruction set of this machine against plain loops, on integers, hence bit for bit.
 
-use conv_simd::{Init, Isa, MAX_CLIP, Run, TileArgs};
+use conv_simd::{AlignedBuffer, Init, Isa, MAX_CLIP, Run, TileArgs};
 
 /// Small integers that repeat with no power of two.
 fn integers(len: usize, period: usize) -> Vec<f32> {
@@ -15,6 +15,7 @@ struct Case {
     runs: Vec<Run>,
     rows: usize,
     relu: bool,
+    stream: bool,
 }
 
 const X_PIXEL: usize = 6;
@@ -29,9 +30,9 @@ impl Case {
         let x = integers(X_ORIGIN + self.rows * X_ROW + 200, 13);
         let w = integers(self.rows * w_row, 11);
         let bias = integers(width, 5);
-        let y_pixel = width + 3;
+        let y_pixel = if self.stream { width.next_multiple_of(16) } else { width + 3 };
         let before = integers(self.pixels * y_pixel, 9);
-        let mut y = before.clone();
+        let mut y = AlignedBuffer::copy_of(&before).unwrap();
         let args = TileArgs {
             x: x[X_ORIGIN..].as_ptr(),
             x_pixel: X_PIXEL,
@@ -50,10 +51,12 @@ impl Case {
                 _ => Init::Output,
             },
             relu: self.relu,
+            stream: self.stream,
         };
         // SAFETY: all arrays are larger than what the runs and sizes of `cases` reach; the plain loops below index the
         // same elements with bounds checks.
         unsafe { self.isa.tile(self.pixels, self.vectors).run(&args) };
+        self.isa.fence();
 
         let mut expected = before.clone();
         for p in 0..self.pixels {
@@ -76,7 +79,7 @@ impl Case {
                 expected[p * y_pixel + k] = if self.relu { sum.max(0.0) } else { sum };
             }
         }
-        assert_eq!(y, expected, "{} {}x{} channels {} {init}", self.isa, self.pixels, self.vectors, self.channels);
+        assert_eq!(y[..], expected, "{} {}x{} channels {} {init}", self.isa, self.pixels, self.vectors, self.channels);
     }
 }
 
@@ -95,7 +98,9 @@ fn tiles_agree_with_plain_loops() {
                             runs.push(run(2, 20 + skip, 2, 0, skip));
                         }
                         runs.push(run(1, 30, 0, 0, 0));
-                        Case { isa, pixels, vectors, channels, runs, rows, relu }.check(init);
+                        for stream in [false, true] {
+                            Case { isa, pixels, vectors, channels, runs: runs.clone(), rows, relu, stream }.check(init);
+                        }
                     }
                 }
             }
@@ -123,6 +128,7 @@ fn relu_keeps_nan() {
             channels: lanes,
             init: Init::Zero,
             relu: true,
+            stream: false,
         };
         // SAFETY: one pixel, one row of weights, one vector of output.
         unsafe { isa.tile(1, 1).run(&args) };

@@ -177,6 +177,7 @@ pub(super) fn multiply(
                 channels: block.channels,
                 init: if start == 0 { Init::Bias(bias.as_ptr()) } else { Init::Output },
                 relu: plan.epilogue.relu && last,
+                stream: false,
             };
             // SAFETY: `Plan::run` checked both lengths against the problem, so `pixels` rows of `len` inputs and
             // `block.channels` outputs exist; the weights are whole blocks. The outputs belong to this task alone: tasks

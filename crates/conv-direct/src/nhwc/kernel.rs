@@ -45,6 +45,7 @@ pub(super) fn run_tiles(
             channels: block.channels,
             init: Init::Bias(bias),
             relu: plan.epilogue.relu,
+            stream: plan.stream,
         };
         // SAFETY: `Plan::run` checked both lengths against the problem. Reads: the taps of `taps` lie inside the image,
         // and the runs, made by `tiling::cut` for this direction, name only pixels inside a line. Weights and bias are

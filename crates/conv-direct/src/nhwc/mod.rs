@@ -4,7 +4,7 @@ use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Phase, Plan, PlanError, PlanOptions, Probe,
     Problem, StreamedFilter, Unsupported, Work, for_each_task,
 };
-use conv_simd::SharedSlice;
+use conv_simd::{SharedSlice, worth_streaming};
 
 use crate::{depthwise, linear};
 
@@ -54,11 +54,13 @@ impl Algorithm for DirectNhwc {
         let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
         let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), layout.blocks().len());
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
+        let stream = worth_streaming(problem.output_len());
         let (problem, workers) = (problem.clone(), options.workers);
         Ok(Box::new(DirectPlan {
             isa: options.isa,
             problem,
             epilogue,
+            stream,
             workers,
             footprint,
             geometry,
@@ -184,6 +186,8 @@ struct DirectPlan {
     isa: conv_simd::Isa,
     problem: Problem,
     epilogue: Epilogue,
+    /// Whether the output is stored past the caches.
+    stream: bool,
     workers: usize,
     footprint: Footprint,
     geometry: Geometry,
@@ -208,6 +212,9 @@ impl Plan for DirectPlan {
             probe.enter(Phase::Multiply);
             let (image, block, tiles) = self.schedule.task(index);
             kernel::run_tiles(self, input, &output, image, block, tiles);
+            if self.stream {
+                self.isa.fence();
+            }
             probe.enter(Phase::Idle);
         });
     }

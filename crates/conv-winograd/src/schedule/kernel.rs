@@ -225,6 +225,7 @@ impl Job<'_> {
                         channels,
                         init: Init::Zero,
                         relu: false,
+                        stream: false,
                     });
                 }
             }

@@ -164,6 +164,7 @@ impl<const N: usize> Block<'_, N> {
                                 channels,
                                 init: Init::Zero,
                                 relu: false,
+                                stream: false,
                             });
                         }
                     }
