@@ -271,11 +271,15 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
 /// into L2 so early that weights from memory, where Winograd's and the fully connected layers' are, arrive in time, into
 /// L1 no earlier than L2 demands.
 ///
-/// A full tile takes 14 cycles a row. Into L1 alone, 14 images of fc6 took 7.8, 5.6, 4.5 and 4.3 ms with 16, 32, 64 and 128
-/// rows ahead on a Zen 5; but 128 rows are a third of L1, and on a Xeon of the fifth generation, whose L1 another
+/// A full tile of AVX-512 takes 14 cycles a row. Into L1 alone, 14 images of fc6 took 7.8, 5.6, 4.5 and 4.3 ms with 16, 32, 64
+/// and 128 rows ahead on a Zen 5; but 128 rows are a third of L1, and on a Xeon of the fifth generation, whose L1 another
 /// guest's thread probably shares, they seem to push the pixels out: with 32 rows into L1 and 256 into L2 direct convolution
-/// took 0.92 to 1.03 of the time there, Winograd 0.90 to 0.99. With 16 registers two loads a cycle are the limit, and the second prefetch
-/// costs direct convolution 5%.
+/// took 0.92 to 1.03 of the time there, Winograd 0.90 to 0.99.
+///
+/// One of AVX2 takes six cycles a row, and L1's own prefetcher keeps up: on a Zen 4, against 128 rows into L1, direct convolution
+/// took 0.96 to 0.99 of the time with 256 rows into L2 alone, Winograd 0.91 to 0.97, `fft/t32` on conv2 0.88, `im2col/implicit`
+/// on conv3 0.86; with 32 into L1 alone about the half of that was won, and both together were behind either. AVX-512
+/// without L1's took 0.98 to 1.14 there (`fft/t32` most).
 #[inline(always)]
 pub fn prefetch_weights<S: Simd>(simd: S, w: *const f32, vectors: usize, v: usize) {
     // Once a cache line.
@@ -285,8 +289,6 @@ pub fn prefetch_weights<S: Simd>(simd: S, w: *const f32, vectors: usize, v: usiz
     let ahead = |rows: usize| w.wrapping_add((rows * vectors + v) * S::LANES);
     if S::LANES == 16 {
         simd.prefetch(ahead(32));
-        simd.prefetch_l2(ahead(256));
-    } else {
-        simd.prefetch(ahead(128));
     }
+    simd.prefetch_l2(ahead(256));
 }
