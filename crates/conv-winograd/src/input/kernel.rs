@@ -164,7 +164,7 @@ impl<const N: usize, const ZERO: bool> SimdOp for Columns<'_, N, ZERO> {
             for c in (0..source.len).step_by(S::LANES) {
                 let mut values = [simd.zero(); N];
                 for i in 0..N {
-                    simd.prefetch(column[i].wrapping_offset(source.ahead + c as isize));
+                    simd.prefetch_l2(column[i].wrapping_offset(source.ahead + c as isize));
                     // SAFETY: `len` floats are readable at each start of a column.
                     values[i] = unsafe {
                         let start = column[i].add(c);
