@@ -1,10 +1,14 @@
 //! `im2col/faer`: the textbook method. The whole matrix is written out and multiplied by faer, a chunk of rows after the
-//! other: what was just written is still in L2 when it is read.
+//! other: a chunk stays in L2 while all panels of weights pass over it.
+//!
+//! A large matrix is written past the caches. Each line of it would else be read from memory before it is overwritten, and
+//! that is what lowering waits for: on a Zen 4, paper's conv2 and conv5 at batch 16 took 1.32 times as long as direct convolution,
+//! and streamed 1.26.
 
 use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
-use conv_simd::Isa;
+use conv_simd::{Isa, worth_streaming};
 use faer::Accum;
 
 use crate::epilogue::finish;
@@ -49,7 +53,7 @@ impl Algorithm for Im2colFaer {
             workers: options.workers,
             epilogue,
             footprint,
-            lowering,
+            lowering: lowering.streamed(worth_streaming(rows * width)),
             panels,
         }))
     }
@@ -113,6 +117,7 @@ impl ExplicitPlan {
                 let to = (&mut band[group * reduction..], stride);
                 self.lowering.write(self.isa, input, (rows.clone(), group), &window, to);
             }
+            self.isa.fence();
             probe.enter(Phase::Idle);
         });
     }

@@ -13,6 +13,7 @@ pub(crate) struct Lowering {
     batch: usize,
     groups: usize,
     channels: usize,
+    stream: bool,
 }
 
 impl Lowering {
@@ -24,7 +25,13 @@ impl Lowering {
             batch: problem.batch(),
             groups: problem.groups(),
             channels: problem.in_channels(),
+            stream: false,
         }
+    }
+
+    /// The same, but whole vectors of its rows are written past the caches if `stream` says so: the fence is the caller's.
+    pub fn streamed(self, stream: bool) -> Self {
+        Lowering { stream, ..self }
     }
 
     /// The lowering of one dimension: the filter is taken to be as high as the image, so that there is one row for each
@@ -157,7 +164,7 @@ impl Write<'_> {
     /// Writes matrix rows that lie in one output row.
     #[inline(always)]
     fn write_line<S: Simd>(&mut self, simd: S, rows: Range<usize>) {
-        let Lowering { height, width, groups, channels: pixel, .. } = self.lowering;
+        let Lowering { height, width, groups, channels: pixel, stream, .. } = self.lowering;
         let Window { taps_y, taps_x, channels } = self.window;
         let [image, oy, first] = self.lowering.pixel(rows.start);
         let valid_y = height.valid_taps(oy);
@@ -200,12 +207,12 @@ impl Write<'_> {
                 let to = &mut to[before..after];
                 if channels.len() == *pixel && width.dilation == 1 {
                     // With all channels of a pixel and a dense filter, neighbouring taps are neighbours in memory.
-                    copy(simd, &from[..to.len()], to);
+                    copy(simd, &from[..to.len()], to, *stream);
                 } else {
                     // By index: an iterator over chunks begins with a division, which costs as much as a short copy.
                     for tap in 0..inside.len() {
                         let from = &from[tap * width.dilation * pixel..][..channels.len()];
-                        copy(simd, from, &mut to[tap * channels.len()..][..channels.len()]);
+                        copy(simd, from, &mut to[tap * channels.len()..][..channels.len()], *stream);
                     }
                 }
             }
@@ -242,24 +249,26 @@ impl SimdOp for WriteSpan<'_> {
             let y = image * height.input + height.position(oy, tap_y) as usize;
             let from = &input[(y * width.input + (start + before) as usize) * pixel + first_channel..];
             if channels == *pixel {
-                copy(simd, &from[..to.len()], to);
+                copy(simd, &from[..to.len()], to, false);
                 continue;
             }
             // By index, as in `write_line`.
             for x in 0..(after - before) as usize {
-                copy(simd, &from[x * pixel..][..channels], &mut to[x * channels..][..channels]);
+                copy(simd, &from[x * pixel..][..channels], &mut to[x * channels..][..channels], false);
             }
         }
     }
 }
 
-/// Copies a short run without the call that `copy_from_slice` makes.
+/// Copies a short run without the call that `copy_from_slice` makes, past the caches if `stream` says so and it is whole
+/// vectors.
 #[inline(always)]
-pub(crate) fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
+pub(crate) fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32], stream: bool) {
+    let whole = from.len().is_multiple_of(S::LANES);
     for (from, to) in from.chunks_exact(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
-        simd.store(to, simd.load(from));
+        simd.write(to, simd.load(from), stream && whole);
     }
-    if from.len().is_multiple_of(S::LANES) {
+    if whole {
         return;
     }
     if from.len() > S::LANES {
