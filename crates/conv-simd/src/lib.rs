@@ -41,7 +41,7 @@ pub use arithmetic::{Arithmetic, Counter, Lanes};
 pub use buffer::{AlignedBuffer, AllocationError};
 pub use denormals::flush_denormals;
 pub use isa::{Isa, UnknownIsa};
-pub use processor::Vendor;
+pub use processor::Core;
 pub use shared::SharedSlice;
 pub use simd::{Simd, SimdOp, worth_streaming};
 pub use tile::{Init, MAX_CLIP, Run, Tile, TileArgs, TileShape, prefetch_weights};

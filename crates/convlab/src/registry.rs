@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use conv_core::{Algorithm, Method, PlanOptions, Problem, Unsupported};
-use conv_simd::Vendor;
+use conv_simd::Core;
 
 use crate::tune::{CostModel, TunedPlan};
 
@@ -161,7 +161,7 @@ pub fn direct() -> &'static dyn Algorithm {
 fn choose_from(variants: &[&'static dyn Algorithm], problem: &Problem, options: &PlanOptions) -> Choice {
     let mut supporting = variants.to_vec();
     supporting.retain(|algorithm| algorithm.supports(problem).is_ok());
-    let model = CostModel::nominal(Vendor::detect(), options);
+    let model = CostModel::nominal(Core::detect(), options);
     match model.choose(&supporting, problem, options).or(supporting.first().copied()) {
         Some(algorithm) => Choice { method: algorithm.into(), fallback: None },
         None => {

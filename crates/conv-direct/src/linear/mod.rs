@@ -7,7 +7,7 @@ use conv_core::{
     Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, StreamedFilter,
     for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice, Vendor};
+use conv_simd::{AlignedBuffer, Core, Isa, SharedSlice};
 
 use crate::nhwc::weights::{Block, Layout, PackedWeights};
 
@@ -88,7 +88,7 @@ impl LinearPlan {
         options: &PlanOptions,
     ) -> Self {
         let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-        let stretches = Vendor::detect().read_stretches();
+        let stretches = Core::detect().read_stretches();
         LinearPlan { problem, epilogue, isa, workers, stretches, footprint, weights }
     }
 

@@ -1,6 +1,6 @@
 //! What the cost model knows of a machine.
 
-use conv_simd::{AllocationError, Isa, Vendor};
+use conv_simd::{AllocationError, Core, Isa};
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
@@ -27,31 +27,36 @@ pub struct Constants {
 /// L2 and L3 where the system does not tell: those of a server of today.
 const CACHES: [usize; 2] = [1 << 20, 32 << 20];
 
-/// Bytes a cycle that one core reads, and how much of it all have together.
+/// What one core does in a cycle, and how much of memory's bytes all have together.
 struct Rates {
-    /// Of each core.
+    /// The widest vector of which it multiplies and adds two, in floats.
+    lanes: usize,
+    /// Bytes that each core reads.
     l2: f64,
-    /// Of each core.
+    /// Bytes that each core reads.
     l3: f64,
-    /// Of one core alone.
+    /// Bytes that one core reads alone.
     memory: f64,
     /// Cores whose memory rates add up.
     memory_cores: f64,
 }
 
 impl Constants {
-    /// Ratios of a server of today, the same at every call: only the ratios decide a choice. Two multiply-adds a cycle, and
-    /// read bandwidths as measured on a Zen 5 at about 4.2 GHz, or, for Intel, on a Xeon of the fifth generation at 2.7 GHz
-    /// with 2 MiB of L2, whose L3 is hardly faster than its memory.
-    pub fn nominal(vendor: Vendor, isa: Isa, threads: usize) -> Self {
+    /// Ratios of a server of today, the same at every call: only the ratios decide a choice. Read bandwidths as measured on
+    /// a Zen 4 at about 3.7 GHz, a Zen 5 at 4.2, and a Xeon of the fifth generation at 2.7 GHz with 2 MiB of L2, whose L3 is
+    /// hardly faster than its memory.
+    pub fn nominal(core: Core, isa: Isa, threads: usize) -> Self {
         const GHZ: f64 = 4.2;
-        let ([l2_bytes, l3_bytes], rates) = match vendor {
-            Vendor::Intel => ([2 << 20, 32 << 20], Rates { l2: 38.0, l3: 7.5, memory: 5.5, memory_cores: 8.0 }),
-            Vendor::Other => (CACHES, Rates { l2: 56.0, l3: 30.0, memory: 11.0, memory_cores: 1.25 }),
+        let [l2_bytes, l3_bytes] = if core == Core::Intel { [2 << 20, 32 << 20] } else { CACHES };
+        let rates = match core {
+            Core::Intel => Rates { lanes: 16, l2: 38.0, l3: 7.5, memory: 5.5, memory_cores: 8.0 },
+            Core::Zen4 => Rates { lanes: 8, l2: 31.0, l3: 27.0, memory: 9.0, memory_cores: 1.1 },
+            Core::Other => Rates { lanes: 16, l2: 56.0, l3: 30.0, memory: 11.0, memory_cores: 1.25 },
         };
+        let lanes = isa.lanes().min(rates.lanes);
         let cores = threads as f64;
         Constants {
-            peak_gflops: 4.0 * isa.lanes() as f64 * GHZ * cores,
+            peak_gflops: 4.0 * lanes as f64 * GHZ * cores,
             l2_bytes,
             l3_bytes,
             l2_gb_s: rates.l2 * GHZ * cores,
@@ -99,8 +104,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_read_from_the_next_level() {
-        for vendor in Vendor::ALL {
-            let constants = Constants::nominal(vendor, Isa::best(), 2);
+        for core in Core::ALL {
+            let constants = Constants::nominal(core, Isa::best(), 2);
             let [l2, l3] = [2 * constants.l2_bytes, constants.l3_bytes].map(|bytes| bytes as f64);
             assert_eq!(constants.gb_s(0.0, 2), constants.l2_gb_s);
             assert_eq!(constants.gb_s(l2, 2), constants.l2_gb_s);

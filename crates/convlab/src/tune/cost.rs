@@ -1,7 +1,7 @@
 //! The cost model: the time of a run as estimated from what it does, without running or preparing it.
 
 use conv_core::{Algorithm, PlanOptions, Problem, Work};
-use conv_simd::{TileShape, Vendor};
+use conv_simd::{Core, TileShape};
 
 use super::Constants;
 
@@ -48,9 +48,9 @@ impl CostModel {
         CostModel { constants, max_error }
     }
 
-    /// By nominal constants: the same choice at every call on processors of that vendor, at once.
-    pub fn nominal(vendor: Vendor, options: &PlanOptions) -> Self {
-        CostModel::new(Constants::nominal(vendor, options.isa, options.workers), MAX_ERROR)
+    /// By nominal constants: the same choice at every call on such cores, at once.
+    pub fn nominal(core: Core, options: &PlanOptions) -> Self {
+        CostModel::new(Constants::nominal(core, options.isa, options.workers), MAX_ERROR)
     }
 
     /// Nanoseconds that one run of `work` for `problem` should take in a network, where the input is in the caches and
@@ -157,9 +157,9 @@ mod tests {
     use super::*;
     use crate::registry::{algorithms, family};
 
-    /// The models of both vendors, as `auto` uses them.
-    fn models(options: &PlanOptions) -> [CostModel; 2] {
-        Vendor::ALL.map(|vendor| CostModel::nominal(vendor, options))
+    /// The models of all kinds of cores, as `auto` uses them.
+    fn models(options: &PlanOptions) -> [CostModel; 3] {
+        Core::ALL.map(|core| CostModel::nominal(core, options))
     }
 
     #[test]
