@@ -164,6 +164,8 @@ impl<const N: usize, const ZERO: bool> SimdOp for Columns<'_, N, ZERO> {
             for c in (0..source.len).step_by(S::LANES) {
                 let mut values = [simd.zero(); N];
                 for i in 0..N {
+                    // Not into L1: all strips of this tile come before the next one's, up to 30 KiB, and would be thrown out.
+                    // On a Zen 4 conv5's input transform took 12% of the time at batch 16 with L1, 9% so.
                     simd.prefetch_l2(column[i].wrapping_offset(source.ahead + c as isize));
                     // SAFETY: `len` floats are readable at each start of a column.
                     values[i] = unsafe {
