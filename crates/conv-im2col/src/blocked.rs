@@ -107,7 +107,7 @@ impl Plan for BlockedPlan {
                 (&input[place.rows.start * stride + group * reduction..], stride)
             } else {
                 probe.enter(Phase::Lower);
-                let rows = (place.rows.clone(), group);
+                let rows = (place.rows.clone(), group..group + 1);
                 self.lowering.write(self.isa, input, rows, &self.lowering.whole(), (strip, reduction));
                 (&*strip, reduction)
             };

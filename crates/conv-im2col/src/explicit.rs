@@ -1,14 +1,14 @@
-//! `im2col/faer`: the textbook method. The whole matrix is written out and multiplied by faer, a chunk of rows after the
-//! other: a chunk stays in L2 while all panels of weights pass over it.
+//! `im2col/faer`: the textbook method. The matrix of some images is written out and multiplied by faer, a chunk of rows after
+//! the other: a chunk stays in L2 while all panels of weights pass over it.
 //!
-//! A large matrix is written past the caches. Each line of it would else be read from memory before it is overwritten, and
-//! that is what lowering waits for: on a Zen 4, paper's conv2 and conv5 at batch 16 took 1.32 times as long as direct convolution,
-//! and streamed 1.26.
+//! Some images, because that of a whole batch goes through memory for nothing: of paper's conv2 it is 112 MB at batch 16, and
+//! took 1.26 times as long as direct convolution on a Zen 4 even if written past the caches; image by image, as Caffe lowers
+//! (Jia et al. 2014), 1.22.
 
 use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
-use conv_simd::{Isa, worth_streaming};
+use conv_simd::Isa;
 use faer::Accum;
 
 use crate::epilogue::finish;
@@ -21,7 +21,10 @@ use crate::lowering::Lowering;
 /// a Zen 5 server, now at 82–92%; a quarter of L2 was no better.
 const CHUNK_BYTES: usize = 512 << 10;
 
-/// Scratch: the im2col matrix, `n·oh·ow · kh·kw·ic` floats; none where the input already is that matrix.
+/// What the matrix may take for each worker, so that it stays near the core; that of one image is never cut.
+const MATRIX_BYTES: usize = 4 << 20;
+
+/// Scratch: the im2col matrix of some images, `i·oh·ow · kh·kw·ic` floats; none where the input already is that matrix.
 pub(crate) struct Im2colFaer;
 
 impl Algorithm for Im2colFaer {
@@ -42,18 +45,21 @@ impl Algorithm for Im2colFaer {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let lowering = Lowering::new(problem);
-        let (rows, width) = (lowering.rows(), lowering.row_len());
+        let (image, width) = (lowering.rows() / problem.batch(), lowering.row_len());
+        let images = (MATRIX_BYTES / 4 * options.workers / image / width).clamp(1, problem.batch());
+        let rows = images * image;
         let matrix = if lowering.is_identity() { 0 } else { 4 * rows as u128 * width as u128 };
         let footprint = options.admit(Panels::bytes(problem, filter), matrix)?;
         let panels = Panels::new(problem, filter, options.workers)?;
         Ok(Box::new(ExplicitPlan {
-            chunk: (CHUNK_BYTES / 4 * options.workers / width).next_multiple_of(ROWS).clamp(ROWS, rows.max(ROWS)),
+            rows,
+            chunk: (CHUNK_BYTES / 4 * options.workers / width).next_multiple_of(ROWS),
             problem: problem.clone(),
             isa: options.isa,
             workers: options.workers,
             epilogue,
             footprint,
-            lowering: lowering.streamed(worth_streaming(rows * width)),
+            lowering,
             panels,
         }))
     }
@@ -72,6 +78,8 @@ struct ExplicitPlan {
     epilogue: Epilogue,
     footprint: Footprint,
     lowering: Lowering,
+    /// Rows of the matrix.
+    rows: usize,
     /// Rows of a chunk.
     chunk: usize,
     panels: Panels,
@@ -95,10 +103,13 @@ impl Plan for ExplicitPlan {
         if self.lowering.is_identity() {
             return self.multiply(input, output, probe);
         }
-        let chunks = scratch.chunks_mut(self.chunk * stride).zip(output.chunks_mut(self.chunk * channels));
-        for (chunk, (matrix, output)) in chunks.enumerate() {
-            self.lower(input, chunk * self.chunk, matrix, probe);
-            self.multiply(matrix, output, probe);
+        for (part, output) in output.chunks_mut(self.rows * channels).enumerate() {
+            let matrix = &mut scratch[..output.len() / channels * stride];
+            let chunks = matrix.chunks_mut(self.chunk * stride).zip(output.chunks_mut(self.chunk * channels));
+            for (chunk, (matrix, output)) in chunks.enumerate() {
+                self.lower(input, part * self.rows + chunk * self.chunk, matrix, probe);
+                self.multiply(matrix, output, probe);
+            }
         }
     }
 }
@@ -106,18 +117,14 @@ impl Plan for ExplicitPlan {
 impl ExplicitPlan {
     /// Writes rows of the matrix from `first` on.
     fn lower(&self, input: &[f32], first: usize, matrix: &mut [f32], probe: &dyn Probe) {
-        let (reduction, stride) = (self.problem.reduction(), self.lowering.row_len());
+        let stride = self.lowering.row_len();
         let window = self.lowering.whole();
         let grid = Grid::new(matrix.len() / stride, ROWS, Columns::whole(stride));
         for_each_block(self.workers, &grid, matrix, &mut [], |_, place, mut block| {
             probe.enter(Phase::Lower);
             let band = block.as_slice();
             let rows = first + place.rows.start..first + place.rows.end;
-            for group in 0..self.problem.groups() {
-                let to = (&mut band[group * reduction..], stride);
-                self.lowering.write(self.isa, input, (rows.clone(), group), &window, to);
-            }
-            self.isa.fence();
+            self.lowering.write(self.isa, input, (rows, 0..self.problem.groups()), &window, (band, stride));
             probe.enter(Phase::Idle);
         });
     }

@@ -267,14 +267,14 @@ impl ImplicitPlan {
                 taps_y = valid.start.clamp(taps_y.start, taps_y.end)..valid.end.clamp(taps_y.start, taps_y.end);
             }
             let packed = Window { taps_y: taps_y.clone(), ..window.clone() };
-            let rows = (place.rows.clone(), group);
             let (pixel, row) = match self.panel.span {
                 Some(span) => {
                     let row = span * window.channels.len();
-                    self.lowering.write_span(self.isa, input, rows, &packed, (panel, row));
+                    self.lowering.write_span(self.isa, input, (place.rows.clone(), group), &packed, (panel, row));
                     (self.problem.width().stride * window.channels.len(), row)
                 }
                 None => {
+                    let rows = (place.rows.clone(), group..group + 1);
                     self.lowering.write(self.isa, input, rows, &packed, (panel, window.len()));
                     (window.len(), window.line())
                 }

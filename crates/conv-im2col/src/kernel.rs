@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use conv_core::for_each_task;
-use conv_simd::{Init, MAX_CLIP, Run, SharedSlice, TileArgs, TileShape};
+use conv_simd::{Init, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape};
 use faer::MatMut;
 
 use crate::tiles::TileBlock;
@@ -306,6 +306,51 @@ pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: St
     // SAFETY: every run's first and last reads of input and weights were checked above, and with them, all strides being
     // positive, those between. The bias is a whole row. The output is the block, ours alone by its invariant.
     unsafe { weights.isa.tile(out.rows, weights.vectors).run(&args) };
+}
+
+/// Copies runs of `len` floats, `pitch` floats apart in `from`, side by side into all of `to`, without the call that
+/// `copy_from_slice` makes for each.
+///
+/// # Panics
+/// If `to` is not whole runs, or `from` too short for them.
+#[inline(always)]
+pub(crate) fn copy<S: Simd>(simd: S, (from, pitch): (&[f32], usize), (to, len): (&mut [f32], usize)) {
+    // Neighbours in memory are one run.
+    let len = if pitch == len { to.len() } else { len };
+    let Some(last) = to.len().checked_sub(len) else { return assert!(to.is_empty()) };
+    let (mut from_start, mut start) = (0, 0);
+    while start <= last {
+        assert!(from_start + len <= from.len());
+        let (from, to) = (from.as_ptr().wrapping_add(from_start), to.as_mut_ptr().wrapping_add(start));
+        // SAFETY: `len` floats can be read, as was just asserted, and written, because `start + len` is at most the length.
+        unsafe { copy_run(simd, from, to, len) };
+        (from_start, start) = (from_start + pitch, start + len);
+    }
+    assert_eq!(start, to.len());
+}
+
+/// # Safety
+/// `len` floats must be valid for reading at `from` and for writing at `to`, and not overlap.
+#[inline(always)]
+unsafe fn copy_run<S: Simd>(simd: S, from: *const f32, to: *mut f32, len: usize) {
+    let rest = len % S::LANES;
+    // SAFETY: the caller's promise; each step stays below `len`.
+    unsafe {
+        for c in (0..len - rest).step_by(S::LANES) {
+            simd.store_ptr(to.add(c), simd.load_ptr(from.add(c)));
+        }
+        if rest == 0 {
+            return;
+        }
+        if len > S::LANES {
+            // A last whole vector that overlaps the one before costs less than a masked store: 280 instead of 390 µs for
+            // conv1, whose runs are 33 floats.
+            let last = len - S::LANES;
+            simd.store_ptr(to.add(last), simd.load_ptr(from.add(last)));
+        } else {
+            simd.store_partial_ptr(to, simd.load_partial_ptr(from, rest), rest);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -99,11 +99,8 @@ impl Plan for MecPlan {
         let window = self.lowering.whole();
         for_each_block(self.workers, &self.lower, scratch, &mut [], |_, place, mut block| {
             probe.enter(Phase::Lower);
-            let band = block.as_slice();
-            for group in 0..self.problem.groups() {
-                let to = (&mut band[group * window.len()..], row_len);
-                self.lowering.write(self.isa, input, (place.rows.clone(), group), &window, to);
-            }
+            let rows = (place.rows, 0..self.problem.groups());
+            self.lowering.write(self.isa, input, rows, &window, (block.as_slice(), row_len));
             probe.enter(Phase::Idle);
         });
 

@@ -144,14 +144,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.store_ptr(to.as_mut_ptr(), value) }
     }
 
-    /// [`Simd::store`], past the caches if `stream` says so and the address is aligned. Panics as that does.
-    #[inline(always)]
-    fn write(self, to: &mut [f32], value: Self::Vec, stream: bool) {
-        assert!(to.len() >= Self::LANES);
-        // SAFETY: the length was checked.
-        unsafe { self.write_ptr(to.as_mut_ptr(), value, stream) }
-    }
-
     /// Loads up to [`Self::LANES`] floats from a slice that may be shorter; missing lanes are zero.
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::Vec {

@@ -4,9 +4,9 @@
 /// What the letters mean, and what the columns beside the formulas are.
 pub(super) const LEGEND: &str = "\
     n images of c channels, h × w; k output channels, oh × ow; filters of kh × kw; g groups; t threads; p phases of a \
-    strided filter, its stride squared; N × N the tile that fft/rustfft chooses. \"x input\" is scratch over the bytes of \
-    the input, for im2col/faer the factor by which im2col duplicates it; \"x weights\" prepared over given weights. Counted \
-    as prepared are also the plan itself and its tables.";
+    strided filter, its stride squared; N × N the tile that fft/rustfft chooses; i the images that im2col/faer lowers at a \
+    time. \"x input\" is scratch over the bytes of the input, for im2col/faer at batch 1 the factor by which im2col \
+    duplicates it; \"x weights\" prepared over given weights. Counted as prepared are also the plan itself and its tables.";
 
 /// Bytes, as sums of products. Empty where blocking decides and there is nothing short to say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ impl Formula {
         let given = "4·kh·kw·c/g·k + 4·k";
         let (scratch, prepared) = match name {
             "direct/nhwc" => ("0", given),
-            "im2col/faer" => ("4·n·oh·ow·kh·kw·c", given),
+            "im2col/faer" => ("4·i·oh·ow·kh·kw·c", given),
             "im2col/nchw-faer" => ("4·c·h·w + 4·oh·ow·kh·kw·c + 4·k·oh·ow", given),
             "im2col/blocked" => ("at most 262144·t", given),
             "im2col/implicit" => ("at most 65536·t", given),
@@ -111,6 +111,10 @@ mod tests {
                     } else if text.contains('N') {
                         let size = |size: usize| value(&text.replace('N', &size.to_string()), &problem, threads);
                         assert!([4, 8, 16, 32].map(size).contains(&Some(declared as f64)), "{what}");
+                        exact += 1;
+                    } else if text.contains("·i·") && !copies_nothing(&problem, &text) {
+                        let images = |i: usize| value(&text.replace("·i·", &format!("·{i}·")), &problem, threads);
+                        assert!((1..=problem.batch()).map(images).any(|it| it == Some(declared as f64)), "{what}");
                         exact += 1;
                     } else if let Some(table) = text.strip_prefix("a table of pixels + ") {
                         assert!(declared as f64 > value(table, &problem, threads).unwrap(), "{what}");

@@ -150,7 +150,7 @@ fn memory_beside_its_formula() {
     };
     let records = [columns, Record { cache: Some(Cache::Cold), ..record("set/a", "im2col/faer", 2.0) }];
     let table = only(&records, Topic::Memory, &Query::default());
-    let scratch = ["set/a", "im2col/faer", "1.000", "4·n·oh·ow·kh·kw·c", "10,368", "10,368", "9.00"];
+    let scratch = ["set/a", "im2col/faer", "1.000", "4·i·oh·ow·kh·kw·c", "10,368", "10,368", "9.00"];
     let prepared = ["4·kh·kw·c/g·k + 4·k", "1,184", "1,300", "1.03"];
     assert_eq!(table.rows, [[&scratch[..], &prepared[..]].concat()]);
 }
