@@ -7,6 +7,9 @@
 //! 3 times less to copy for 3×3 filters, 4 times for 5×5, and the panel of most layers fits the whole reduction. With
 //! columns side by side, copying was 3% of the time of 3×3 layers, 8% of a grouped 5×5's and 20–28% of conv1's.
 //!
+//! Where rows of equal tiles would leave too few sums in flight, rows are whole tiles, and the pixels left over are tiles that
+//! cross the rows: by fours, 13×13 pixels are 43 tiles in place of 52.
+//!
 //! Panels of two and four tiles, which use each slice of the weights as often, were slower on a Zen 4 server (by 2 and 4%
 //! of conv3's time): the weights stream from L2 and L3 fast enough, and a shallower panel adds to the output more often.
 
@@ -15,10 +18,10 @@ use std::ops::Range;
 use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
-use conv_simd::{Isa, MAX_CLIP, Run};
+use conv_simd::{Isa, MAX_CLIP, Run, STARVED_SUMS, TileShape};
 
-use crate::kernel::{Block, Grid, Operand, Place, Start, for_each_block, multiply};
-use crate::lowering::{Lowering, Window};
+use crate::kernel::{Block, Columns, Grid, Operand, Place, Start, for_each_block, multiply};
+use crate::lowering::{Lowering, Region, Window};
 use crate::tiles::TileWeights;
 
 /// A worker's panel.
@@ -48,11 +51,13 @@ impl Algorithm for Im2colImplicit {
         let shape = TileWeights::shape(problem, isa, problem.width().output());
         let tile = (isa, shape.vectors);
         let lowering = Lowering::new(problem);
-        let tiling = Tiling::new(problem, shape.pixels);
-        let columns = TileWeights::columns_of(problem, tile).joined(tiling.tiles(), 8 * options.workers);
-        let grid = Grid { rows: lowering.rows(), line: tiling.line, band: tiling.pixels, equal: true, columns };
+        let tiling = Tiling::new(problem, shape);
+        let grid = tiling.grid(TileWeights::columns_of(problem, tile));
+        let columns = grid.columns.joined(grid.bands(), 8 * options.workers);
+        let grid = Grid { columns, ..grid };
         let panel = Panel::new(problem, &tiling);
-        let scratch = options.workers.min(grid.blocks()) * panel.floats(&tiling);
+        let floats = panel.floats(&tiling).max(tiling.crossing_floats(problem));
+        let scratch = options.workers.min(grid.blocks()) * floats;
         let footprint = options.admit(TileWeights::bytes(problem, tile), 4 * scratch as u128)?;
         Ok(Box::new(ImplicitPlan {
             problem: problem.clone(),
@@ -82,33 +87,60 @@ struct Tiling {
     all: usize,
     /// Tiles do not cross multiples of this: an output row, or the whole batch.
     line: usize,
+    /// Lines of an image, if lines are rows.
+    lines: usize,
     /// Pixels of a tile; the last of a line may have fewer.
     pixels: usize,
+    /// The last pixels of a line, whose tiles cross the lines.
+    crossing: usize,
     /// Whether lines are output rows, so that taps in the padding can be skipped. Otherwise they are zeros in the panel.
     by_rows: bool,
 }
 
 impl Tiling {
     /// Rows as lines where there is padding to skip or a copy to save, and a row fills tiles at least by half.
-    fn new(problem: &Problem, largest: usize) -> Self {
-        let (height, width) = (problem.height(), problem.width());
+    fn new(problem: &Problem, shape: TileShape) -> Self {
+        let (height, width, largest) = (problem.height(), problem.width(), shape.pixels);
         let row = width.output();
         let padded = [height, width].iter().any(|axis| axis.pad_before + axis.pad_after > 0);
         let balanced = |line: usize| line.div_ceil(line.div_ceil(largest));
         let all = problem.batch() * height.output() * row;
         let by_rows = (padded || overlaps(width)) && 2 * balanced(row) >= largest;
         let line = if by_rows { row } else { all };
-        Tiling { all, line, pixels: balanced(line), by_rows }
+        let lines = if by_rows { height.output() } else { 1 };
+        let tiling = Tiling { all, line, lines, pixels: balanced(line), crossing: 0, by_rows };
+        if !by_rows {
+            return tiling;
+        }
+        let crossing = Tiling { pixels: largest, crossing: row % largest, ..tiling };
+        let starved = row / row.div_ceil(largest) * shape.vectors < STARVED_SUMS;
+        let dense = overlaps(width) && overlaps(height) && height.kernel <= MOST_RUNS;
+        let fits = || 4 * crossing.crossing_floats(problem) <= PANEL_BYTES;
+        // Where it saves less, as 2% for conv1, gathering the input in shorter pieces costs as much or more.
+        let [tiles, fewer] = [tiling, crossing].map(|tiling| tiling.grid(Columns::whole(1)).bands());
+        if starved && dense && fits() && 10 * fewer < 9 * tiles { crossing } else { tiling }
     }
 
-    fn tiles(&self) -> usize {
-        self.all / self.line * self.line.div_ceil(self.pixels)
+    /// The tiles, with all of `columns`.
+    fn grid(&self, columns: Columns) -> Grid {
+        let Tiling { line, lines, crossing, .. } = *self;
+        Grid { line, lines, crossing, equal: true, ..Grid::new(self.all, self.pixels, columns) }
+    }
+
+    /// Floats of the panel of a tile that crosses the lines.
+    fn crossing_floats(&self, problem: &Problem) -> usize {
+        let (height, width) = (problem.height(), problem.width());
+        let rows = (self.pixels.min(self.lines) - 1) * height.stride + height.kernel;
+        if self.crossing == 0 { 0 } else { rows * width.kernel * problem.group_in_channels() }
     }
 }
 
-/// Whether the columns of neighbouring pixels are one stretch of the input, shorter than both.
-fn overlaps(width: &Axis) -> bool {
-    width.dilation == 1 && width.stride < width.kernel
+/// Runs that one tile may have.
+const MOST_RUNS: usize = 16;
+
+/// Whether the columns of neighbouring pixels along `axis` are one stretch of the input, shorter than both.
+fn overlaps(axis: &Axis) -> bool {
+    axis.dilation == 1 && axis.stride < axis.kernel
 }
 
 /// What of the reduction is gathered at a time, and how it lies.
@@ -179,18 +211,18 @@ fn windows(whole: &Window, depth: usize) -> Vec<Window> {
     windows
 }
 
-/// What of a tile is multiplied under one filter row. Along the taps, the pixels that the padding cuts off at the start
-/// of a tile become fewer and those at its end more, so that taps of equal cut are neighbours: [`MAX_CLIP`] kinds at each
-/// end and one between.
+/// What of a tile is multiplied. Along the taps, the pixels that the padding cuts off at the start of a tile become fewer
+/// and those at its end more, so that taps of equal cut are neighbours: in a row [`MAX_CLIP`] kinds at each end and one
+/// between.
 #[derive(Debug, Clone)]
 struct Runs {
-    runs: [Run; 2 * MAX_CLIP + 1],
+    runs: [Run; MOST_RUNS],
     len: usize,
 }
 
 impl Default for Runs {
     fn default() -> Self {
-        Runs { runs: [Run { x: 0, w: 0, len: 0, skip_first: 0, skip_last: 0 }; 2 * MAX_CLIP + 1], len: 0 }
+        Runs { runs: [Run { x: 0, w: 0, len: 0, skip_first: 0, skip_last: 0 }; MOST_RUNS], len: 0 }
     }
 }
 
@@ -199,16 +231,31 @@ impl Runs {
         &self.runs[..self.len]
     }
 
-    /// Appends `len` floats at `at` of the panel and of the window's weights. Taps left out before them, which no pixel
-    /// of the tile meets, are zeros in the panel, so that a run may go over them.
-    fn push(&mut self, at: usize, len: usize, skip_first: usize, skip_last: usize) {
-        if let Some(last) = self.runs[..self.len].last_mut()
-            && (last.skip_first, last.skip_last) == (skip_first, skip_last)
-        {
-            last.len = at + len - last.w;
+    /// Appends what `pixels` multiply at tap number `tap` of `axis`, along which they lie: `len` floats from `x` of the panel
+    /// on by the weights from `w` on, if the tap lies in the image for any of the pixels. Taps left out before it are zeros
+    /// in the panel, so that a run may go over them.
+    fn push(&mut self, (axis, tap): (&Axis, usize), pixels: &Range<usize>, [x, w, len]: [usize; 3]) {
+        let inside = axis.valid_outputs(tap);
+        let (start, end) = (inside.start.max(pixels.start), inside.end.min(pixels.end));
+        if start >= end {
             return;
         }
-        self.runs[self.len] = Run { x: at as isize, w: at, len, skip_first, skip_last };
+        let (before, after) = (start - pixels.start, pixels.end - end);
+        // One end can be skipped; at the other, the panel has zeros.
+        let (before, after) = if before >= after { (before, 0) } else { (0, after) };
+        self.append([x, w, len], [before, after].map(|skip| skip.min(MAX_CLIP)));
+    }
+
+    /// Appends a run, to the last one where it continues it.
+    fn append(&mut self, [x, w, len]: [usize; 3], [skip_first, skip_last]: [usize; 2]) {
+        if let Some(last) = self.runs[..self.len].last_mut()
+            && (last.skip_first, last.skip_last) == (skip_first, skip_last)
+            && x as isize - last.x == w as isize - last.w as isize
+        {
+            last.len = w + len - last.w;
+            return;
+        }
+        self.runs[self.len] = Run { x: x as isize, w, len, skip_first, skip_last };
         self.len += 1;
     }
 }
@@ -230,56 +277,41 @@ struct ImplicitPlan {
 }
 
 impl ImplicitPlan {
-    /// What is multiplied under one filter row of `window` for the tile `rows`.
-    fn runs(&self, rows: &Range<usize>, window: &Window) -> Runs {
-        let mut runs = Runs::default();
-        if !self.by_rows {
-            runs.push(0, window.len(), 0, 0);
-            return runs;
-        }
-        let first = rows.start % self.grid.line;
-        let channels = window.channels.len();
-        for (i, tap) in window.taps_x.clone().enumerate() {
-            let inside = self.lowering.width().valid_outputs(tap);
-            let (start, end) = (inside.start.max(first), inside.end.min(first + rows.len()));
-            if start < end {
-                let (before, after) = (start - first, first + rows.len() - end);
-                // One end can be skipped; at the other, the panel has zeros.
-                let (before, after) = if before >= after { (before, 0) } else { (0, after) };
-                runs.push(i * channels, channels, before.min(MAX_CLIP), after.min(MAX_CLIP));
-            }
-        }
-        runs
-    }
-
-    /// One tile of pixels with its share of the output channels.
+    /// One tile of pixels of a row with its share of the output channels.
     fn tile(&self, input: &[f32], panel: &mut [f32], place: &Place, block: &mut Block<'_>, probe: &dyn Probe) {
         let group = self.grid.columns.group(place.part);
-        let first_column = self.grid.columns.range(place.part).start;
-        let parts = self.weights.columns().parts_of(&self.grid.columns, place.part);
-        let all_channels = self.problem.group_in_channels();
-        let w_row = self.problem.width().kernel * all_channels;
+        let (width, all_channels) = (self.problem.width(), self.problem.group_in_channels());
+        let w_row = width.kernel * all_channels;
         for (i, window) in self.panel.windows.iter().enumerate() {
             probe.enter(Phase::Lower);
+            let channels = window.channels.len();
             let mut taps_y = window.taps_y.clone();
             if self.by_rows {
                 let valid = self.lowering.valid_taps_y(place.rows.start);
                 taps_y = valid.start.clamp(taps_y.start, taps_y.end)..valid.end.clamp(taps_y.start, taps_y.end);
             }
-            let packed = Window { taps_y: taps_y.clone(), ..window.clone() };
             let (pixel, row) = match self.panel.span {
                 Some(span) => {
-                    let row = span * window.channels.len();
-                    self.lowering.write_span(self.isa, input, (place.rows.clone(), group), &packed, (panel, row));
-                    (self.problem.width().stride * window.channels.len(), row)
+                    self.write_span(input, place.rows.clone(), (group, &taps_y, window), (panel, span * channels));
+                    (width.stride * channels, span * channels)
                 }
                 None => {
+                    let packed = Window { taps_y: taps_y.clone(), ..window.clone() };
                     let rows = (place.rows.clone(), group..group + 1);
                     self.lowering.write(self.isa, input, rows, &packed, (panel, window.len()));
                     (window.len(), window.line())
                 }
             };
-            let runs = self.runs(&place.rows, window);
+            let mut runs = Runs::default();
+            if self.by_rows {
+                let first = place.rows.start % self.grid.line;
+                for (i, tap) in window.taps_x.clone().enumerate() {
+                    let at = i * channels;
+                    runs.push((width, tap), &(first..first + place.rows.len()), [at, at, channels]);
+                }
+            } else {
+                runs.append([0, 0, window.len()], [0, 0]);
+            }
 
             probe.enter(Phase::Multiply);
             let operand = Operand {
@@ -293,14 +325,74 @@ impl ImplicitPlan {
             };
             let start = if i == 0 { Start::Bias } else { Start::Output };
             let relu = self.epilogue.relu && i + 1 == self.panel.windows.len();
-            for part in parts.clone() {
-                let columns = self.weights.columns().range(part);
-                let columns = columns.start - first_column..columns.end - first_column;
-                let mut out = block.part(0..place.rows.len(), columns);
-                multiply(&self.weights.block(part), &operand, start, relu, &mut out);
-            }
+            self.multiply(place, &operand, (start, relu), block);
         }
         probe.enter(Phase::Idle);
+    }
+
+    /// Gathers the stretch under a tile of a row, from its first pixel's first tap to its last one's last, for each of `taps_y`,
+    /// which lie in the image.
+    fn write_span(
+        &self,
+        input: &[f32],
+        rows: Range<usize>,
+        (group, taps_y, window): (usize, &Range<usize>, &Window),
+        to: (&mut [f32], usize),
+    ) {
+        let (height, width) = (self.problem.height(), self.problem.width());
+        let [image, y, x] = self.lowering.pixel(rows.start);
+        let first_channel = group * self.problem.group_in_channels();
+        let region = Region {
+            image,
+            top: height.position(y, taps_y.start),
+            rows: [taps_y.len(), height.dilation],
+            columns: width.position(x, window.taps_x.start)
+                ..width.position(x + rows.len() - 1, window.taps_x.end - 1) + 1,
+            channels: first_channel + window.channels.start..first_channel + window.channels.end,
+        };
+        self.lowering.write_region(self.isa, input, &region, to);
+    }
+
+    /// One tile of pixels below one another with its share of the output channels. The panel holds the input rows under it,
+    /// of each the taps in the image.
+    fn crossing_tile(&self, input: &[f32], panel: &mut [f32], place: &Place, block: &mut Block<'_>, probe: &dyn Probe) {
+        probe.enter(Phase::Lower);
+        let (height, width) = (self.problem.height(), self.problem.width());
+        let channels = self.problem.group_in_channels();
+        let group = self.grid.columns.group(place.part);
+        let [image, y, x] = self.lowering.pixel(place.rows.start);
+        let (taps_x, left) = width.taps_from(x);
+        let line = taps_x.len() * channels;
+        let region = Region {
+            image,
+            top: height.position(y, 0),
+            rows: [(block.rows() - 1) * height.stride + height.kernel, 1],
+            columns: left as isize..(left + taps_x.len()) as isize,
+            channels: group * channels..(group + 1) * channels,
+        };
+        self.lowering.write_region(self.isa, input, &region, (panel, line));
+        let mut runs = Runs::default();
+        for tap in 0..height.kernel {
+            let w = (tap * width.kernel + taps_x.start) * channels;
+            runs.push((height, tap), &(y..y + block.rows()), [tap * line, w, line]);
+        }
+
+        probe.enter(Phase::Multiply);
+        let pixel = height.stride * line;
+        let operand = Operand { x: panel, pixel, rows: 1, row: 0, w: 0, w_row: 0, runs: runs.as_slice() };
+        self.multiply(place, &operand, (Start::Bias, self.epilogue.relu), block);
+        probe.enter(Phase::Idle);
+    }
+
+    /// The products of a panel with the weights of its share of the output channels.
+    fn multiply(&self, place: &Place, operand: &Operand<'_>, (start, relu): (Start, bool), block: &mut Block<'_>) {
+        let first_column = self.grid.columns.range(place.part).start;
+        for part in self.weights.columns().parts_of(&self.grid.columns, place.part) {
+            let columns = self.weights.columns().range(part);
+            let columns = columns.start - first_column..columns.end - first_column;
+            let mut out = block.part(0..block.rows(), columns);
+            multiply(&self.weights.block(part), operand, start, relu, &mut out);
+        }
     }
 }
 
@@ -315,7 +407,11 @@ impl Plan for ImplicitPlan {
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
         for_each_block(self.workers, &self.grid, output, scratch, |panel, place, mut block| {
-            self.tile(input, panel, &place, &mut block, probe);
+            if place.step == 1 {
+                self.tile(input, panel, &place, &mut block, probe);
+            } else {
+                self.crossing_tile(input, panel, &place, &mut block, probe);
+            }
         });
     }
 }

@@ -103,6 +103,10 @@ pub(crate) struct Grid {
     /// Whether the bands of a line are as equal as can be, which suits the register tile: 13 pixels by fours are 4, 3, 3
     /// and 3, not three fours and a single one. Otherwise all but the last of a line are full.
     pub equal: bool,
+    /// The last so many rows of a line are in bands that cross the lines, an image's, as equal as can be.
+    pub crossing: usize,
+    /// Lines of an image.
+    pub lines: usize,
     /// Its columns.
     pub columns: Columns,
 }
@@ -110,12 +114,19 @@ pub(crate) struct Grid {
 impl Grid {
     /// Bands of `band` rows all through the matrix.
     pub fn new(rows: usize, band: usize, columns: Columns) -> Self {
-        Grid { rows, line: rows, band, equal: false, columns }
+        Grid { rows, line: rows, band, equal: false, crossing: 0, lines: 1, columns }
+    }
+
+    /// Bands of an image along its lines and across them.
+    fn image_bands(&self) -> [usize; 2] {
+        let along = (self.line - self.crossing).div_ceil(self.band);
+        [self.lines * along, self.crossing * self.lines.div_ceil(self.band)]
     }
 
     /// Number of bands.
     pub fn bands(&self) -> usize {
-        self.rows / self.line * self.line.div_ceil(self.band) + (self.rows % self.line).div_ceil(self.band)
+        let image = self.lines * self.line;
+        self.rows / image * self.image_bands().iter().sum::<usize>() + (self.rows % image).div_ceil(self.band)
     }
 
     /// Number of blocks.
@@ -123,25 +134,38 @@ impl Grid {
         self.bands() * self.columns.parts()
     }
 
-    /// The rows of `band`.
-    fn rows_of(&self, band: usize) -> Range<usize> {
-        let bands = self.line.div_ceil(self.band);
-        let (line, band) = (band / bands * self.line, band % bands);
-        let len = self.line.min(self.rows - line);
-        if self.equal {
+    /// The rows of `band`: a range, and how far apart in it they are.
+    fn rows_of(&self, band: usize) -> (Range<usize>, usize) {
+        let [along, across] = self.image_bands();
+        let (image, band) = (band / (along + across), band % (along + across));
+        let image = image * self.lines * self.line;
+        if let Some(band) = band.checked_sub(along) {
+            let bands = self.lines.div_ceil(self.band);
+            let (column, band) = (self.line - self.crossing + band / bands, band % bands);
+            let [first, end] = [band, band + 1].map(|band| band * self.lines / bands);
+            let row = |line| image + line * self.line + column;
+            return (row(first)..row(end - 1) + 1, self.line);
+        }
+        let bands = along / self.lines;
+        let (line, band) = (image + band / bands * self.line, band % bands);
+        let len = (self.line - self.crossing).min(self.rows - line);
+        let rows = if self.equal {
             let bands = len.div_ceil(self.band);
             line + band * len / bands..line + (band + 1) * len / bands
         } else {
             line + band * self.band..line + (band * self.band + self.band).min(len)
-        }
+        };
+        (rows, 1)
     }
 }
 
 /// Where a block stands in its matrix.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
-    /// Its rows.
+    /// Its rows: every `step`-th of these.
     pub rows: Range<usize>,
+    /// One, but for bands that cross the lines.
+    pub step: usize,
     /// Which part of its columns.
     pub part: usize,
 }
@@ -157,16 +181,16 @@ where
     let bands = grid.bands();
     let matrix = SharedSlice::new(matrix);
     for_each_task(workers, grid.blocks(), scratch, |share, index| {
-        let (part, rows) = (index / bands, grid.rows_of(index % bands));
+        let (part, (rows, step)) = (index / bands, grid.rows_of(index % bands));
         let columns = grid.columns.range(part);
         let block = Block {
             start: matrix.as_ptr().wrapping_add(rows.start * width + columns.start),
-            rows: rows.len(),
+            rows: rows.len().div_ceil(step),
             columns: columns.len(),
-            stride: width,
+            stride: step * width,
             matrix: PhantomData,
         };
-        task(share, Place { rows, part }, block);
+        task(share, Place { rows, step, part }, block);
     });
 }
 
@@ -376,7 +400,7 @@ mod tests {
         for (line, band, equal) in
             [(7, 3, false), (7, 3, true), (7, 7, true), (3, 2, false), (2, 5, true), (4, 1, true)]
         {
-            let grid = Grid { rows: 7, line, band, equal, columns: Columns::new(2, 5, 3, 1) };
+            let grid = Grid { line, equal, ..Grid::new(7, band, Columns::new(2, 5, 3, 1)) };
             let mut matrix = vec![0.0; 7 * 10];
             for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
                 assert_eq!(place.rows.start / line, (place.rows.end - 1) / line);
@@ -387,6 +411,27 @@ mod tests {
             });
             for row in matrix.chunks_exact(10) {
                 assert_eq!(row, [1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0]);
+            }
+        }
+    }
+
+    #[test]
+    fn bands_cross_the_lines_of_one_image() {
+        for (lines, band, crossing) in [(3, 2, 1), (3, 2, 3), (5, 4, 1), (1, 3, 2)] {
+            let rows = 2 * lines * 5;
+            let grid = Grid { line: 5, equal: true, crossing, lines, ..Grid::new(rows, band, Columns::whole(2)) };
+            let mut matrix = vec![0.0; rows * 2];
+            for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
+                assert_eq!(place.rows.start / (lines * 5), (place.rows.end - 1) / (lines * 5), "one image");
+                assert_eq!(place.rows.clone().step_by(place.step).len(), block.rows());
+                assert!(block.rows() <= band && [1, 5].contains(&place.step));
+                for (row, index) in place.rows.step_by(place.step).enumerate() {
+                    assert_eq!(place.step > 1, index % 5 >= 5 - crossing);
+                    block.row(row).iter_mut().for_each(|x| *x += 1.0 + index as f32);
+                }
+            });
+            for (index, row) in matrix.chunks_exact(2).enumerate() {
+                assert_eq!(row, [1.0 + index as f32; 2]);
             }
         }
     }

@@ -46,7 +46,7 @@ impl Algorithm for Im2colKn2row {
         let [oh, ow] = problem.output_size();
         let (line, band) = if ow > BAND { (ow, BAND) } else { (oh * ow, (BAND / ow).min(oh) * ow) };
         let columns = TileWeights::columns_of(problem, (isa, shape.vectors));
-        let grid = Grid { rows: problem.batch() * oh * ow, line, band, equal: false, columns };
+        let grid = Grid { line, ..Grid::new(problem.batch() * oh * ow, band, columns) };
         let scratch = options.workers.min(grid.blocks()) * band * shape.channels();
         let footprint = options.admit(TileWeights::bytes(problem, (isa, shape.vectors)), 4 * scratch as u128)?;
         Ok(Box::new(Kn2rowPlan {

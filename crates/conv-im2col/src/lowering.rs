@@ -46,11 +46,6 @@ impl Lowering {
         self.height.kernel * self.width.kernel * self.channels
     }
 
-    /// The horizontal axis.
-    pub fn width(&self) -> &Axis {
-        &self.width
-    }
-
     /// The vertical taps inside the image for the output row that matrix row `row` belongs to.
     pub fn valid_taps_y(&self, row: usize) -> Range<usize> {
         self.height.valid_taps(self.pixel(row)[1])
@@ -90,19 +85,26 @@ impl Lowering {
         isa.run(Write { lowering: self, input, rows, groups, window, to, stride });
     }
 
-    /// Writes the input under `rows`, which lie in one output row, with zeros for the horizontal padding: for each vertical
-    /// tap of `window`, all of them inside the image, the pixels from the first row's first tap to the last row's last one,
-    /// with the window's channels. Each tap's stretch begins a piece of `stride` floats of `to`.
-    pub fn write_span(
-        &self,
-        isa: Isa,
-        input: &[f32],
-        (rows, group): (Range<usize>, usize),
-        window: &Window,
-        (to, stride): (&mut [f32], usize),
-    ) {
-        isa.run(WriteSpan(Write { lowering: self, input, rows, groups: group..group + 1, window, to, stride }));
+    /// Writes `region` of the input, zeros where it leaves the image: each of its rows begins a piece of `stride` floats of
+    /// `to`.
+    pub fn write_region(&self, isa: Isa, input: &[f32], region: &Region, (to, stride): (&mut [f32], usize)) {
+        isa.run(WriteRegion { lowering: self, input, region, to, stride });
     }
+}
+
+/// A part of one input image.
+#[derive(Debug, Clone)]
+pub(crate) struct Region {
+    /// The image.
+    pub image: usize,
+    /// Its first row.
+    pub top: isize,
+    /// Rows, and how far each is from the one before.
+    pub rows: [usize; 2],
+    /// Pixels of each row.
+    pub columns: Range<isize>,
+    /// Channels of each pixel.
+    pub channels: Range<usize>,
 }
 
 /// A part of the filter's extent: a box of vertical taps, horizontal taps and channels of a group, in that order in
@@ -212,35 +214,46 @@ impl Write<'_> {
     }
 }
 
-struct WriteSpan<'a>(Write<'a>);
+struct WriteRegion<'a> {
+    lowering: &'a Lowering,
+    input: &'a [f32],
+    region: &'a Region,
+    to: &'a mut [f32],
+    stride: usize,
+}
 
-impl SimdOp for WriteSpan<'_> {
+impl SimdOp for WriteRegion<'_> {
     type Output = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        let Write { lowering, input, rows, groups, window, to, stride } = self.0;
-        let Lowering { height, width, channels: pixel, .. } = lowering;
-        let [image, oy, first] = lowering.pixel(rows.start);
-        let channels = window.channels.len();
-        let start = width.position(first, window.taps_x.start);
-        let end = width.position(first + rows.len() - 1, window.taps_x.end - 1) + 1;
-        let span = (end - start) as usize * channels;
-        // The part of it inside the image; nothing, if all of it is padding on one side.
-        let before = (-start).clamp(0, end - start);
-        let after = (width.input as isize - start).clamp(before, end - start);
-        let first_channel = groups.start * (pixel / lowering.groups) + window.channels.start;
-        for (i, tap_y) in window.taps_y.clone().enumerate() {
-            let to = &mut to[i * stride..][..span];
-            zero(simd, &mut to[..before as usize * channels]);
-            zero(simd, &mut to[after as usize * channels..]);
-            if before == after {
+        let Lowering { height, width, channels: pixel, .. } = self.lowering;
+        let Region { image, top, rows: [rows, step], columns, channels } = self.region;
+        let span = columns.len() * channels.len();
+        // The part of a row inside the image; nothing, if all of it is padding on one side.
+        let before = (-columns.start).clamp(0, columns.len() as isize) as usize;
+        let after = (width.input as isize - columns.start).clamp(before as isize, columns.len() as isize) as usize;
+        for i in 0..*rows {
+            let to = &mut self.to[i * self.stride..][..span];
+            let y = top + (i * step) as isize;
+            if before == after || !(0..height.input as isize).contains(&y) {
+                zero(simd, to);
                 continue;
             }
-            let to = &mut to[before as usize * channels..after as usize * channels];
-            let y = image * height.input + height.position(oy, tap_y) as usize;
-            let from = &input[(y * width.input + (start + before) as usize) * pixel + first_channel..];
-            copy(simd, (from, *pixel), (to, channels));
+            zero(simd, &mut to[..before * channels.len()]);
+            zero(simd, &mut to[after * channels.len()..]);
+            // Neither is negative inside the image.
+            let (y, x) = (image * height.input + y as usize, (columns.start + before as isize) as usize);
+            let from = &self.input[(y * width.input + x) * pixel + channels.start..];
+            let to = &mut to[before * channels.len()..after * channels.len()];
+            copy(simd, (from, *pixel), (to, channels.len()));
+            if i + 1 == *rows {
+                // What the next output row adds.
+                let next = from.as_ptr().wrapping_add(height.stride * width.input * pixel);
+                for x in 0..after - before {
+                    prefetch(simd, next.wrapping_add(x * pixel), channels.len());
+                }
+            }
         }
     }
 }
@@ -266,20 +279,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_holds_the_columns_even_where_all_is_padding() {
+    fn a_region_holds_the_columns_even_where_all_is_padding() {
         for descriptor in ["g2mb2ic6ih5iw5oc2kh3kw3ph1pw20", "mb1ic3ih5iw9oc1kh3kw5sw2ph1pw11"] {
             let problem: Problem = descriptor.parse().unwrap();
             let input: Vec<f32> = (0..problem.input_len()).map(|i| i as f32 + 1.0).collect();
             let (lowering, isa) = (Lowering::new(&problem), Isa::best());
-            let (width, channels) = (problem.width(), problem.group_in_channels());
+            let (height, width, channels) = (problem.height(), problem.width(), problem.group_in_channels());
+            let group = problem.groups() - 1;
             for first in (0..lowering.rows()).step_by(width.output()) {
                 for start in (first..first + width.output()).step_by(4) {
                     let rows = start..(start + 4).min(first + width.output());
-                    let window = Window { taps_y: lowering.valid_taps_y(start), ..lowering.whole() };
-                    let group = problem.groups() - 1;
-                    let pitch = (3 * width.stride + width.kernel) * channels;
-                    let mut span = vec![f32::NAN; window.taps_y.len() * pitch];
-                    lowering.write_span(isa, &input, (rows.clone(), group), &window, (&mut span, pitch));
+                    let [image, y, x] = lowering.pixel(start);
+                    let pitch = ((rows.len() - 1) * width.stride + width.kernel) * channels;
+                    let left = width.position(x, 0);
+                    let region = Region {
+                        image,
+                        top: height.position(y, 0),
+                        rows: [height.kernel, height.dilation],
+                        columns: left..left + (pitch / channels) as isize,
+                        channels: group * channels..(group + 1) * channels,
+                    };
+                    let mut span = vec![f32::NAN; height.kernel * pitch];
+                    lowering.write_region(isa, &input, &region, (&mut span, pitch));
+                    let window = lowering.whole();
                     let mut columns = vec![f32::NAN; rows.len() * window.len()];
                     let of = (rows.clone(), group..group + 1);
                     lowering.write(isa, &input, of, &window, (&mut columns, window.len()));

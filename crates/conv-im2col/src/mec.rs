@@ -54,7 +54,7 @@ impl Algorithm for Im2colMec {
             footprint,
             lowering,
             lower: Grid::new(rows, BAND, Columns::whole(width)),
-            multiply: Grid { rows: problem.batch() * oh * ow, line: ow, band: tile, equal: true, columns },
+            multiply: Grid { line: ow, equal: true, ..Grid::new(problem.batch() * oh * ow, tile, columns) },
             weights: TileWeights::new(problem, filter, (isa, shape.vectors), options.workers)?,
         }))
     }

@@ -3,14 +3,9 @@
 use std::ops::Range;
 
 use conv_core::{Axis, Problem};
-use conv_simd::{MAX_CLIP, Run};
+use conv_simd::{MAX_CLIP, Run, STARVED_SUMS};
 
 use super::Geometry;
-
-/// Sums below which a tile waits for its own multiply-adds: two a cycle, four cycles each, are eight in flight, and some
-/// more because weights arrive when they do. On AVX2 rows of 4 + 3 + 3 + 3 pixels, by three vectors, ran at 90% of the peak,
-/// whole fours at 95%.
-const STARVED_SUMS: usize = 10;
 
 /// One way through the image, across or down, and how far apart its steps lie.
 #[derive(Debug, Clone, Copy)]
