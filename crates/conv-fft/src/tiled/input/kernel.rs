@@ -151,7 +151,7 @@ impl<const N: usize> SimdOp for InputColumn<'_, N> {
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        let (depth, [row_len, _], [_, plane_len]) = (self.layout.depth_padded, self.layout.x, self.layout.v);
+        let (depth, [row_len, tile_len], [_, plane_len]) = (self.layout.depth_padded, self.layout.x, self.layout.v);
         let lanes = Lanes(simd);
         let mut work = Work::<_, N>::new(lanes);
         for c in (0..depth).step_by(S::LANES) {
@@ -162,6 +162,10 @@ impl<const N: usize> SimdOp for InputColumn<'_, N> {
                 // SAFETY: X has this row.
                 unsafe {
                     let x = self.x.add((j - self.rows.start) * row_len + c);
+                    // The next tile's, a line from each of many pages, which no prefetcher foresees. With this conv2 took
+                    // 0.93 to 0.95 of the time at batch 16 on a Zen 4.
+                    simd.prefetch_l2(x.wrapping_add(tile_len));
+                    simd.prefetch_l2(x.wrapping_add(tile_len + depth));
                     [simd.load_ptr(x), simd.load_ptr(x.add(depth))]
                 }
             };
