@@ -6,7 +6,7 @@
 //! Convolutions on Modern CPUs" (ICS 2019), measured when that pays.
 //!
 //! `fft/rustfft` is the plain version, to be read and to be measured against; `fft/t8`, `fft/t16` and `fft/t32` are the
-//! fast one with tiles of that size: see their modules.
+//! fast one with tiles of that size, and `fft/t16-gauss` and `fft/t32-gauss` with fewer multiply-adds: see their modules.
 
 #![deny(unsafe_code)]
 
@@ -15,11 +15,17 @@ use conv_core::Algorithm;
 mod plain;
 mod tiled;
 
-use tiled::Tiled;
+use tiled::{Products, Tiled};
 
-static T8: Tiled<8> = Tiled { name: "fft/t8", supported: "filters of up to 7 strides" };
-static T16: Tiled<16> = Tiled { name: "fft/t16", supported: "filters of up to 15 strides" };
-static T32: Tiled<32> = Tiled { name: "fft/t32", supported: "filters of up to 31 strides" };
+static T8: Tiled<8> = Tiled { name: "fft/t8", supported: UP_TO_7, products: Products::Four };
+static T16: Tiled<16> = Tiled { name: "fft/t16", supported: UP_TO_15, products: Products::Four };
+static T32: Tiled<32> = Tiled { name: "fft/t32", supported: UP_TO_31, products: Products::Four };
+static T16_GAUSS: Tiled<16> = Tiled { name: "fft/t16-gauss", supported: UP_TO_15, products: Products::Three };
+static T32_GAUSS: Tiled<32> = Tiled { name: "fft/t32-gauss", supported: UP_TO_31, products: Products::Three };
+
+const UP_TO_7: &str = "filters of up to 7 strides";
+const UP_TO_15: &str = "filters of up to 15 strides";
+const UP_TO_31: &str = "filters of up to 31 strides";
 
 /// Every algorithm of this crate.
-pub static ALGORITHMS: &[&dyn Algorithm] = &[&plain::Plain, &T8, &T16, &T32];
+pub static ALGORITHMS: &[&dyn Algorithm] = &[&plain::Plain, &T8, &T16, &T32, &T16_GAUSS, &T32_GAUSS];

@@ -6,6 +6,7 @@ use conv_simd::Counter;
 
 use super::geometry::Geometry;
 use super::layout::Layout;
+use super::products::Products;
 use super::transform::{Work, column_forward, column_inverse, rows_forward, rows_inverse};
 
 /// Operations of one vector lane of one transform.
@@ -17,7 +18,7 @@ fn counted<const N: usize>(transform: impl for<'a> Fn(Counter<'a>, &mut Work<Cou
 }
 
 /// Operations of one run, `[products, transforms]`: products with all the channels that the register tile computes,
-/// transforms of the rows that some output needs, the separate sign of V's third part.
+/// transforms of the rows that some output needs, the third part of V, and the sums of three real products.
 pub(super) fn executed<const N: usize>(geometry: &Geometry, layout: &Layout) -> [u128; 2] {
     let row_in = counted::<N>(|a, work| rows_forward(a, work, |_| [(); 2], |_, _, _| {}));
     let row_out = counted::<N>(|a, work| rows_inverse(a, work, |_, _| [(); 2], |_, _| {}));
@@ -39,12 +40,15 @@ pub(super) fn executed<const N: usize>(geometry: &Geometry, layout: &Layout) -> 
         rows * (width.count * geometry.problem.batch()) as u128
     };
     let tiles = geometry.tiles() as u128;
-    let negations = (N * N / 2) as u128;
-    let input = pairs(super::Side::samples) * row_in + tiles * (columns(true) + negations);
-    let output = pairs(super::Side::outputs) * row_out + tiles * columns(false);
-    // Two operations a multiply-add, four real products a complex one; N²/2 complex frequencies, of which four real ones
-    // are counted as two with half the products.
-    let products = tiles * (4 * N * N - 8) as u128 * layout.depth as u128;
+    let third_parts = (N * N / 2) as u128;
+    // N²/2 complex frequencies, of which four real ones are counted as two.
+    let complex = (N * N / 2 - 2) as u128;
+    let sums = if layout.products == Products::Three { 2 * complex } else { 0 };
+    let input = pairs(super::Side::samples) * row_in + tiles * (columns(true) + third_parts);
+    let output = pairs(super::Side::outputs) * row_out + tiles * (columns(false) + sums);
+    // Two operations a multiply-add.
+    let multiply_adds = layout.products.multiply_adds() as u128 * complex + 4;
+    let products = 2 * tiles * multiply_adds * layout.depth as u128;
     let (depth, channels) = (layout.depth as u128, layout.channels as u128);
     [products * channels, input * depth + output * channels].map(|flops| geometry.problem.groups() as u128 * flops)
 }
@@ -60,15 +64,20 @@ mod tests {
     fn products_are_those_of_the_planes() {
         let problem: Problem = "mb1ic16ih16oc16kh3".parse().unwrap();
         let geometry = Geometry::new(&problem, 16);
-        let layout = Layout::new::<16>(&geometry, &PlanOptions::new(1));
-        let [_, inputs] = executed::<16>(&geometry, &Layout { channels: 0, ..layout });
-        let [all, _] = executed::<16>(&geometry, &layout);
-        let multiply_adds = |column, plane| if is_real::<16>(column, plane) { 1 } else { 4 };
-        let products: u128 =
-            (0..8).flat_map(|column| (0..planes::<16>(column)).map(move |plane| multiply_adds(column, plane))).sum();
-        assert_eq!(all, 2 * products * 16 * layout.channels as u128);
-        // Eight pairs of rows and eight columns; a split-radix transform of 16 complex points has 168 operations.
-        let one = (inputs / 16 - 128) / 16;
-        assert!((168..250).contains(&one), "{one}");
+        for products in [Products::Four, Products::Three] {
+            let layout = Layout::new::<16>(&geometry, products, &PlanOptions::new(1));
+            let [_, inputs] = executed::<16>(&geometry, &Layout { channels: 0, ..layout });
+            let [all, _] = executed::<16>(&geometry, &layout);
+            let calls = |column, plane| products.calls(is_real::<16>(column, plane));
+            let multiply_adds =
+                |column, plane| calls(column, plane).iter().map(|call| call.terms as u128).sum::<u128>();
+            let products: u128 = (0..8)
+                .flat_map(|column| (0..planes::<16>(column)).map(move |plane| multiply_adds(column, plane)))
+                .sum();
+            assert_eq!(all, 2 * products * 16 * layout.channels as u128);
+            // Eight pairs of rows and eight columns; a split-radix transform of 16 complex points has 168 operations.
+            let one = (inputs / 16 - 128) / 16;
+            assert!((168..250).contains(&one), "{one}");
+        }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! For a block of tiles: X, the transformed input rows, `[tile][row][column][re, im][input channel]`, and Y, the inverse
 //! of the products' columns, `[tile][row][column][re, im][output channel]`. For one column of some of these tiles: V, its
-//! planes, `[plane][tile][im, re, −im][input channel]`, and M, the products of a chunk of output channels,
-//! `[plane][tile][re, im][output channel]`. All weights:
-//! `U[group][column][chunk][plane][register block][re, im][input channel][output channel]`.
+//! planes, `[plane][tile][part][input channel]`, and M, the products of a chunk of output channels,
+//! `[plane][tile][part][output channel]`. All weights:
+//! `U[group][column][chunk][plane][register block][part][input channel][output channel]`. What the parts are, says
+//! [`Products`].
 
 use conv_core::{Parameter, PlanOptions};
 
 use super::geometry::Geometry;
+use super::products::Products;
 use super::transform::planes;
 
 /// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
@@ -48,6 +50,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 /// Sizes and strides, in floats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
+    /// How complex products are made.
+    pub products: Products,
     /// Input channels of all phases.
     pub depth: usize,
     /// The same, rounded up to whole vectors.
@@ -75,7 +79,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn new<const N: usize>(geometry: &Geometry, options: &PlanOptions) -> Self {
+    pub fn new<const N: usize>(geometry: &Geometry, products: Products, options: &PlanOptions) -> Self {
         let (shape, workers) = (options.isa.tile_shape(), options.workers);
         let depth = geometry.depth();
         let depth_padded = depth.next_multiple_of(shape.lanes);
@@ -88,7 +92,7 @@ impl Layout {
         let all = geometry.tiles();
         let given = |name| options.parameters.get(name);
         // Half a register tile of rows at least, which still hides the latency of a multiply-add.
-        let weights = 4 * weight_floats::<N>([geometry.problem.groups(), channels, depth]);
+        let weights = 4 * weight_floats::<N>(products, [geometry.problem.groups(), channels, depth]);
         let block_bytes = (weights / WEIGHTS_TO_BLOCK).clamp(MIN_BLOCK_BYTES as u128, MAX_BLOCK_BYTES as u128) as usize;
         let fitting_tiles = fitting(block_bytes, x[1] + y[1]).max(shape.pixels.div_ceil(2));
         let tiles = given(BLOCK_TILES).unwrap_or(fitting_tiles).min(all);
@@ -97,7 +101,8 @@ impl Layout {
         let v_row = odd_lines(3 * depth_padded);
         let blocks = channels.div_ceil(shape.channels());
         let fair = (tiles * N / 2).div_ceil(3 * workers).max(1);
-        let m_block = 2 * planes::<N>(0) * shape.channels();
+        let parts = products.parts();
+        let m_block = parts * planes::<N>(0) * shape.channels();
         let most = fitting(TASK_BYTES, v_row).min(fitting(2 * TASK_BYTES, m_block)).max(shape.pixels);
         let most = if workers > 1 { most.min(fair.next_multiple_of(shape.pixels)) } else { most };
         let task_tiles = tiles.div_ceil(tiles.div_ceil(given(TASK_TILES).unwrap_or(most).min(tiles)));
@@ -105,6 +110,7 @@ impl Layout {
         let chunk = given(TASK_CHUNK).unwrap_or(chunk).min(blocks) * shape.channels();
         let chunk = chunk.min(channels);
         Layout {
+            products,
             depth,
             depth_padded,
             channels,
@@ -115,7 +121,7 @@ impl Layout {
             x,
             y,
             v: [v_row, odd_lines(task_tiles * v_row)],
-            m: [2 * chunk, odd_lines(task_tiles * 2 * chunk)],
+            m: [parts * chunk, odd_lines(task_tiles * parts * chunk)],
             planes: planes::<N>(0),
         }
     }
@@ -141,9 +147,9 @@ impl Layout {
     }
 }
 
-/// Floats of all transformed weights: by symmetry a spectrum has as many as the tile has points.
-pub(super) fn weight_floats<const N: usize>([groups, channels, depth]: [usize; 3]) -> u128 {
-    (groups * channels) as u128 * (depth * N * N) as u128
+/// Floats of all transformed weights: two parts of a spectrum have by symmetry as many as the tile has points.
+pub(super) fn weight_floats<const N: usize>(products: Products, [groups, channels, depth]: [usize; 3]) -> u128 {
+    (groups * channels) as u128 * (depth * products.parts() * N * N / 2) as u128
 }
 
 /// How many pieces of so many floats fit into `bytes`, at least one.

@@ -1,21 +1,16 @@
-//! `fft/t8`, `fft/t16`, `fft/t32`: tiles of a fixed size, transformed across channels, multiplied by the register tile.
+//! `fft/t8`, `fft/t16`, `fft/t32`: tiles of a fixed size, transformed across channels, multiplied by the register tile; and
+//! `fft/t16-gauss`, `fft/t32-gauss`, whose complex products are three real ones.
 //!
 //! A vector holds one element of a tile for as many channels as it has lanes, real and imaginary parts apart, so that no
-//! step of a transform moves data between lanes. A complex product of tiles with weights, `X · W`, is two calls of the
-//! register tile, which shares its weights with every other algorithm here:
-//!
-//! ```text
-//! re = [re X, −im X] · [re W; im W]        im = [im X, re X] · [re W; im W]
-//! ```
-//!
-//! The tile is run over the same packed weights twice, the second time from L1; the input is kept as `im, re, −im`.
+//! step of a transform moves data between lanes. A complex product of tiles with weights is two or three calls of the
+//! register tile, which is every other algorithm's here too: see [`Products`].
 //!
 //! **Stages.** Rows of all tiles of a block (X); then, column by column of the transformed tiles, forward transforms (V),
 //! products (M) and inverse transforms (Y), for which V and M stay near the core; then rows back to outputs.
 //!
 //! **Price.** By symmetry a spectrum has as many floats as the tile has points, so the prepared weights take
-//! `4·N²·oc·ic/groups` bytes, times the phases of a strided filter: 48 MiB for conv2 of AlexNet with N = 32. They are read
-//! from memory once for each block of tiles, which is what bounds the speed.
+//! `4·N²·oc·ic/groups` bytes, times the phases of a strided filter: 48 MiB for conv2 of AlexNet with N = 32, and half as
+//! many again for three products. They are read from memory once for each block of tiles, which is what bounds the speed.
 
 use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Plan, PlanError, PlanOptions, Probe, Problem,
@@ -29,18 +24,22 @@ mod geometry;
 mod input;
 mod layout;
 mod output;
+mod products;
 mod schedule;
 mod transform;
 mod weights;
 
 use geometry::{Geometry, Side};
 use layout::Layout;
+pub(crate) use products::Products;
 
 /// The algorithm with tiles of `N × N`; see the [module](self).
 pub(crate) struct Tiled<const N: usize> {
     pub name: &'static str,
     /// What it computes, as its refusals say it.
     pub supported: &'static str,
+    /// How its complex products are made.
+    pub products: Products,
 }
 
 impl<const N: usize> Tiled<N> {
@@ -71,13 +70,16 @@ impl<const N: usize> Algorithm for Tiled<N> {
     ) -> Result<Box<dyn Plan>, PlanError> {
         self.supports(problem)?;
         filter.check(problem)?;
-        Ok(Box::new(TiledPlan::<N>::new(problem, filter, epilogue, options)?))
+        Ok(Box::new(TiledPlan::<N>::new(problem, self.products, filter, epilogue, options)?))
     }
 
     /// With `T = N²` points in a tile and u the unit roundoff, a transform errs by at most `7u·log₂T` in the 2-norm
     /// (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., theorem 24.2, with `η ≤ 7u`; a radix of 4 or 8
     /// rounds no more than its steps of 2), separating and joining by u each, the rounded weights by u. A real part of a
     /// sum over `c` channels has `2c` products, and so errs by at most `2c·u·Σ_c |X_c||W_c|`, a complex one by √2 of that.
+    /// Gauss's products are sums over `c` of `√2·|X_c|` and `√2·|W_c|` at most, each with two roundings more, and a part is
+    /// two of them: `4·(c + 2)·u` of the same for the complex value.
+    ///
     /// All this is relative to a spectrum whose 2-norm is at most `T·max|x|·Σ|w|`; the inverse divides by `√T` and errs
     /// like the forward transform. The 2-norm bounds every element, whence the factor `√T`, which measured errors stay far
     /// below.
@@ -87,7 +89,11 @@ impl<const N: usize> Algorithm for Tiled<N> {
         }
         let points = (N * N) as f64;
         let transforms = 2.0 * (7.0 * points.log2() + 2.0);
-        let products = 2.0 * std::f64::consts::SQRT_2 * Geometry::new(problem, N).depth() as f64;
+        let depth = Geometry::new(problem, N).depth() as f64;
+        let products = match self.products {
+            Products::Four => 2.0 * std::f64::consts::SQRT_2 * depth,
+            Products::Three => 4.0 * (depth + 2.0),
+        };
         points.sqrt() * (transforms + products + 2.0)
     }
 
@@ -99,7 +105,7 @@ impl<const N: usize> Algorithm for Tiled<N> {
         if self.supports(problem).is_err() {
             return Vec::new();
         }
-        let Layout { tiles, task_tiles, .. } = Layout::new::<N>(&Geometry::new(problem, N), options);
+        let Layout { tiles, task_tiles, .. } = Layout::new::<N>(&Geometry::new(problem, N), self.products, options);
         let tasks = [task_tiles.div_ceil(2), task_tiles, 2 * task_tiles];
         let values = [2 * tiles, tiles, tiles.div_ceil(2)].into_iter().flat_map(|block| {
             let of = move |task| [1, 2, 4].map(|chunk| (block, task, chunk));
@@ -112,7 +118,7 @@ impl<const N: usize> Algorithm for Tiled<N> {
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
-        self.supports(problem).ok().and_then(|()| TiledPlan::<N>::work(problem, options))
+        self.supports(problem).ok().and_then(|()| TiledPlan::<N>::work(problem, self.products, options))
     }
 }
 
@@ -133,13 +139,14 @@ struct TiledPlan<const N: usize> {
 impl<const N: usize> TiledPlan<N> {
     fn new(
         problem: &Problem,
+        products: Products,
         filter: Filter<'_>,
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Self, PlanError> {
         let geometry = Geometry::new(problem, N);
         let (isa, workers) = (options.isa, options.workers);
-        let layout = Layout::new::<N>(&geometry, options);
+        let layout = Layout::new::<N>(&geometry, products, options);
         let footprint = Self::footprint(&geometry, &layout, options)?;
         let weights = weights::pack::<N>(&geometry, &layout, filter, options)?;
         let (relu, stream) = (epilogue.relu, worth_streaming(problem.output_len()));
@@ -149,25 +156,24 @@ impl<const N: usize> TiledPlan<N> {
     fn footprint(geometry: &Geometry, layout: &Layout, options: &PlanOptions) -> Result<Footprint, PlanError> {
         let groups = geometry.problem.groups();
         let bias = (groups * layout.channels) as u128;
-        let floats = layout::weight_floats::<N>([groups, layout.channels, layout.depth]) + bias;
+        let floats = layout::weight_floats::<N>(layout.products, [groups, layout.channels, layout.depth]) + bias;
         let scratch = layout.block_lens().iter().sum::<usize>() + options.workers * Self::share(layout);
         options.admit(4 * floats, 4 * scratch as u128)
     }
 
     /// See [`Algorithm::work`].
-    fn work(problem: &Problem, options: &PlanOptions) -> Option<Work> {
+    fn work(problem: &Problem, products: Products, options: &PlanOptions) -> Option<Work> {
         let geometry = Geometry::new(problem, N);
-        let layout = Layout::new::<N>(&geometry, options);
-        let [products, transforms] = flops::executed::<N>(&geometry, &layout).map(|flops| flops as f64);
+        let layout = Layout::new::<N>(&geometry, products, options);
+        let [product_flops, transform_flops] = flops::executed::<N>(&geometry, &layout).map(|flops| flops as f64);
         let (tiles, groups) = (geometry.tiles(), problem.groups());
         let tasks = layout.tiles.div_ceil(layout.task_tiles) * N / 2;
         Some(Work {
             footprint: Self::footprint(&geometry, &layout, options).ok()?,
-            product_flops: products,
+            product_flops,
             rows: layout.task_tiles,
-            // Real and imaginary part.
-            depth: 2 * layout.depth,
-            transform_flops: transforms,
+            depth: products.calls(false)[0].terms * layout.depth,
+            transform_flops,
             // Each task reads the weights of its column.
             weight_passes: tiles.div_ceil(layout.task_tiles) as f64,
             // X, Y and V one and a half times: columns are taken out of rows that lie kilobytes apart, a vector from each.
@@ -187,7 +193,7 @@ impl<const N: usize> TiledPlan<N> {
     /// The bias of a group, in whole vectors.
     fn bias(&self, group: usize) -> &[f32] {
         let (layout, groups) = (&self.layout, self.geometry.problem.groups());
-        &self.weights[groups * layout.channels * layout.depth * N * N..][group * layout.channels..][..layout.channels]
+        &self.weights[self.weights.len() - (groups - group) * layout.channels..][..layout.channels]
     }
 }
 

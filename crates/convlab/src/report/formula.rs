@@ -31,15 +31,17 @@ impl Formula {
             "fft/rustfft" => ("", "4·N·N·c/g·k + 8·N·c/g·k + 4·k"),
             _ => ("", ""),
         };
-        let tile = fft_tile(name).map(|size| format!("4·{size}·{size}·p·c/g·k + 4·k"));
+        let tile = fft_tile(name).map(|(size, bytes)| format!("{bytes}·{size}·{size}·p·c/g·k + 4·k"));
         let tile = tile.or_else(|| winograd_tile(name).map(|size| format!("4·{size}·{size}·c/g·k + 4·k")));
         Formula { scratch: scratch.into(), prepared: tile.unwrap_or_else(|| prepared.into()) }
     }
 }
 
-/// 16 of `fft/t16`.
-fn fft_tile(name: &str) -> Option<usize> {
-    name.strip_prefix("fft/t")?.parse().ok()
+/// 16 of `fft/t16` and `fft/t16-gauss`, and the bytes a point, of which three products have half as many again.
+fn fft_tile(name: &str) -> Option<(usize, usize)> {
+    let size = name.strip_prefix("fft/t")?;
+    let gauss = size.strip_suffix("-gauss");
+    Some((gauss.unwrap_or(size).parse().ok()?, if gauss.is_some() { 6 } else { 4 }))
 }
 
 /// 6 of `winograd/f4x3`: outputs and taps overlap in one point.

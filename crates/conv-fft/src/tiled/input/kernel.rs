@@ -6,6 +6,7 @@ use conv_simd::{Lanes, Simd, SimdOp};
 
 use crate::tiled::geometry::{Geometry, Tile};
 use crate::tiled::layout::Layout;
+use crate::tiled::products::{self, FOUR, Products, THREE};
 use crate::tiled::transform::{Work, column_forward, rows_forward};
 
 /// Two neighbouring rows of a tile of one group.
@@ -151,6 +152,16 @@ impl<const N: usize> SimdOp for InputColumn<'_, N> {
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
+        match self.layout.products {
+            Products::Four => self.forward::<S, FOUR>(simd),
+            Products::Three => self.forward::<S, THREE>(simd),
+        }
+    }
+}
+
+impl<const N: usize> InputColumn<'_, N> {
+    #[inline(always)]
+    fn forward<S: Simd, const PARTS: usize>(self, simd: S) {
         let (depth, [row_len, tile_len], [_, plane_len]) = (self.layout.depth_padded, self.layout.x, self.layout.v);
         let lanes = Lanes(simd);
         let mut work = Work::<_, N>::new(lanes);
@@ -169,13 +180,10 @@ impl<const N: usize> SimdOp for InputColumn<'_, N> {
                     [simd.load_ptr(x), simd.load_ptr(x.add(depth))]
                 }
             };
-            column_forward(lanes, &mut work, self.column, load, |plane, [re, im]| {
-                // SAFETY: a row of V has three parts of `depth` floats.
-                unsafe {
-                    let v = self.v.add(plane * plane_len + c);
-                    simd.store_ptr(v, im);
-                    simd.store_ptr(v.add(depth), re);
-                    simd.store_ptr(v.add(2 * depth), simd.sub(simd.zero(), im));
+            column_forward(lanes, &mut work, self.column, load, |plane, value| {
+                for (part, value) in products::input::<_, PARTS>(lanes, value).into_iter().enumerate() {
+                    // SAFETY: a row of V has three parts of `depth` floats.
+                    unsafe { simd.store_ptr(self.v.add(plane * plane_len + part * depth + c), value) };
                 }
             });
         }

@@ -4,6 +4,7 @@
 use conv_simd::{Lanes, Simd, SimdOp};
 
 use crate::tiled::layout::Layout;
+use crate::tiled::products::{self, FOUR, Products, THREE};
 use crate::tiled::transform::{Work, column_inverse, rows_inverse};
 
 /// One column of one tile and chunk of output channels, from the planes of M to Y.
@@ -32,8 +33,19 @@ impl<'a, const N: usize> OutputColumn<'a, N> {
 impl<const N: usize> SimdOp for OutputColumn<'_, N> {
     type Output = ();
 
+    /// Compiled for each kind of products: a choice at each plane took as long again as the transform.
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
+        match self.layout.products {
+            Products::Four => self.inverse::<S, FOUR>(simd),
+            Products::Three => self.inverse::<S, THREE>(simd),
+        }
+    }
+}
+
+impl<const N: usize> OutputColumn<'_, N> {
+    #[inline(always)]
+    fn inverse<S: Simd, const PARTS: usize>(self, simd: S) {
         let Layout { channels, chunk, y: [row_len, _], m: [_, plane_len], .. } = *self.layout;
         let lanes = Lanes(simd);
         let mut work = Work::<_, N>::new(lanes);
@@ -41,10 +53,9 @@ impl<const N: usize> SimdOp for OutputColumn<'_, N> {
             let load = |plane: usize| {
                 // SAFETY: M has this row in each plane. Nothing writes the imaginary part of a real one, and nothing
                 // depends on it.
-                unsafe {
-                    let m = self.m.add(plane * plane_len + c);
-                    [simd.load_ptr(m), simd.load_ptr(m.add(chunk))]
-                }
+                products::output::<_, PARTS>(lanes, |part| unsafe {
+                    simd.load_ptr(self.m.add(plane * plane_len + part * chunk + c))
+                })
             };
             column_inverse(lanes, &mut work, self.column, load, |row, [re, im]| {
                 if row < self.rows {

@@ -124,42 +124,46 @@ impl<const N: usize> Block<'_, N> {
         let (shape, width, padded) = (plan.isa.tile_shape(), layout.chunk_width(chunk), layout.depth_padded);
         let strips = rows.div_ceil(shape.pixels);
         let columns = (self.group * N / 2 + column) * layout.channels;
-        let mut weights = plan.weights[(columns + chunk * layout.chunk) * 2 * N * layout.depth..].as_ptr();
-        let run = |x: usize, w| Run { x: x as isize, w, len: layout.depth, skip_first: 0, skip_last: 0 };
-        let runs = [run(0, 0), run(padded, layout.depth)];
-        // V holds im, re, −im: the real part is computed from the second on, the imaginary part from the first on. Of
-        // each row of V a part reads two of three thirds; see `ahead` for what stands last.
-        let parts = [(padded, 0, -(padded as isize)), (0, layout.chunk, 2 * padded as isize)];
+        let column_rows = layout.products.parts() * N * layout.depth;
+        let mut weights = plan.weights[(columns + chunk * layout.chunk) * column_rows..].as_ptr();
         for plane in 0..planes::<N>(column) {
             let (v, m) = (v.wrapping_add(plane * layout.v[1]), m.wrapping_add(plane * layout.m[1]));
-            // A real plane has one part of everything.
-            let factors = if is_real::<N>(column, plane) { 1 } else { 2 };
+            let real = is_real::<N>(column, plane);
+            let parts = if real { 1 } else { layout.products.parts() };
             for channel in (0..width).step_by(layout.block) {
                 let channels = layout.block.min(width - channel);
-                let panel = factors * layout.depth * channels;
+                let panel = parts * layout.depth * channels;
                 let next = weights.wrapping_add(panel);
                 // What a tile prefetches behind its pixels are the next weights, so that they come from memory
-                // also while this panel is read from L1. The first part's lines and the second's, shifted, make a
-                // stretch as long as these rows of V. In blocks of 12 MiB conv3's
-                // products took 28 ms instead of 32 at batch 64; conv2's changed by less than runs differ.
+                // also while this panel is read from L1. The lines of all products, shifted, make a stretch as long as these
+                // rows of V. In blocks of 12 MiB conv3's products took 28 ms instead of 32 at batch 64; conv2's changed
+                // by less than runs differ.
                 let ahead = (next.addr() as isize - v.addr() as isize) / size_of::<f32>() as isize;
                 for strip in 0..strips {
                     // Equal strips: 15 rows are 8 + 7 and not 14 + 1.
                     let (first, end) = (strip * rows / strips, (strip + 1) * rows / strips);
                     let tile = plan.isa.tile(end - first, channels / shape.lanes);
-                    for &(x, y, shift) in &parts[..factors] {
+                    for call in layout.products.calls(real) {
+                        let run = |i: usize| Run {
+                            x: (i * padded) as isize,
+                            w: (call.weights + i) * layout.depth,
+                            len: layout.depth,
+                            skip_first: 0,
+                            skip_last: 0,
+                        };
+                        let shift = call.shift * padded as isize;
                         // SAFETY: V and M have these rows in each plane, and the weights this plane's of these channels.
                         unsafe {
                             tile.run(&TileArgs {
-                                x: v.add(first * layout.v[0] + x),
+                                x: v.add(first * layout.v[0] + call.input * padded),
                                 x_pixel: layout.v[0],
                                 w: weights,
                                 rows: 1,
                                 x_row: 0,
                                 next: if first * layout.v[0] < panel { ahead + shift } else { 0 },
                                 w_row: 0,
-                                runs: &runs[..factors],
-                                y: m.add(first * layout.m[0] + y + channel),
+                                runs: &[run(0), run(1)][..call.terms],
+                                y: m.add(first * layout.m[0] + call.output * layout.chunk + channel),
                                 y_pixel: layout.m[0],
                                 channels,
                                 init: Init::Zero,

@@ -87,18 +87,18 @@ impl<const N: usize> Filters<'_, N> {
             let at = Place { layout: self.layout, columns: self.group * N / 2 + column, output: outputs.start, depth };
             let row = |j: usize| if j < pairs { rows[j] } else { [Wide.zero(); 2] };
             column_forward(Wide, work, column, row, |plane, [re, im]| {
-                let scale = scale::<N>(column, plane);
-                let write = |part: usize, values: [f64; WIDE], scale: f64| {
-                    let start = at.offset::<N>(plane, is_real::<N>(column, plane), part);
+                let real = is_real::<N>(column, plane);
+                let scale = [scale::<N>(column, plane); WIDE];
+                let conjugate = [Wide.mul(re, scale), Wide.sub(Wide.zero(), Wide.mul(im, scale))];
+                let values = self.layout.products.weights(Wide, conjugate);
+                let parts = if real { 1 } else { self.layout.products.parts() };
+                for (part, values) in values.into_iter().take(parts).enumerate() {
+                    let start = at.offset::<N>(plane, real, part);
                     // SAFETY: these channels are this task's alone in every plane.
                     let packed = unsafe { self.packed.slice(start, outputs.len()) };
                     for (to, value) in packed.iter_mut().zip(values) {
-                        *to = (value * scale) as f32;
+                        *to = value as f32;
                     }
-                };
-                write(0, re, scale);
-                if !is_real::<N>(column, plane) {
-                    write(1, im, -scale);
                 }
             });
         }

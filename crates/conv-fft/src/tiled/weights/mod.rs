@@ -4,7 +4,7 @@ use conv_core::{Filter, PlanError, PlanOptions, for_each_task};
 use conv_simd::{AlignedBuffer, SharedSlice};
 
 use super::geometry::Geometry;
-use super::layout::Layout;
+use super::layout::{Layout, weight_floats};
 
 #[allow(unsafe_code)]
 mod kernel;
@@ -22,8 +22,9 @@ pub(super) fn pack<const N: usize>(
 ) -> Result<AlignedBuffer, PlanError> {
     let problem = &geometry.problem;
     let (groups, channels) = (problem.groups(), problem.group_out_channels());
-    let mut packed = AlignedBuffer::zeroed(groups * layout.channels * (layout.depth * N * N + 1))?;
-    let (weights, bias) = packed.split_at_mut(groups * layout.channels * layout.depth * N * N);
+    let floats = weight_floats::<N>(layout.products, [groups, layout.channels, layout.depth]) as usize;
+    let mut packed = AlignedBuffer::zeroed(floats + groups * layout.channels)?;
+    let (weights, bias) = packed.split_at_mut(floats);
     if let Some(values) = filter.bias {
         for (padded, values) in bias.chunks_mut(layout.channels).zip(values.chunks(channels)) {
             padded[..channels].copy_from_slice(values);
@@ -51,7 +52,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The first float of the real (0) or imaginary (1) part at a plane.
+    /// The first float of part number `part` at a plane.
     fn offset<const N: usize>(&self, plane: usize, real: bool, part: usize) -> usize {
         let layout = self.layout;
         let chunk = self.output / layout.chunk;
@@ -59,10 +60,11 @@ impl Place<'_> {
         let block_start = (self.output - chunk_start) / layout.block * layout.block;
         let width = layout.block.min(chunk_width - block_start);
         let lane = self.output - chunk_start - block_start;
-        // Rows of one part before this plane: real ones, which come last, have half as many.
-        let before = if real { (N - 2) + plane } else { 2 * plane };
-        let rows = if real { layout.depth } else { 2 * layout.depth };
-        (self.columns * layout.channels + chunk_start) * 2 * N * layout.depth
+        // Parts before this plane: real ones, which come last, have one each.
+        let parts = layout.products.parts();
+        let before = if real { parts * (N - 2) + (plane - (N - 2)) } else { parts * plane };
+        let rows = if real { layout.depth } else { parts * layout.depth };
+        (self.columns * layout.channels + chunk_start) * parts * N * layout.depth
             + before * layout.depth * chunk_width
             + block_start * rows
             + (part * layout.depth + self.depth) * width
