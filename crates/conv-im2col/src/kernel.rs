@@ -336,12 +336,16 @@ pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: St
 /// `copy_from_slice` makes for each.
 ///
 /// # Panics
-/// If `to` is not whole runs, or `from` too short for them.
+/// If `to` is not whole runs of a float at least, or `from` too short for them.
 #[inline(always)]
 pub(crate) fn copy<S: Simd>(simd: S, (from, pitch): (&[f32], usize), (to, len): (&mut [f32], usize)) {
+    if to.is_empty() {
+        return;
+    }
     // Neighbours in memory are one run.
     let len = if pitch == len { to.len() } else { len };
-    let Some(last) = to.len().checked_sub(len) else { return assert!(to.is_empty()) };
+    assert!((1..=to.len()).contains(&len));
+    let last = to.len() - len;
     let (mut from_start, mut start) = (0, 0);
     while start <= last {
         assert!(from_start + len <= from.len());
