@@ -77,8 +77,8 @@ impl<const N: usize> Algorithm for Tiled<N> {
     /// (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., theorem 24.2, with `η ≤ 7u`; a radix of 4 or 8
     /// rounds no more than its steps of 2), separating and joining by u each, the rounded weights by u. A real part of a
     /// sum over `c` channels has `2c` products, and so errs by at most `2c·u·Σ_c |X_c||W_c|`, a complex one by √2 of that.
-    /// Gauss's products are sums over `c` of `√2·|X_c|` and `√2·|W_c|` at most, each with two roundings more, and a part is
-    /// two of them: `4·(c + 2)·u` of the same for the complex value.
+    /// Gauss's products are three sums of `c` real ones of at most `√2·|X_c||W_c|` each, with two roundings more. A part is
+    /// two of them, and so errs by at most `2√2·(c + 2)·u·Σ_c |X_c||W_c|`, a complex value by √2 of that.
     ///
     /// All this is relative to a spectrum whose 2-norm is at most `T·max|x|·Σ|w|`; the inverse divides by `√T` and errs
     /// like the forward transform. The 2-norm bounds every element, whence the factor `√T`, which measured errors stay far
