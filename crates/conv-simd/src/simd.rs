@@ -92,6 +92,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
             }
         }
     }
+    /// The floats as vectors, without those before the first that is aligned and behind the last whole one.
+    #[inline(always)]
+    fn vectors(self, floats: &mut [f32]) -> &mut [Self::Vec] {
+        // SAFETY: a vector is `LANES` floats, of which any bits are values.
+        unsafe { floats.align_to_mut().1 }
+    }
+
     /// Loads the first `count` lanes, the others zero.
     ///
     /// # Safety

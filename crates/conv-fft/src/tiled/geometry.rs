@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use conv_core::{Axis, Problem};
 
-/// One axis: tiles of N samples of each phase, of which `kept` results do not wrap around.
+/// One axis: tiles of N samples of each phase, of which `kept` results do not wrap around, or one tile that wraps around
+/// onto zeros.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Side {
     axis: Axis,
@@ -29,9 +30,21 @@ impl Side {
 
     fn new(axis: &Axis, size: usize) -> Self {
         let taps = axis.extent().div_ceil(axis.stride);
-        let kept = size + 1 - taps;
         let phases = axis.stride.min(axis.extent());
-        Side { axis: *axis, phases, taps, kept, count: axis.output().div_ceil(kept) }
+        let whole = Side { axis: *axis, phases, taps, kept: axis.output(), count: 1 };
+        if whole.wraps_onto_zeros(size) {
+            return whole;
+        }
+        let kept = size + 1 - taps;
+        Side { kept, count: axis.output().div_ceil(kept), ..whole }
+    }
+
+    /// Whether a tile of `size` samples is enough for the whole map, because the zeros of the padding behind it are those
+    /// before it: what lies beyond the tile is zero, and so are the samples onto which it wraps around. A map of 27 with a
+    /// filter of 5 and padding of 2 has 31 samples and needs 29. A tile has no more results than samples.
+    fn wraps_onto_zeros(&self, size: usize) -> bool {
+        let (beyond, samples) = ((self.kept + self.taps - 1).saturating_sub(size), self.samples(0));
+        self.kept <= size && beyond <= samples.start && samples.end <= size
     }
 
     /// The most outputs of a tile.
@@ -108,6 +121,22 @@ impl Geometry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tile_may_wrap_onto_the_zeros_of_the_padding() {
+        let tiles = |axis: Axis, size: usize| Side::new(&axis, size).count;
+        let same = Axis::new(27, 5).pad(2, 2);
+        assert_eq!([tiles(same, 28), tiles(same, 29), tiles(same, 31)], [2, 1, 1]);
+        // Zeros behind the map alone are no zeros before it.
+        assert_eq!([tiles(Axis::new(29, 5).pad(0, 2), 30), tiles(Axis::new(29, 5).pad(2, 0), 30)], [2, 2]);
+        // Nor do outputs of nothing but padding fit, for which there are no results.
+        let padded = Axis::new(5, 3).pad(10, 10);
+        assert_eq!([tiles(padded, 16), tiles(padded, 23)], [2, 1]);
+        // Of ten samples the first is zero in both phases, and the last two are: one can be shared.
+        let strided = Axis::new(14, 5).stride(2).pad(2, 3);
+        assert_eq!(Side::new(&strided, 10).samples(0), 1..8);
+        assert_eq!([tiles(strided, 8), tiles(strided, 9)], [2, 1]);
+    }
 
     #[test]
     fn samples_are_those_that_outputs_need_and_the_image_has() {

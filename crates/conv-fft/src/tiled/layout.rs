@@ -9,15 +9,16 @@
 
 use conv_core::{Parameter, PlanOptions};
 
+use super::arithmetic::Wide;
 use super::geometry::Geometry;
 use super::products::Products;
-use super::transform::planes;
+use super::transform::{Work, planes};
 
 /// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
 pub(super) const LINE: usize = 16;
 
-/// X and Y of a block as a share of the weights, which stream through the caches once for each block, and its limits: above
-/// an L2 of 1 MiB, below an L3 of 32 MiB. Milliseconds with 5, 8, 14 and 20 MiB on a Zen 5 server:
+/// X and Y of a block as a share of a group's weights, which stream through the caches once for each block, and its limits:
+/// above an L2 of 1 MiB, below an L3 of 32 MiB. Milliseconds with 5, 8, 14 and 20 MiB on a Zen 5 server:
 ///
 /// | AlexNet's | weights | | | | |
 /// |---|---|---|---|---|---|
@@ -25,9 +26,19 @@ pub(super) const LINE: usize = 16;
 /// | conv2, `fft/t32`, batch 64 | 48 MiB | 24.7 | 24.9 | 29.2 | |
 /// | conv4, `fft/t16`, batch 64 | 72 MiB | 24.9 | 25.1 | 25.9 | |
 /// | conv3, `fft/t16`, batch 64 | 96 MiB | | 32.7 | 31.5 | 31.0 |
+///
+/// On a Zen 4 with neighbours in its L3, where less is better still, with 3, 4, 8 and 11 MiB:
+///
+/// | AlexNet's | weights | | | | |
+/// |---|---|---|---|---|---|
+/// | conv1, `fft/t16-gauss`, batch 16 | 7 MiB | 14.9 | 15.4 | 16.2 | |
+/// | conv1, `fft/t30-gauss`, batch 16 | 24 MiB | 14.8 | 14.5 | 15.5 | 16.3 |
+/// | `paper`'s conv2, `fft/t30-gauss`, batch 64 | 2 × 32 MiB | | 37.8 | 40.9 | 40.7 |
+///
+/// (For 16 images of the last one 4 MiB are three blocks, 7% slower than two.)
 const WEIGHTS_TO_BLOCK: u128 = 6;
 /// See [`WEIGHTS_TO_BLOCK`].
-const MIN_BLOCK_BYTES: usize = 8 << 20;
+const MIN_BLOCK_BYTES: usize = 5 << 20;
 /// See [`WEIGHTS_TO_BLOCK`].
 const MAX_BLOCK_BYTES: usize = 20 << 20;
 /// A plane of V may take so much of an L2 of 1 MiB, and M of a chunk twice as much. All of V in half of the L2 measured
@@ -76,6 +87,8 @@ pub(super) struct Layout {
     pub m: [usize; 2],
     /// Planes of column 0, which has the most.
     pub planes: usize,
+    /// Room for one transform of vectors and their alignment, and for outputs of two rows that wait for their lines' rest.
+    pub work: usize,
 }
 
 impl Layout {
@@ -92,7 +105,7 @@ impl Layout {
         let all = geometry.tiles();
         let given = |name| options.parameters.get(name);
         // Half a register tile of rows at least, which still hides the latency of a multiply-add.
-        let weights = 4 * weight_floats::<N>(products, [geometry.problem.groups(), channels, depth]);
+        let weights = 4 * weight_floats::<N>(products, [1, channels, depth]);
         let block_bytes = (weights / WEIGHTS_TO_BLOCK).clamp(MIN_BLOCK_BYTES as u128, MAX_BLOCK_BYTES as u128) as usize;
         let fitting_tiles = fitting(block_bytes, x[1] + y[1]).max(shape.pixels.div_ceil(2));
         let tiles = given(BLOCK_TILES).unwrap_or(fitting_tiles).min(all);
@@ -123,6 +136,7 @@ impl Layout {
             v: [v_row, odd_lines(task_tiles * v_row)],
             m: [parts * chunk, odd_lines(task_tiles * parts * chunk)],
             planes: planes::<N>(0),
+            work: (Work::<Wide, N>::VALUES + 1) * shape.lanes + 2 * N * LINE.saturating_sub(shape.lanes),
         }
     }
 

@@ -17,7 +17,7 @@ const ALGORITHMS: [&str; 15] = [
     "im2col/nchw-faer",
     "fft/rustfft",
     "fft/t16",
-    "fft/t32-gauss",
+    "fft/t30-gauss",
     "winograd/f2x3",
     "winograd/f4x3",
     "winograd/poly-f4x3",

@@ -28,10 +28,10 @@ impl<const N: usize> SimdOp for Filters<'_, N> {
     #[inline(always)]
     fn eval<S: Simd>(self, _: S) {
         let taps = self.geometry.height.taps;
-        let mut room = Room::<N> {
+        let mut room = Room {
             taps: vec![Wide.zero(); taps.next_multiple_of(2) * N],
             rows: vec![[Wide.zero(); 2]; N * N / 2],
-            work: Work::new(Wide),
+            work: vec![Wide.zero(); Work::<Wide, N>::VALUES],
         };
         for depth in 0..self.layout.depth {
             // Each within one register block, so that they stand side by side.
@@ -43,25 +43,26 @@ impl<const N: usize> SimdOp for Filters<'_, N> {
 }
 
 /// Room for the transforms of [`WIDE`] filters.
-struct Room<const N: usize> {
+struct Room {
     /// The taps of one phase, `[row][N]`.
     taps: Vec<[f64; WIDE]>,
     /// Transformed rows, `[column][row]`.
     rows: Vec<Complex<Wide>>,
-    work: Work<Wide, N>,
+    work: Vec<[f64; WIDE]>,
 }
 
 impl<const N: usize> Filters<'_, N> {
     /// Transforms and writes the filters from input channel `depth`, counted through all phases, to some neighbouring
     /// output channels.
     #[inline(always)]
-    fn transform(&self, room: &mut Room<N>, outputs: Range<usize>, depth: usize) {
+    fn transform(&self, room: &mut Room, outputs: Range<usize>, depth: usize) {
         let Geometry { problem, height, width } = self.geometry;
         let (kh, kw) = (problem.height().kernel, problem.width().kernel);
         let channels = problem.group_in_channels();
         let (phase, channel) = (depth / channels, depth % channels);
         let phase = [phase / width.phases, phase % width.phases];
         let Room { taps, rows, work } = room;
+        let mut work = Work::<_, N>::new(work);
         taps.fill(Wide.zero());
         for r in 0..kh {
             for s in 0..kw {
@@ -78,7 +79,7 @@ impl<const N: usize> Filters<'_, N> {
         for pair in (0..pairs).step_by(2) {
             rows_forward(
                 Wide,
-                work,
+                &mut work,
                 |j| [taps[pair * N + j], taps[(pair + 1) * N + j]],
                 |row, column, value| rows[column * N + pair + row] = value,
             );
@@ -86,7 +87,7 @@ impl<const N: usize> Filters<'_, N> {
         for (column, rows) in rows.chunks_exact(N).enumerate() {
             let at = Place { layout: self.layout, columns: self.group * N / 2 + column, output: outputs.start, depth };
             let row = |j: usize| if j < pairs { rows[j] } else { [Wide.zero(); 2] };
-            column_forward(Wide, work, column, row, |plane, [re, im]| {
+            column_forward(Wide, &mut work, column, row, |plane, [re, im]| {
                 let real = is_real::<N>(column, plane);
                 let scale = [scale::<N>(column, plane); WIDE];
                 let conjugate = [Wide.mul(re, scale), Wide.sub(Wide.zero(), Wide.mul(im, scale))];
