@@ -4,7 +4,7 @@
 //! **Sizes.** A tile of N keeps `N + 1 − k` results along an axis of a filter of k. Where one tile covers a map, the padding
 //! behind the map and that before it may be the same zeros (see [`geometry::Side`]): AlexNet's 27 × 27 map with a filter of 5
 //! needs 29 samples instead of 31, its 13 × 13 ones with 3 need 14 instead of 15. With tiles of 30 and of 14 they have an
-//! eighth and a quarter fewer frequencies than with 32 and 16, and took 0.88 to 0.9 and 0.78 to 0.81 of the time (Zen 4,
+//! eighth and a quarter fewer frequencies than with 32 and 16, and took 0.88 to 0.90 and 0.75 to 0.79 of the time (Zen 4,
 //! batch 16).
 //!
 //! A vector holds one element of a tile for as many channels as it has lanes, real and imaginary parts apart, so that no
