@@ -5,7 +5,7 @@ use std::ops::Range;
 use conv_simd::{Init, SharedSlice, TileArgs};
 
 use super::DirectPlan;
-use super::tiling::Lines;
+use super::tiling::{Lines, Tiles};
 
 /// Computes `tiles` of one image and one block of output channels.
 pub(super) fn run_tiles(
@@ -26,11 +26,15 @@ pub(super) fn run_tiles(
     let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
     let bias = plan.weights.bias.as_ptr().wrapping_add(block.bias);
     let (width, tiling) = (layout.width(block), &plan.tilings[block.vectors - 1]);
-    for tile in plan.schedule.rescale(tiles, tiling.len()) {
-        let (Lines { along, across, .. }, line, segment) = tiling.tile(tile);
+    let mut tiles = plan.schedule.rescale(tiles, tiling.len());
+    while !tiles.is_empty() {
+        let (Lines { along, across, .. }, line, Tiles { segment, skipped, count }) = tiling.tiles(tiles.start);
+        let count = count.min(tiles.len());
+        tiles.start += count;
         let x_pixel = along.axis.stride * along.input;
-        let args = TileArgs {
-            x: input.wrapping_add(line.first_input * across.input),
+        let skipped = skipped * segment.pixels;
+        let mut args = TileArgs {
+            x: input.wrapping_add(line.first_input * across.input + skipped * x_pixel),
             x_pixel,
             w: weights.wrapping_add(line.taps.start * across.weights * width),
             rows: line.taps.len(),
@@ -40,18 +44,23 @@ pub(super) fn run_tiles(
             next: (segment.pixels * x_pixel) as isize,
             w_row: across.weights * width,
             runs: &segment.runs,
-            y: output.wrapping_add(line.output * across.output + segment.first * along.output),
+            y: output.wrapping_add(line.output * across.output + (segment.first + skipped) * along.output),
             y_pixel: along.output,
             channels: block.channels,
             init: Init::Bias(bias),
             relu: plan.epilogue.relu,
             stream: plan.stream,
         };
-        // SAFETY: `Plan::run` checked both lengths against the problem. Reads: the taps of `taps` lie inside the image,
-        // and the runs, made by `tiling::cut` for this direction, name only pixels inside a line. Weights and bias are
-        // whole blocks. Writes: `pixels` outputs of one line, `channels` each, which belong to this task alone: tasks
-        // differ in image, tile or block, and a pixel is in one tile.
-        unsafe { plan.isa.tile(segment.pixels, block.vectors).run(&args) };
+        let tile = plan.isa.tile(segment.pixels, block.vectors);
+        for _ in 0..count {
+            // SAFETY: `Plan::run` checked both lengths against the problem. Reads: the taps of `taps` lie inside the image,
+            // and the runs, made by `tiling::cut` for this direction, name only pixels inside a line. Weights and bias are
+            // whole blocks. Writes: `pixels` outputs of one line, `channels` each, which belong to this task alone: tasks
+            // differ in image, tile or block, and a pixel is in one tile.
+            unsafe { tile.run(&args) };
+            args.x = args.x.wrapping_add(segment.pixels * x_pixel);
+            args.y = args.y.wrapping_add(segment.pixels * along.output);
+        }
     }
 }
 
