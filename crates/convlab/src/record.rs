@@ -316,15 +316,21 @@ fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
 /// Writes `records` into the [`FILE_NAME`] of `folder`, beside it first and then renamed. Returns the file's path.
 ///
 /// Records of earlier runs stay, except those of a measurement that is made again: everything is compared within one
-/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock, data) are replaced.
+/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock, data) are replaced. The
+/// new ones stand where the old ones stood: tables and charts keep their order when one layer is measured again.
 ///
 /// # Errors
 /// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
 pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordError> {
     let path = folder.join(FILE_NAME);
-    let mut all = read_if_there(&path)?;
-    all.retain(|old| !records.iter().any(|new| same_comparison(old, new)));
-    all.extend_from_slice(records);
+    let (mut all, mut new) = (Vec::new(), records.to_vec());
+    for old in read_if_there(&path)? {
+        all.extend(new.extract_if(.., |new| same_comparison(&old, new)));
+        if !records.iter().any(|new| same_comparison(&old, new)) {
+            all.push(old);
+        }
+    }
+    all.append(&mut new);
     write(folder, &path, &all).map_err(|source| RecordError::Write { path: folder.into(), source })?;
     Ok(path)
 }
@@ -346,4 +352,26 @@ fn write(folder: &Path, path: &Path, records: &[Record]) -> io::Result<()> {
     }
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_again_stands_where_it_stood() {
+        let record = |name: &str, algorithm: &str, milliseconds| Record {
+            name: name.into(),
+            algorithm: Some(algorithm.into()),
+            median_ns: Some(1e6 * milliseconds),
+            ..Record::default()
+        };
+        let old = [record("a", "x", 1.0), record("a", "y", 2.0), record("b", "x", 3.0), record("c", "x", 4.0)];
+        let again = [record("a", "x", 5.0), record("d", "x", 6.0), record("b", "y", 7.0)];
+        let folder = tempfile::tempdir().unwrap();
+        merge_into(folder.path(), &old).unwrap();
+        let path = merge_into(folder.path(), &again).unwrap();
+        let [a, d, b] = again;
+        assert_eq!(read(&path).unwrap(), [a, b, old[3].clone(), d]);
+    }
 }
