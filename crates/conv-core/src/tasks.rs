@@ -1,26 +1,43 @@
 //! The one way in which a run's work is handed to threads.
 
+use std::array;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Stretches of tasks at most; more workers than that share them.
+const STRETCHES: usize = 64;
+
+/// The next task of a stretch, in a cache line of its own.
+#[repr(align(64))]
+struct Next(AtomicUsize);
 
 /// Calls `task(share, index)` once for every index below `tasks`, from up to `workers` threads of the current rayon pool.
 ///
-/// Each of the `workers` strands owns one share of `scratch` (`scratch.len() / workers` floats, rounded down) and takes
-/// the next index whenever it is free, so that unequal tasks and a disturbed core balance out. Indices are handed out in
-/// order: neighbours in index should be neighbours in memory. Allocates nothing when called from inside the pool.
+/// Each of the `workers` strands owns one share of `scratch` (`scratch.len() / workers` floats, rounded down). The indices
+/// are cut into a stretch for each of them; a thread takes those of its own stretch in order, run after run the same ones, and
+/// then, one at a time, what is left of the others', so that unequal tasks and a disturbed core balance out. What a thread
+/// read and wrote in one run is thus in its own caches in the next: taken from one line by whoever was free, half of all lines
+/// had to come from the other core, and where the two shared no cache AlexNet's conv1 ran at 90 to 92% of the peak in place of
+/// 95 to 96%. Neighbours in index should be neighbours in memory. Allocates nothing when called from inside the pool.
 pub fn for_each_task<F>(workers: usize, tasks: usize, scratch: &mut [f32], task: F)
 where
     F: Fn(&mut [f32], usize) + Sync,
 {
     let workers = workers.clamp(1, tasks.max(1));
     let share = scratch.len() / workers;
-    let next = AtomicUsize::new(0);
+    let stretches = workers.min(STRETCHES);
+    let first = |stretch: usize| (stretch as u128 * tasks as u128 / stretches as u128) as usize;
+    let next: [Next; STRETCHES] = array::from_fn(|stretch| Next(AtomicUsize::new(first(stretch.min(stretches)))));
     let strand = |share: &mut [f32]| {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= tasks {
-                break;
+        let own = rayon::current_thread_index().unwrap_or_default();
+        for stretch in (own..own + stretches).map(|stretch| stretch % stretches) {
+            let (Next(next), end) = (&next[stretch], first(stretch + 1));
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= end {
+                    break;
+                }
+                task(share, index);
             }
-            task(share, index);
         }
     };
     fork(workers, share, scratch, &strand);
@@ -38,6 +55,8 @@ fn fork<F: Fn(&mut [f32]) + Sync>(workers: usize, share: usize, scratch: &mut [f
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
 
     #[test]
@@ -52,6 +71,23 @@ mod tests {
                 assert!(share.iter().all(|&x| x == index as f32), "another task wrote here");
             });
             assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn each_thread_begins_with_its_own_stretch() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        for tasks in [2, 7] {
+            let meeting = Barrier::new(2);
+            pool.install(|| {
+                for_each_task(2, tasks, &mut [], |_, index| {
+                    let own = rayon::current_thread_index().unwrap();
+                    if [0, tasks / 2].contains(&index) {
+                        assert_eq!(index, own * (tasks / 2), "the other thread's task");
+                        meeting.wait();
+                    }
+                });
+            });
         }
     }
 }

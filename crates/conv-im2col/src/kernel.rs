@@ -134,6 +134,17 @@ impl Grid {
         self.bands() * self.columns.parts()
     }
 
+    /// Band and part of block `index`: share after share of the bands, as many as there are `workers`, part by part in each.
+    fn block(&self, workers: usize, index: usize) -> (usize, usize) {
+        let (bands, parts) = (self.bands(), self.columns.parts());
+        let shares = workers.clamp(1, bands);
+        let first = |share: usize| share * bands / shares;
+        // The last share that begins at or before the band which would have this index if every band's parts came together.
+        let share = ((index / parts + 1) * shares - 1) / bands;
+        let (index, share) = (index - first(share) * parts, first(share)..first(share + 1));
+        (share.start + index % share.len(), index / share.len())
+    }
+
     /// The rows of `band`: a range, and how far apart in it they are.
     fn rows_of(&self, band: usize) -> (Range<usize>, usize) {
         let [along, across] = self.image_bands();
@@ -170,18 +181,18 @@ pub(crate) struct Place {
     pub part: usize,
 }
 
-/// Calls `task(share of scratch, place, block)` once for every block of `matrix`, from up to `workers` threads. Blocks
-/// of the same columns come one after another.
+/// Calls `task(share of scratch, place, block)` once for every block of `matrix`, from up to `workers` threads. Each of them
+/// has its share of the bands, part by part, so that the weights of a part serve all of them, and what it lowered it multiplies.
 pub(crate) fn for_each_block<F>(workers: usize, grid: &Grid, matrix: &mut [f32], scratch: &mut [f32], task: F)
 where
     F: Fn(&mut [f32], Place, Block<'_>) + Sync,
 {
     let width = grid.columns.width();
     assert_eq!(matrix.len(), grid.rows * width);
-    let bands = grid.bands();
     let matrix = SharedSlice::new(matrix);
     for_each_task(workers, grid.blocks(), scratch, |share, index| {
-        let (part, (rows, step)) = (index / bands, grid.rows_of(index % bands));
+        let (band, part) = grid.block(workers, index);
+        let (rows, step) = grid.rows_of(band);
         let columns = grid.columns.range(part);
         let block = Block {
             start: matrix.as_ptr().wrapping_add(rows.start * width + columns.start),

@@ -74,13 +74,21 @@ mod tests {
 
     use super::*;
 
-    /// Time to finish `costs` if each free worker takes the next task in order.
+    /// Time to finish `costs` if each worker takes those of its own stretch in order and then what is left of the others', as
+    /// [`conv_core::for_each_task`] hands them out.
     fn makespan(costs: &[usize], workers: usize) -> usize {
+        let mut stretches: Vec<_> = (0..workers)
+            .map(|worker| costs[worker * costs.len() / workers..(worker + 1) * costs.len() / workers].iter())
+            .collect();
         let mut busy_until = vec![0; workers];
-        for cost in costs {
-            *busy_until.iter_mut().min().unwrap() += cost;
+        loop {
+            let worker = (0..workers).min_by_key(|&worker| busy_until[worker]).unwrap();
+            let next = (worker..worker + workers).find_map(|stretch| stretches[stretch % workers].next());
+            match next {
+                Some(cost) => busy_until[worker] += cost,
+                None => return *busy_until.iter().max().unwrap(),
+            }
         }
-        *busy_until.iter().max().unwrap()
     }
 
     /// The costs of a layer's tasks with tiles of 14 pixels and blocks of 32 output channels, as AVX-512 has them; a tile
