@@ -2,9 +2,11 @@
 //! multiply-add peak and read bandwidth.
 
 use std::fs;
-use std::hint::black_box;
+use std::hint::{self, black_box};
 use std::path::Path;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use alexnet::LayerWork;
@@ -292,6 +294,30 @@ fn bandwidth_gb_s(pool: &ThreadPool, isa: Isa) -> Result<f64, AllocationError> {
     Ok(Stream::with_bytes(BANDWIDTH_BYTES)?.gb_s(pool, isa, [10, 1]))
 }
 
+/// How often a line changes hands in one sample of [`core_to_core_ns`].
+const HANDOVERS: usize = 2000;
+
+/// How long a cache line takes from the core of one thread of `pool` to that of another, nanoseconds; `None` if there is no
+/// other. A guest's cores may share a cache now and be far apart a second later.
+pub fn core_to_core_ns(pool: &ThreadPool) -> Option<f64> {
+    let turn = AtomicUsize::new(0);
+    let hand_over = |thread: usize| {
+        if thread >= 2 {
+            return;
+        }
+        for own in (thread..HANDOVERS).step_by(2) {
+            let mut looks = 0;
+            while turn.load(Ordering::Acquire) != own {
+                looks += 1;
+                // The other thread may wait for this very core.
+                if looks % 10_000 == 0 { thread::yield_now() } else { hint::spin_loop() }
+            }
+            turn.store(own + 1, Ordering::Release);
+        }
+    };
+    (pool.current_num_threads() > 1).then(|| best_time(pool, 1, hand_over).as_secs_f64() * 1e9 / HANDOVERS as f64)
+}
+
 /// Runs `work(thread)` on all threads of `pool` at once, `attempts` times; the shortest time from the common start to the
 /// end of the last thread.
 fn best_time<R>(pool: &ThreadPool, attempts: usize, work: impl Fn(usize) -> R + Sync) -> Duration {
@@ -385,5 +411,15 @@ mod tests {
         assert_eq!(products, [0.0; 3]);
         assert!(matches!(pool(0), Err(PoolError::Count(0))));
         assert!(matches!(pool(MAX_THREADS + 1), Err(PoolError::Count(_))));
+    }
+
+    #[test]
+    fn a_line_changes_hands_between_two_threads() {
+        assert_eq!(core_to_core_ns(&pool(1).unwrap()), None);
+        for threads in [2, 3] {
+            let pool = pool(threads).unwrap();
+            let inside = pool.install(|| core_to_core_ns(&pool)).unwrap();
+            assert!(inside > 1.0 && inside.is_finite(), "{inside} ns on {threads} threads");
+        }
     }
 }

@@ -244,6 +244,10 @@ pub struct Record {
     /// Read bandwidth of main memory on this many threads, measured in this run, GB/s (10⁹ bytes a second).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth_gb_s: Option<f64>,
+    /// Time of a cache line from one thread's core to another's, nanoseconds: the median of samples taken in turn with the
+    /// algorithms' (`convlab` clock, two threads and more).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_to_core_ns: Option<f64>,
     /// When the run began, UTC, `2026-01-31T12:00:00Z`. Records of one run share it.
     pub date: String,
 }

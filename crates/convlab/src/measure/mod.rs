@@ -23,7 +23,7 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 use rayon::ThreadPool;
 
-use crate::machine::{Limits, Machine, PeakProbe, Stream};
+use crate::machine::{Limits, Machine, PeakProbe, Stream, core_to_core_ns};
 use crate::memory::TooLittleMemory;
 use crate::record::{Cache, Clock, Model, Record};
 use crate::suite::Case;
@@ -131,8 +131,13 @@ pub fn sample_in_network(subject: &mut Subject, workload: &mut Workload, others:
 /// What begins a round that needs no preparation.
 fn nothing() {}
 
-/// The peak of each instruction set, GFLOP/s, as sampled in the rounds of one problem.
-type Peaks = Vec<(Isa, Samples)>;
+/// The state of the machine as sampled in the rounds of one problem.
+struct Conditions {
+    /// The peak of each instruction set, GFLOP/s.
+    peaks: Vec<(Isa, Samples)>,
+    /// From one core to another, nanoseconds; none on one thread.
+    core_to_core: Samples,
+}
 
 impl Bench {
     /// A bench on `pool`, whose peak and bandwidth are measured here and now for each of `isas`.
@@ -195,13 +200,17 @@ impl Bench {
                 Err(failure) => measured.failures.push(failure),
             }
         }
-        let mut peaks: Peaks = self.limits.iter().map(|(probe, _)| (probe.isa(), Samples::default())).collect();
-        let sample_peaks = || {
-            for ((probe, _), (_, samples)) in self.limits.iter().zip(&mut peaks) {
+        let mut conditions = Conditions {
+            peaks: self.limits.iter().map(|(probe, _)| (probe.isa(), Samples::default())).collect(),
+            core_to_core: Samples::default(),
+        };
+        let sample_conditions = || {
+            for ((probe, _), (_, samples)) in self.limits.iter().zip(&mut conditions.peaks) {
                 samples.push(probe.gflops(&self.pool, 1));
             }
+            core_to_core_ns(&self.pool).into_iter().for_each(|sample| conditions.core_to_core.push(sample));
         };
-        rounds(self.effort, &mut entries, sample_peaks, |entry| {
+        rounds(self.effort, &mut entries, sample_conditions, |entry| {
             entry.subject.run(&mut workload)?;
             entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(&mut workload))?);
             Ok::<_, MeasureError>(())
@@ -237,17 +246,28 @@ impl Bench {
             Ok::<_, MeasureError>(())
         })?;
         for entry in &mut entries {
-            measured.records.extend(self.records(entry, &peaks, &mut workload)?);
+            measured.records.extend(self.records(entry, &conditions, &mut workload)?);
         }
         Ok(measured)
     }
 
-    fn records(&self, entry: &mut Entry, peaks: &Peaks, workload: &mut Workload) -> Result<Vec<Record>, MeasureError> {
+    fn records(
+        &self,
+        entry: &mut Entry,
+        conditions: &Conditions,
+        workload: &mut Workload,
+    ) -> Result<Vec<Record>, MeasureError> {
         let phases = self.phases(entry, workload)?;
         let subject = &entry.subject;
+        let Conditions { peaks, core_to_core } = conditions;
         let peak = peaks.iter().find(|(isa, _)| *isa == subject.candidate().isa).map(|(_, samples)| samples.median());
         let record = self.record(subject);
-        let base = Record { clock: Some(Clock::Convlab), peak_gflops: peak.or(record.peak_gflops), ..record };
+        let base = Record {
+            clock: Some(Clock::Convlab),
+            peak_gflops: peak.or(record.peak_gflops),
+            core_to_core_ns: (core_to_core.count() > 0).then(|| core_to_core.median()),
+            ..record
+        };
         let run = |cache| Record { model: Some(Model::Run), cache: Some(cache), ..base.clone() };
         let mut records = vec![Record { phases, ..subject.timed(run(Cache::Warm), &entry.warm) }];
         if entry.cold.count() > 0 {

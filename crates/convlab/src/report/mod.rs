@@ -230,6 +230,7 @@ fn caption(setting: &Setting<'_>, members: &[&Record]) -> String {
     for (what, of, unit) in [
         ("peak", (|record| record.peak_gflops) as fn(&Record) -> Option<f64>, "GFLOP/s"),
         ("read bandwidth", |record| record.bandwidth_gb_s, "GB/s"),
+        ("core to core", |record| record.core_to_core_ns, "ns"),
     ] {
         // Each run measures its own: those of several runs differ a little.
         let values = || members.iter().filter_map(|record| of(record));
