@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_task_once_with_its_own_share() {
-        for (workers, tasks) in [(1, 7), (3, 100), (8, 2), (4, 0)] {
+        for (workers, tasks) in [(1, 7), (3, 100), (8, 2), (4, 0), (70, 100)] {
             let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
             let mut scratch = vec![0.0; 40];
             for_each_task(workers, tasks, &mut scratch, |share, index| {

@@ -416,16 +416,18 @@ mod tests {
             [(7, 3, false), (7, 3, true), (7, 7, true), (3, 2, false), (2, 5, true), (4, 1, true)]
         {
             let grid = Grid { line, equal, ..Grid::new(7, band, Columns::new(2, 5, 3, 1)) };
-            let mut matrix = vec![0.0; 7 * 10];
-            for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
-                assert_eq!(place.rows.start / line, (place.rows.end - 1) / line);
-                assert!(block.rows() == place.rows.len() && block.rows() <= band);
-                for row in 0..block.rows() {
-                    block.row(row).iter_mut().for_each(|x| *x += 1.0 + place.part as f32);
+            for workers in [1, 2, 5] {
+                let mut matrix = vec![0.0; 7 * 10];
+                for_each_block(workers, &grid, &mut matrix, &mut [], |_, place, mut block| {
+                    assert_eq!(place.rows.start / line, (place.rows.end - 1) / line);
+                    assert!(block.rows() == place.rows.len() && block.rows() <= band);
+                    for row in 0..block.rows() {
+                        block.row(row).iter_mut().for_each(|x| *x += 1.0 + place.part as f32);
+                    }
+                });
+                for row in matrix.chunks_exact(10) {
+                    assert_eq!(row, [1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0]);
                 }
-            });
-            for row in matrix.chunks_exact(10) {
-                assert_eq!(row, [1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0]);
             }
         }
     }

@@ -294,8 +294,9 @@ fn bandwidth_gb_s(pool: &ThreadPool, isa: Isa) -> Result<f64, AllocationError> {
     Ok(Stream::with_bytes(BANDWIDTH_BYTES)?.gb_s(pool, isa, [10, 1]))
 }
 
-/// How often a line changes hands in one sample of [`core_to_core_ns`].
-const HANDOVERS: usize = 2000;
+/// How often a line changes hands in one sample of [`core_to_core_ns`]: so often that it does not matter which thread starts
+/// first.
+const HANDOVERS: usize = 20_000;
 
 /// How long a cache line takes from the core of one thread of `pool` to that of another, nanoseconds; `None` if there is no
 /// other. A guest's cores may share a cache now and be far apart a second later.
