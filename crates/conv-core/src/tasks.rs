@@ -75,19 +75,19 @@ mod tests {
     }
 
     #[test]
-    fn each_thread_begins_with_its_own_stretch() {
+    fn each_thread_takes_its_own_stretch_in_every_run() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        for tasks in [2, 7] {
-            let meeting = Barrier::new(2);
+        // Both threads are in a task whenever one is.
+        let meeting = Barrier::new(2);
+        for _ in 0..10 {
+            let takers = [const { AtomicUsize::new(usize::MAX) }; 6];
             pool.install(|| {
-                for_each_task(2, tasks, &mut [], |_, index| {
-                    let own = rayon::current_thread_index().unwrap();
-                    if [0, tasks / 2].contains(&index) {
-                        assert_eq!(index, own * (tasks / 2), "the other thread's task");
-                        meeting.wait();
-                    }
+                for_each_task(2, takers.len(), &mut [], |_, index| {
+                    takers[index].store(rayon::current_thread_index().unwrap(), Ordering::Relaxed);
+                    meeting.wait();
                 });
             });
+            assert_eq!(takers.map(AtomicUsize::into_inner), [0, 0, 0, 1, 1, 1]);
         }
     }
 }
