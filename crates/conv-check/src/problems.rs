@@ -16,6 +16,7 @@ pub fn problems() -> Vec<Problem> {
         // 1×1: plain, strided, one pixel (a fully connected layer), padded.
         problem(3, 1, [37, 33], same(Axis::new(6, 1))),
         problem(2, 2, [10, 14], same(Axis::new(9, 1).stride(2))),
+        problem(1, 2, [32, 14], same(Axis::new(9, 1).stride(2))),
         problem(1, 1, [129, 100], same(Axis::new(1, 1))),
         problem(7, 1, [50, 24], same(Axis::new(1, 1))),
         // Fully connected, with more channels or images than a kernel takes at a time.

@@ -40,9 +40,12 @@ impl<'a> InputRows<'a> {
     pub fn transform<const N: usize>(&self, isa: conv_simd::Isa, [copy, work]: [&mut [f32]; 2]) {
         let columns = self.geometry.width.samples(self.tile.column);
         let depth = self.layout.depth_padded;
-        let pixel = self.geometry.problem.in_channels();
+        let problem = &self.geometry.problem;
+        // A filter of one tap has a single phase at any stride.
+        let step = problem.width().stride * problem.in_channels();
+        let row = problem.height().stride * problem.width().input * problem.in_channels();
         let (lines, step, next) = match self.lines(&columns) {
-            Some(lines) => (lines, pixel, 2 * self.geometry.problem.width().input * pixel),
+            Some(lines) => (lines, step, 2 * row),
             None => {
                 self.gather(&columns, copy);
                 let (first, second) = copy.split_at(copy.len() / 2);
