@@ -15,9 +15,10 @@ struct Next(AtomicUsize);
 /// Each of the `workers` strands owns one share of `scratch` (`scratch.len() / workers` floats, rounded down). The indices
 /// are cut into a stretch for each of them; a thread takes those of its own stretch in order, run after run the same ones, and
 /// then, one at a time, what is left of the others', so that unequal tasks and a disturbed core balance out. What a thread
-/// read and wrote in one run is thus in its own caches in the next: taken from one line by whoever was free, half of all lines
-/// had to come from the other core, and where the two shared no cache AlexNet's conv1 ran at 90 to 92% of the peak in place of
-/// 95 to 96%. Neighbours in index should be neighbours in memory. Allocates nothing when called from inside the pool.
+/// read and wrote in one run is thus in its own caches in the next: taken from one queue by whoever was free, half of all
+/// lines had to come from the other core, and where the two were far apart AlexNet's conv1 ran at 90 to 92% of the peak in
+/// place of 95 to 96%. Neighbours in index should be neighbours in memory. Allocates nothing when called from inside the
+/// pool.
 pub fn for_each_task<F>(workers: usize, tasks: usize, scratch: &mut [f32], task: F)
 where
     F: Fn(&mut [f32], usize) + Sync,
