@@ -8,14 +8,14 @@ mod common;
 
 use std::time::Instant;
 
-use alexnet::{Network, networks};
+use conv_measure::{Machine, hardware_threads, pool};
+use conv_net::{Network, networks};
+use conv_report::record::{Cache, Clock, Model, Record, prepare_folder};
 use conv_simd::Isa;
+use conv_tune::Chooser;
 use convlab::bench::{LOCAL_RESULTS_OF_WORKSPACE, is_measuring, keep};
 use convlab::forward::TimedPass;
-use convlab::machine::{Machine, hardware_threads, pool};
 use convlab::measure::ForwardWorkload;
-use convlab::record::{Cache, Clock, Model, Record, prepare_folder};
-use convlab::registry::Chooser;
 use criterion::{Criterion, SamplingMode};
 use rayon::ThreadPool;
 
@@ -34,7 +34,7 @@ fn main() {
             model: Some(Model::Run),
             cache: Some(Cache::Warm),
             clock: Some(Clock::Criterion),
-            ..machine.record()
+            ..convlab::records::origin(&machine)
         };
         records.extend(bench_network(&mut criterion, &pool, &network, &base));
     }

@@ -8,18 +8,20 @@ mod common;
 
 use std::time::Instant;
 
+use conv_measure::{Effort, Subject, Workload};
+use conv_measure::{Machine, hardware_threads, pool};
+use conv_report::record::{Cache, Clock, Model, Record, prepare_folder};
 use conv_simd::Isa;
+use conv_tune::algorithms;
 use convlab::bench::{Calls, LOCAL_RESULTS_OF_WORKSPACE, is_measuring, keep};
-use convlab::machine::{Machine, hardware_threads, pool};
-use convlab::measure::{Bench, Effort, Subject, Workload};
-use convlab::record::{Cache, Clock, Model, Record, prepare_folder};
-use convlab::registry::algorithms;
-use convlab::suite::{self, Case, label};
+use convlab::measure::Bench;
+use convlab::records;
+use convlab::suite::{self, Case};
 use criterion::{Criterion, SamplingMode, Throughput};
 
 /// Counts scratch and prepared weights.
 #[global_allocator]
-static ALLOCATOR: convlab::memory::CountingAllocator = convlab::memory::CountingAllocator;
+static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory::CountingAllocator;
 
 fn main() {
     let mut criterion = common::criterion();
@@ -47,7 +49,7 @@ fn main() {
 
 /// A group of benchmarks, one an algorithm. Nothing is prepared for those that a filter leaves out.
 fn bench_case(criterion: &mut Criterion, bench: &Bench, case: &Case) -> Vec<Record> {
-    let mut group = criterion.benchmark_group(label(&case.problem));
+    let mut group = criterion.benchmark_group(case.problem.label());
     group.throughput(Throughput::Elements(case.problem.flops() as u64));
     // As many runs in every sample, so that samples are alike and a median of them means something.
     group.sampling_mode(SamplingMode::Flat);
@@ -82,7 +84,7 @@ fn bench_case(criterion: &mut Criterion, bench: &Bench, case: &Case) -> Vec<Reco
                 clock: Some(Clock::Criterion),
                 ..bench.record(&subject)
             };
-            records.push(subject.timed(record, &calls.samples()));
+            records.push(records::timed(&subject, &calls.samples(), record));
         }
     }
     group.finish();

@@ -1,12 +1,12 @@
 //! A convolution of AlexNet from another program: chosen, prepared once, run many times.
 //!
-//!     cargo run --release --example conv2d
+//!     cargo run --release -p conv-tune --example conv2d
 //!
 //! After `convlab tune paper` it takes what was measured.
 
 use std::error::Error;
 
-use convlab::Conv2d;
+use conv_tune::Conv2d;
 
 fn main() -> Result<(), Box<dyn Error>> {
     // One image, 256 channels of 13×13, 384 filters of 3×3, padded by one: conv3 of the paper.

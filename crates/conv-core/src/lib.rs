@@ -7,6 +7,7 @@ mod algorithm;
 mod descriptor;
 mod memory;
 mod problem;
+mod quantity;
 mod tasks;
 mod tuning;
 
@@ -17,5 +18,6 @@ pub use algorithm::{
 pub use descriptor::DescriptorError;
 pub use memory::{Footprint, RunError, Scratch};
 pub use problem::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};
+pub use quantity::{format_bytes, format_value, thousands};
 pub use tasks::for_each_task;
 pub use tuning::{Method, Parameter, ParameterError, Parameters, Work};

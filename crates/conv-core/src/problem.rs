@@ -238,6 +238,11 @@ impl Problem {
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
+
+    /// What it is called in tables and records: its name, or else its descriptor.
+    pub fn label(&self) -> String {
+        self.name().map_or_else(|| self.to_string(), Into::into)
+    }
     /// Images.
     pub fn batch(&self) -> usize {
         self.batch

@@ -10,18 +10,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use alexnet::{Network, Synthetic, npy};
 use clap::Parser;
 use conv_core::PlanOptions;
+use conv_measure::memory::counted;
+use conv_measure::{Machine, pool};
+use conv_net::{Network, Synthetic, npy};
+use conv_report::record::Record;
+use conv_tune::Chooser;
 use convlab::conv::transpose;
 use convlab::forward::TimedPass;
-use convlab::machine::{Machine, pool};
-use convlab::memory::counted;
-use convlab::record::Record;
-use convlab::registry::Chooser;
 
 #[global_allocator]
-static ALLOCATOR: convlab::memory::CountingAllocator = convlab::memory::CountingAllocator;
+static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory::CountingAllocator;
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -77,7 +77,7 @@ fn work(args: &Args) -> Result<(), Failure> {
     let record = Record {
         threads: args.threads,
         allocations: counts.map(|counts| counts.allocations),
-        ..Machine::detect().record()
+        ..convlab::records::origin(&Machine::detect())
     };
     say(&serde_json::to_string(&pass.record(record, None))?)
 }

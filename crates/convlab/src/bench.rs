@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::measure::Samples;
-use crate::plot::{self, PlotError};
-use crate::record::{self, Record, RecordError};
+use conv_measure::Samples;
+use conv_report::record::{self, Record, RecordError};
+use conv_report::{self, PlotError};
 
 /// Where records and charts go unless told otherwise, in the current folder.
 pub const LOCAL_RESULTS: &str = "results/local";
@@ -31,7 +31,7 @@ pub enum KeepError {
 /// [`KeepError`] if the folder cannot be written or what is there cannot be read.
 pub fn keep(folder: &Path, records: &[Record]) -> Result<Vec<PathBuf>, KeepError> {
     let path = record::merge_into(folder, records)?;
-    let mut files = plot::charts(&path, folder)?;
+    let mut files = conv_report::charts(&path, folder)?;
     files.insert(0, path);
     Ok(files)
 }

@@ -4,9 +4,10 @@ use conv_check::{Case as Verification, ErrorStats, Failure, Kind};
 use conv_core::{Epilogue, Method, PlanOptions, Problem};
 use rayon::ThreadPool;
 
-use crate::memory::{self, TooLittleMemory};
-use crate::record::{Kind as RecordKind, Record};
-use crate::suite::{Candidate, Case, label};
+use crate::suite::Case;
+use conv_measure::Candidate;
+use conv_measure::memory::{self, TooLittleMemory};
+use conv_report::record::{Kind as RecordKind, Record};
 
 /// Seed of the data that is checked on.
 const SEED: u64 = 1;
@@ -35,7 +36,7 @@ impl Report {
             let errors = result.as_ref().ok()?.errors;
             Some(Record {
                 kind: RecordKind::Check,
-                name: label(problem),
+                name: problem.label(),
                 problem: Some(problem.to_string()),
                 algorithm: Some(candidate.method.algorithm.name().into()),
                 isa: candidate.isa.name().into(),
@@ -60,7 +61,7 @@ pub fn check(case: &Case, kind: Kind, pool: &ThreadPool, done: impl Fn() + Sync)
 
 fn check_inside(case: &Case, kind: Kind, done: &dyn Fn()) -> Result<Report, TooLittleMemory> {
     // Data, two outputs and the range of all; exact output and weights in f64.
-    memory::admit(&format!("checking {}", label(&case.problem)), 5 * case.problem.bytes())?;
+    memory::admit(&format!("checking {}", case.problem.label()), 5 * case.problem.bytes())?;
     let verification = Verification::new(&case.problem, kind, SEED, Epilogue::default());
     let mut range = Range::default();
     let result = |&candidate: &Candidate| {

@@ -1,10 +1,10 @@
 //! The walk through a network that a person wants to read.
 
-use alexnet::{LayerKind, Network, NetworkError, Shape, ShapedLayer, Window};
 use conv_core::Problem;
+use conv_net::{LayerKind, Network, NetworkError, Shape, ShapedLayer, Window};
 
-use crate::cli::table;
-use crate::plot::format_bytes;
+use conv_core::{format_bytes, thousands};
+use conv_report::table;
 
 /// Describes `network` as text of at most 100 columns: every layer with its shapes and costs for one image, the
 /// convolutions as im2col would multiply them, and what crosses between two halves as on the paper's two GPUs.
@@ -173,19 +173,6 @@ fn bytes(shape: Shape) -> f64 {
     4.0 * shape.floats() as f64
 }
 
-/// `60965224` as `60,965,224`.
-pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_paper_as_published() {
-        let text = describe(&alexnet::paper()).unwrap();
+        let text = describe(&conv_net::paper()).unwrap();
         assert!(text.starts_with("paper: 227x227x3 in, 60,965,224 parameters (233 MiB of f32)."), "{text}");
         assert!(text.contains("1.332 GFLOP in the convolutions (1.225 without"), "{text}");
         let walk = "conv1 227x227x3 96 of 11x11x3 4 55x55x96 1.11 MiB 34,944 136 KiB 210.8";
@@ -214,14 +201,14 @@ mod tests {
 
     #[test]
     fn every_network_fits_a_hundred_columns() {
-        for network in alexnet::networks() {
+        for network in conv_net::networks() {
             let text = describe(&network).unwrap();
             for line in text.lines() {
                 assert!(line.chars().count() <= 100, "{}: {line}", network.name);
             }
             assert!(!text.contains("NaN"));
         }
-        assert!(describe(&alexnet::owt()).unwrap().contains("owt is one tower"));
+        assert!(describe(&conv_net::owt()).unwrap().contains("owt is one tower"));
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use alexnet::{ForwardError, ForwardPass, LayerKind, LayerObserver, Network, ShapedLayer, Weights};
 use conv_core::{PlanOptions, RunError, Unsupported};
+use conv_net::{ForwardError, ForwardPass, LayerKind, LayerObserver, Network, ShapedLayer, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use crate::machine::Limits;
-use crate::measure::Samples;
-use crate::record::{Kind, LayerTime, Record};
-use crate::registry::{Choice, Chooser};
+use crate::records;
+use conv_measure::Limits;
+use conv_measure::Samples;
+use conv_report::record::{Kind, LayerTime, Record};
+use conv_tune::{Choice, Chooser};
 
 /// The choice for a layer: what `chooser` says for a convolution, and for a fully connected layer always `direct/nhwc`, so
 /// that algorithms are compared by what they do to convolutions. `None` for layers without weights.
@@ -130,10 +131,10 @@ impl TimedPass {
             name: layer.name.clone(),
             algorithm: layer.algorithm.map(Into::into),
             median_ns: samples.median(),
-            bound_ns: limits.map(|limits| limits.bound_ns(work, weight_bytes)),
+            bound_ns: limits.map(|limits| records::bound_ns(limits, work, weight_bytes)),
             scratch_bytes: layer.scratch_bytes,
         });
-        self.whole.record(Record {
+        let record = Record {
             kind: Kind::Forward,
             name: self.network.clone(),
             algorithm: Some(self.asked_for.clone()),
@@ -148,7 +149,8 @@ impl TimedPass {
             peak_gflops: limits.map(|limits| limits.peak_gflops),
             bandwidth_gb_s: limits.map(|limits| limits.bandwidth_gb_s),
             ..record
-        })
+        };
+        records::times(&self.whole, record)
     }
 }
 
@@ -187,7 +189,7 @@ pub fn top(probabilities: &[f32], count: usize) -> Vec<(usize, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::family;
+    use conv_tune::family;
 
     #[test]
     fn top_is_sorted_and_cut() {
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn fully_connected_layers_do_not_follow_the_family() {
-        let network = alexnet::paper();
+        let network = conv_net::paper();
         for name in ["fft", "im2col", "winograd"] {
             let chooser = Chooser::by_name(name).unwrap();
             for layer in network.infer(1).unwrap() {

@@ -2,7 +2,7 @@
 
 /// Counts what every command allocates: records tell declared and counted scratch apart.
 #[global_allocator]
-static ALLOCATOR: convlab::memory::CountingAllocator = convlab::memory::CountingAllocator;
+static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory::CountingAllocator;
 
 fn main() -> std::process::ExitCode {
     convlab::cli::main()

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use alexnet::onnx::{Model, OnnxError};
-use alexnet::{Network, NetworkError, networks};
-use conv_core::{Algorithm, DescriptorError, Method, Problem, ProblemError, Unsupported};
+use conv_core::{Algorithm, DescriptorError, Problem, ProblemError, Unsupported};
+use conv_measure::Candidate;
+use conv_net::onnx::{Model, OnnxError};
+use conv_net::{Network, NetworkError, networks};
 use conv_simd::Isa;
 
 /// Bytes of a file of problems that are read at most.
@@ -75,11 +76,6 @@ pub enum SuiteError {
     },
 }
 
-/// What a problem is called in tables and records: its name, or else its descriptor.
-pub fn label(problem: &Problem) -> String {
-    problem.name().map_or_else(|| problem.to_string(), Into::into)
-}
-
 /// The problems that `arguments` name, each once for every batch in `batches`; with none given, networks have one image
 /// and descriptors what they say.
 ///
@@ -99,7 +95,7 @@ pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>,
         }
         for problem in &problems {
             for &batch in batches {
-                let error = |source| SuiteError::Batch { name: label(problem), batch, source };
+                let error = |source| SuiteError::Batch { name: problem.label(), batch, source };
                 all.push(problem.with_batch(batch).map_err(error)?);
             }
         }
@@ -188,15 +184,6 @@ fn read_file(path: &Path) -> Result<Vec<Problem>, SuiteError> {
     Ok(problems)
 }
 
-/// One algorithm on one instruction set.
-#[derive(Clone, Copy)]
-pub struct Candidate {
-    /// The algorithm and its parameters.
-    pub method: Method,
-    /// Its instruction set.
-    pub isa: Isa,
-}
-
 /// One problem and who computes it.
 pub struct Case {
     /// The problem.
@@ -229,7 +216,7 @@ mod tests {
     fn names(arguments: &[&str], batches: &[usize]) -> Vec<String> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let problems = problems(&arguments, batches).unwrap_or_else(|error| panic!("{error}"));
-        problems.iter().map(|problem| format!("{} x{}", label(problem), problem.batch())).collect()
+        problems.iter().map(|problem| format!("{} x{}", problem.label(), problem.batch())).collect()
     }
 
     fn error(argument: &str) -> String {

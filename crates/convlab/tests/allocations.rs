@@ -1,15 +1,15 @@
 //! Runs allocate nothing, and plans declare what they keep. One test: the counting allocator counts the whole process.
 
 use conv_core::Problem;
+use conv_measure::memory::counted;
+use conv_measure::pool;
+use conv_measure::{Effort, Subject, Workload};
 use conv_simd::Isa;
-use convlab::machine::pool;
-use convlab::measure::{Effort, Subject, Workload};
-use convlab::memory::counted;
-use convlab::registry::algorithms;
+use conv_tune::algorithms;
 use convlab::suite;
 
 #[global_allocator]
-static ALLOCATOR: convlab::memory::CountingAllocator = convlab::memory::CountingAllocator;
+static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory::CountingAllocator;
 
 /// AlexNet's maps with fewer channels, a strided and a grouped one among them, and a depthwise layer.
 const PROBLEMS: [&str; 6] = [

@@ -5,8 +5,8 @@ mod common;
 
 use std::fs;
 
-use alexnet::npy;
 use common::Folder;
+use conv_net::npy;
 
 /// Runs each command, which must end with `code` and a message that contains the second string.
 fn assert_refused(folder: &Folder, code: i32, cases: &[(&str, &str)]) {

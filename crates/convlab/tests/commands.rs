@@ -5,11 +5,11 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 
-use alexnet::npy;
 use common::{Folder, WORKSPACE, text};
-use convlab::machine::Machine;
-use convlab::record::{self, Kind, Model, Record};
-use convlab::registry::{algorithms, families};
+use conv_measure::Machine;
+use conv_net::npy;
+use conv_report::record::{self, Kind, Model, Record};
+use conv_tune::{algorithms, families};
 use serde_json::Value;
 
 /// 3×3 at stride 1, computed by every family.
@@ -154,7 +154,7 @@ fn benches_into_a_folder_then_plots_and_reports() {
 #[test]
 fn every_family_sees_the_same_in_a_photograph() {
     let folder = Folder::new();
-    let photograph = format!("{WORKSPACE}/crates/alexnet/images/chelsea.jpg");
+    let photograph = format!("{WORKSPACE}/crates/conv-net/images/chelsea.jpg");
     let mut first: Option<Vec<(u64, f64)>> = None;
     for algorithm in families().into_iter().chain(["auto"]) {
         let json = folder.ok(&format!(

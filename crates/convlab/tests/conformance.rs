@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use conv_check::{Case, Kind, conformance, strategies};
 use conv_core::{Epilogue, PlanOptions, Problem};
 use conv_simd::Isa;
-use convlab::registry::algorithms;
+use conv_tune::algorithms;
 use convlab::suite;
 use proptest::prelude::*;
 

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use alexnet::npy::{self, Array};
 use conv_check::{Case, Kind};
 use conv_core::{Axis, Epilogue, Problem};
+use conv_net::npy::{self, Array};
+use conv_tune::algorithms;
 use convlab::conv::transpose;
-use convlab::registry::algorithms;
 use tempfile::TempDir;
 
 /// A problem's arrays as files, and its exact result.

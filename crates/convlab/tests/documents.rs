@@ -84,7 +84,7 @@ fn links_lead_somewhere() {
 #[test]
 fn every_field_of_a_record_is_explained() {
     let methodology = fs::read_to_string(Path::new(WORKSPACE).join("METHODOLOGY.md")).unwrap();
-    let source = include_str!("../src/record.rs");
+    let source = include_str!("../../conv-report/src/record.rs");
     let structs = source.split("pub struct ").skip(1).map(|rest| rest.split("\n}").next().unwrap());
     let lines = structs.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("pub "));
     let fields: Vec<&str> = lines.filter_map(|line| line.split_once(": ").map(|(field, _)| field)).collect();

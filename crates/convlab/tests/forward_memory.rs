@@ -1,14 +1,14 @@
 //! A pass allocates nothing, keeps what its plan says, and is prepared in hardly more. One test: the counting allocator counts the whole process.
 
-use alexnet::onnx::{self, Model};
-use alexnet::{ForwardPass, Network, Safetensors, Synthetic, Weights};
 use conv_core::{PlanOptions, Problem};
-use convlab::machine::pool;
-use convlab::memory::counted;
-use convlab::registry::Chooser;
+use conv_measure::memory::counted;
+use conv_measure::pool;
+use conv_net::onnx::{self, Model};
+use conv_net::{ForwardPass, Network, Safetensors, Synthetic, Weights};
+use conv_tune::Chooser;
 
 #[global_allocator]
-static ALLOCATOR: convlab::memory::CountingAllocator = convlab::memory::CountingAllocator;
+static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory::CountingAllocator;
 
 /// Bytes that a pass may keep beside what it plans: names, and tables of a few numbers for each layer.
 const TABLE_BYTES: isize = 512 << 10;

@@ -4,11 +4,11 @@ mod common;
 
 use std::fs;
 
-use alexnet::{Network, Synthetic, onnx};
 use common::{Folder, text};
-use convlab::machine::Machine;
-use convlab::record::{self, Cache, Kind};
-use convlab::tune::TunedPlan;
+use conv_measure::Machine;
+use conv_net::{Network, Synthetic, onnx};
+use conv_report::record::{self, Cache, Kind};
+use conv_tune::TunedPlan;
 
 const TINY: &str = "mb1ic16ih12oc16kh3ph1";
 

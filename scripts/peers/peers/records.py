@@ -1,4 +1,4 @@
-"""Records in convlab's schema (METHODOLOGY.md, crates/convlab/src/record.rs)."""
+"""Records in convlab's schema (METHODOLOGY.md, crates/conv-report/src/record.rs)."""
 
 import json
 import tempfile

@@ -12,14 +12,17 @@ use crate::bench::{LOCAL_RESULTS, keep};
 use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
 use crate::cli::selection::{Selection, each_once, isas, refusals};
-use crate::cli::{CliError, Exit, print, table};
-use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
-use crate::measure::{Bench, Effort, ForwardMeasureError};
-use crate::memory::refused;
-use crate::plot::format_bytes;
-use crate::record::{Cache, Kind, Model, Record, prepare_folder};
-use crate::registry::{Chooser, TUNED};
-use crate::suite::{Candidate, Case, label};
+use crate::cli::{CliError, Exit, print};
+use crate::measure::{Bench, ForwardMeasureError};
+use crate::suite::Case;
+use conv_core::format_bytes;
+use conv_measure::Candidate;
+use conv_measure::Effort;
+use conv_measure::memory::refused;
+use conv_measure::{MAX_THREADS, Machine, hardware_threads, pool};
+use conv_report::record::{Cache, Kind, Model, Record, prepare_folder};
+use conv_report::table;
+use conv_tune::{Chooser, TUNED};
 
 /// Measure algorithms: verify, time interleaved, record, draw charts.
 ///
@@ -125,10 +128,10 @@ fn measure(bench: &Bench, cases: &[Case], records: &mut Vec<Record>) -> Result<b
     let bar = progress(cases.len() as u64);
     let mut failed = false;
     for case in cases {
-        bar.set_message(label(&case.problem));
+        bar.set_message(case.problem.label());
         let measured = bench.measure(case).map_err(CliError::input)?;
         bar.inc(1);
-        let mut text = format!("\n{}  {}\n", label(&case.problem), case.problem);
+        let mut text = format!("\n{}  {}\n", case.problem.label(), case.problem);
         text += &describe(&measured.records);
         for failure in &measured.failures {
             text += &format!("\n  {}: {failure}", failure.algorithm);

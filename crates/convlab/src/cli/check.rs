@@ -9,11 +9,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::check::{Report, check};
 use crate::cli::selection::{Selection, each_once, isas, refusals};
-use crate::cli::{CliError, Exit, print, table};
-use crate::machine::{Machine, hardware_threads, pool};
-use crate::memory::refused;
-use crate::record::{Data, Record, merge_into, prepare_folder};
-use crate::suite::label;
+use crate::cli::{CliError, Exit, print};
+use crate::records;
+use conv_measure::memory::refused;
+use conv_measure::{Machine, hardware_threads, pool};
+use conv_report::record::{Data, Record, merge_into, prepare_folder};
+use conv_report::table;
 
 /// Check algorithms against an exact result (f64) and against each other.
 ///
@@ -42,13 +43,11 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
-impl From<Data> for Kind {
-    fn from(data: Data) -> Kind {
-        match data {
-            Data::Relu => Kind::ReluLike,
-            Data::Signed => Kind::Signed,
-            Data::Adversarial => Kind::Adversarial,
-        }
+fn kind(data: Data) -> Kind {
+    match data {
+        Data::Relu => Kind::ReluLike,
+        Data::Signed => Kind::Signed,
+        Data::Adversarial => Kind::Adversarial,
     }
 }
 
@@ -69,15 +68,15 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let mut records = Vec::new();
     let computed = cases.iter().filter(|case| !case.candidates.is_empty());
     for (case, &data) in computed.flat_map(|case| kinds.iter().map(move |data| (case, data))) {
-        bar.set_message(label(&case.problem));
-        let report = check(case, data.into(), &pool, || bar.inc(1)).map_err(CliError::input)?;
+        bar.set_message(case.problem.label());
+        let report = check(case, kind(data), &pool, || bar.inc(1)).map_err(CliError::input)?;
         let failures = || report.results.iter().filter_map(|(_, result)| result.as_ref().err());
         let unplanned = failures().filter(|failure| refused(failure)).count();
         checked += report.results.len() - unplanned;
         failed += failures().count() - unplanned;
-        let base = Record { threads: pool.current_num_threads(), data: Some(data), ..machine.record() };
+        let base = Record { threads: pool.current_num_threads(), data: Some(data), ..records::origin(&machine) };
         records.extend(report.records(&case.problem, &base));
-        let title = format!("{}  {}  {}", label(&case.problem), case.problem, name(data));
+        let title = format!("{}  {}  {}", case.problem.label(), case.problem, name(data));
         bar.suspend(|| print(describe(&title, &report)))?;
         if let Some(line) = refusals(case) {
             bar.suspend(|| print(format_args!("  {line}")))?;

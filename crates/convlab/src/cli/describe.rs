@@ -1,6 +1,6 @@
 //! `convlab describe`: a walk through a network.
 
-use alexnet::Network;
+use conv_net::Network;
 
 use crate::cli::{CliError, Exit, print};
 use crate::describe::describe;

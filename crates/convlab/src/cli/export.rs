@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alexnet::{Network, ShapedLayer, Synthetic, onnx};
+use conv_net::{Network, ShapedLayer, Synthetic, onnx};
 
 use crate::cli::{CliError, Exit, print};
 

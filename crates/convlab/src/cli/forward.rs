@@ -3,20 +3,22 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alexnet::onnx::Model;
-use alexnet::{LayerKind, Network, Safetensors, Shape, Synthetic, Weights, npy, read_image};
 use conv_core::PlanOptions;
+use conv_net::onnx::Model;
+use conv_net::{LayerKind, Network, Safetensors, Shape, Synthetic, Weights, npy, read_image};
 use serde_json::{Value, json};
 
 use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
-use crate::cli::{CliError, Exit, print, table};
+use crate::cli::{CliError, Exit, print};
 use crate::conv::transpose;
 use crate::forward::{TimedPass, random_input, top};
-use crate::machine::{BANDWIDTH_BYTES, Limits, MAX_THREADS, Machine, pool};
-use crate::memory;
-use crate::plot::{format_bytes, format_value};
-use crate::record::Record;
+use crate::records;
+use conv_core::{format_bytes, format_value};
+use conv_measure::memory;
+use conv_measure::{BANDWIDTH_BYTES, Limits, MAX_THREADS, Machine, pool};
+use conv_report::record::Record;
+use conv_report::table;
 
 /// Samples of the time at most, and time after which no other one begins.
 const MAX_SAMPLES: usize = 11;
@@ -285,7 +287,7 @@ impl Report<'_> {
 
     /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
     fn json(&self) -> Result<Value, CliError> {
-        let record = Record { threads: self.threads, ..Machine::detect().record() };
+        let record = Record { threads: self.threads, ..records::origin(&Machine::detect()) };
         let record = self.pass.record(record, self.limits.as_ref());
         let mut value = serde_json::to_value(record).map_err(CliError::input)?;
         let memory = self.pass.pass().memory();

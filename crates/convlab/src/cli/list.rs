@@ -1,13 +1,14 @@
 //! `convlab list`: what there is.
 
-use alexnet::networks;
 use clap::ValueEnum;
 use conv_core::Problem;
+use conv_net::networks;
 use serde_json::{Value, json};
 
-use crate::cli::{CliError, Exit, print, table};
-use crate::registry::{algorithms, family};
-use crate::suite::{self, label};
+use crate::cli::{CliError, Exit, print};
+use crate::suite;
+use conv_report::table;
+use conv_tune::{algorithms, family};
 
 /// List the algorithms, problems or networks that are built in.
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,7 @@ fn list_algorithms() -> Result<Listing, CliError> {
     let problems = all_problems()?;
     let rows = algorithms().into_iter().map(|algorithm| {
         let supported: Vec<String> =
-            problems.iter().filter(|problem| algorithm.supports(problem).is_ok()).map(label).collect();
+            problems.iter().filter(|problem| algorithm.supports(problem).is_ok()).map(Problem::label).collect();
         vec![json!(algorithm.name()), json!(family(algorithm)), json!(supported)]
     });
     Ok((vec!["algorithm", "family", "computes"], rows.collect()))
@@ -81,7 +82,7 @@ fn list_problems() -> Result<Listing, CliError> {
     let giga = |flops: u128| json!((flops as f64 * 1e-6).round() / 1e3);
     let rows = all_problems()?.into_iter().map(|problem| {
         vec![
-            json!(label(&problem)),
+            json!(problem.label()),
             json!(problem.clone().with_name("").to_string().trim_end_matches("n\"\"")),
             giga(problem.flops()),
             giga(problem.flops_inside()),
@@ -94,7 +95,7 @@ fn list_problems() -> Result<Listing, CliError> {
 fn list_networks() -> Result<Listing, CliError> {
     let rows = networks().into_iter().map(|network| {
         let shaped = network.infer(1).map_err(CliError::input)?;
-        let parameters: usize = shaped.iter().map(alexnet::ShapedLayer::parameters).sum();
+        let parameters: usize = shaped.iter().map(conv_net::ShapedLayer::parameters).sum();
         let layers: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
         Ok(vec![json!(network.name), json!(network.input.to_string()), json!(parameters), json!(layers)])
     });

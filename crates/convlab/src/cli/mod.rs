@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod conv;
 mod describe;
+mod explain;
 mod export;
 mod forward;
 mod list;
@@ -19,10 +20,7 @@ mod plot;
 mod quantity;
 mod report;
 mod selection;
-mod table;
 mod tune;
-
-pub use table::table;
 
 /// Which way of computing this convolution is fastest here, what does it cost in memory, how exact is it?
 #[derive(Debug, Parser)]

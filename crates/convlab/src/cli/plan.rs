@@ -8,10 +8,10 @@ use conv_core::Problem;
 use conv_simd::Isa;
 
 use crate::cli::CliError;
-use crate::machine::{Machine, hardware_threads};
-use crate::registry::{Chooser, TUNED};
-use crate::suite::{is_model, label};
-use crate::tune::{TunedPlan, cache};
+use crate::suite::is_model;
+use conv_measure::{Machine, hardware_threads};
+use conv_tune::{Chooser, TUNED};
+use conv_tune::{TunedPlan, cache};
 
 /// How convolutions are chosen, on which instruction set and how many threads.
 pub struct Setting {
@@ -84,7 +84,7 @@ pub fn covers(plan: &TunedPlan, path: &Path, problems: &[Problem], of: &str) -> 
         Some(missing) => Err(CliError::input(format_args!(
             "{} has no layer {} with a batch of {}; make a plan that has it with\n  convlab tune {model}{of} --batch {} -o {}",
             path.display(),
-            label(missing),
+            missing.label(),
             missing.batch(),
             missing.batch(),
             path.display()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::{CliError, Exit, print};
-use crate::{plot, record};
+use conv_report::{charts, record};
 
 /// Draw charts from records alone.
 ///
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let records = record::file(&args.records);
     let beside = || records.parent().unwrap_or(&records).to_owned();
     let out = args.out.clone().unwrap_or_else(beside);
-    for file in plot::charts(&records, &out).map_err(CliError::input)? {
+    for file in charts(&records, &out).map_err(CliError::input)? {
         print(file.display())?;
     }
     Ok(Exit::Done)

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use conv_simd::Isa;
 
-use crate::cli::table::markdown;
-use crate::cli::{CliError, Exit, print, table};
-use crate::record;
-use crate::report::{Query, Topic, tables};
-use crate::tune;
+use crate::cli::{CliError, Exit, print};
+use conv_report::markdown;
+use conv_report::record;
+use conv_report::table;
+use conv_report::tables::{Query, Topic, stability, tables};
 
 /// Make tables from records alone.
 ///
@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         every_variant: args.all,
     };
     let tables = match (args.table, &runs[..]) {
-        (Topic::Stability, runs) => tune::report::stability(runs).into_iter().collect(),
+        (Topic::Stability, runs) => stability(runs).into_iter().collect(),
         (topic, [records]) => tables(records, topic, &query),
         _ => return Err(CliError::input("several records make a table only with --table stability")),
     };

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use alexnet::Network;
 use conv_core::{Algorithm, Problem};
+use conv_net::Network;
 use conv_simd::Isa;
 
 use crate::cli::CliError;
-use crate::registry::{Chooser, algorithms, select};
-use crate::suite::{self, Case, label};
+use crate::suite::{self, Case};
+use conv_tune::{Chooser, algorithms, select};
 
 /// What to compute.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,9 +39,9 @@ impl Selection {
         }
         // Records are told apart by their names.
         for (i, problem) in problems.iter().enumerate() {
-            let same = |other: &&Problem| label(other) == label(problem) && other.batch() == problem.batch();
+            let same = |other: &&Problem| other.label() == problem.label() && other.batch() == problem.batch();
             if let Some(other) = problems[..i].iter().find(same) {
-                let name = label(problem);
+                let name = problem.label();
                 return Err(CliError::input(format_args!(
                     "two problems are called {name}, '{other}' and '{problem}': give one of them another name"
                 )));
@@ -100,7 +100,7 @@ impl Selection {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let defaults = || alexnet::networks().into_iter().map(|network| network.name).collect();
+        let defaults = || conv_net::networks().into_iter().map(|network| network.name).collect();
         if self.problems.is_empty() { defaults() } else { self.problems.clone() }
     }
 

@@ -7,14 +7,17 @@ use conv_core::Problem;
 use conv_simd::Isa;
 
 use crate::cli::check::progress;
+use crate::cli::explain::explain as explain_layer;
 use crate::cli::quantity::{bytes, duration, error};
 use crate::cli::selection::Selection;
-use crate::cli::{CliError, Exit, print, table};
-use crate::machine::{MAX_THREADS, Machine, hardware_threads, pool};
-use crate::plot::format_bytes;
-use crate::record::{self, Record, prepare_folder};
-use crate::suite::{is_model, label};
-use crate::tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
+use crate::cli::{CliError, Exit, print};
+use crate::records;
+use crate::suite::is_model;
+use conv_core::format_bytes;
+use conv_measure::{MAX_THREADS, Machine, hardware_threads, pool};
+use conv_report::record::{self, Record, prepare_folder};
+use conv_report::table;
+use conv_tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
 
 /// Find the fastest plan on this machine: for each layer an algorithm and its parameters.
 ///
@@ -100,7 +103,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         processor: machine.cpu.clone(),
         isa: isa.name().into(),
         threads,
-        commit: machine.record().commit,
+        commit: records::origin(&machine).commit,
         date: machine.date.clone(),
     };
     let base = Record {
@@ -108,7 +111,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         threads,
         peak_gflops: Some(constants.peak_gflops),
         bandwidth_gb_s: Some(constants.memory_gb_s),
-        ..machine.record()
+        ..records::origin(&machine)
     };
     let each =
         if args.workspace_limit.is_empty() { vec![None] } else { args.workspace_limit.iter().map(Some).collect() };
@@ -118,9 +121,9 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         for group in &groups {
             let choices = group.choose(&limits).map_err(CliError::input)?;
             print(describe(group, &choices, &limits))?;
-            records.push(group.record(&choices, &limits, &base));
+            records.push(records::tuned(group, &choices, &limits, &base));
             if limits.workspace_bytes == search.limits().workspace_bytes {
-                records.extend(group.trial_records(&choices, &base));
+                records.extend(records::trials(group, &choices, &base));
                 layers.extend(group.planned(&choices));
             }
         }
@@ -166,7 +169,7 @@ fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<(Vec<G
     order.sort_by_key(|&index| problems[index].flops());
     let mut measured = Vec::new();
     for (done, &index) in order.iter().enumerate() {
-        let name = label(&problems[index]);
+        let name = problems[index].label();
         bar.set_message(name.clone());
         let left = end.saturating_duration_since(Instant::now()) / (order.len() - done) as u32;
         let (tuned, failures) = search.tune(&problems[index], Instant::now() + left).map_err(CliError::input)?;
@@ -215,7 +218,7 @@ fn describe(group: &Group, choices: &Choices<'_>, limits: &Limits) -> String {
         .zip(choices)
         .map(|(layer, choice)| {
             vec![
-                label(&layer.problem),
+                layer.problem.label(),
                 choice.method.to_string(),
                 ms(choice.network.median()),
                 ms(choice.warm.median()),
@@ -258,13 +261,13 @@ fn explain(groups: &[Group], layer: &str, limits: &Limits) -> Result<(), CliErro
     for group in groups {
         let choices = group.choose(limits).map_err(CliError::input)?;
         let is = |tuned: &Tuned| {
-            let name = label(&tuned.problem);
+            let name = tuned.problem.label();
             name == layer || name.ends_with(&format!("/{layer}")) || described.as_ref() == Some(&tuned.problem)
         };
         if let Some(index) = group.layers.iter().position(is) {
-            return print(crate::tune::explain(&group.layers[index], choices[index], limits));
+            return print(explain_layer(&group.layers[index], choices[index], limits));
         }
     }
-    let known: Vec<String> = groups.iter().flat_map(|group| &group.layers).map(|tuned| label(&tuned.problem)).collect();
+    let known: Vec<String> = groups.iter().flat_map(|group| &group.layers).map(|tuned| tuned.problem.label()).collect();
     Err(CliError::input(format_args!("--explain {layer}: there is no such layer; there are {}", known.join(", "))))
 }

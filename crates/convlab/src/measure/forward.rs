@@ -1,14 +1,15 @@
 //! Whole forward passes of one network by several choosers, verified first, then timed interleaved.
 
-use alexnet::{ForwardError, Network, NetworkError, Synthetic};
 use conv_core::{PlanOptions, RunError};
+use conv_net::{ForwardError, Network, NetworkError, Synthetic};
 use conv_simd::Isa;
 
 use super::Bench;
 use crate::forward::{TimedPass, random_input};
-use crate::memory::{self, TooLittleMemory};
-use crate::record::{Cache, Clock, Model, Record};
-use crate::registry::Chooser;
+use crate::records;
+use conv_measure::memory::{self, TooLittleMemory};
+use conv_report::record::{Cache, Clock, Model, Record};
+use conv_tune::Chooser;
 
 /// Seed of weights and input: every run computes on the same numbers.
 const SEED: u64 = 1;
@@ -126,7 +127,7 @@ impl Bench {
                 model: Some(Model::Run),
                 cache: Some(Cache::Warm),
                 clock: Some(Clock::Convlab),
-                ..self.machine.record()
+                ..records::origin(&self.machine)
             };
             records.extend(passes.iter().map(|pass| pass.record(base.clone(), Some(limits))));
         }

@@ -8,89 +8,28 @@
 //! and a share of the peak is one median over another of the same rounds.
 
 mod forward;
-mod phases;
-mod samples;
-mod subject;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conv_check::Failure;
-use conv_core::{PlanError, RunError};
+use conv_measure::{
+    COLD_BYTES, Effort, Limits, MIN_SAMPLE, Machine, MeasureError, PREPARATIONS, PeakProbe, PhaseClock, Samples,
+    Stream, Subject, Workload, core_to_core_ns, rounds, sample, sample_in_network,
+};
+use conv_report::record::{Cache, Clock, Model, Record};
 use conv_simd::{AllocationError, Isa};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_pcg::Pcg64Mcg;
 use rayon::ThreadPool;
 
-use crate::machine::{Limits, Machine, PeakProbe, Stream, core_to_core_ns};
-use crate::memory::TooLittleMemory;
-use crate::record::{Cache, Clock, Model, Record};
+use crate::records;
 use crate::suite::Case;
 
 pub use forward::{ForwardMeasureError, ForwardWorkload};
-pub use phases::PhaseClock;
-pub use samples::{Samples, sample};
-pub use subject::{Subject, Workload};
-
-/// Shortest sample of a warm run: clocks and interrupts weigh less than a thousandth of it.
-pub const MIN_SAMPLE: Duration = Duration::from_millis(1);
 
 /// Length of one sample of the multiply-add peak. Of samples of 1 ms, on a Zen 4, most met none of the interruptions that a
 /// longer run meets, and one thread's median was 1% above that of 5 to 30 ms; two threads' was 3% below, because they do not
 /// start at the same instant.
 const PEAK_SAMPLE: Duration = Duration::from_millis(10);
-
-/// Bytes of other memory that are read between two cold runs: the fully connected weights of AlexNet in f32, which pass
-/// through the caches between two visits of a convolution.
-pub const COLD_BYTES: usize = 4 * (9216 * 4096 + 4096 * 4096 + 4096 * 1000);
-
-/// How often a method is prepared anew while its runs in a network's conditions are sampled: its time depends on where its
-/// weights and scratch come to lie, by up to several percent.
-pub const PREPARATIONS: usize = 3;
-
-/// How long to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Effort {
-    /// Samples that are taken at most.
-    pub samples: usize,
-    /// Samples that are taken however long they last.
-    pub min_samples: usize,
-    /// Time a candidate and a kind of measurement (warm, cold, prepare), after which no round begins.
-    pub budget: Duration,
-    /// Whether cold caches are measured too.
-    pub cold: bool,
-    /// Whether runs as in a network are measured too: weights from memory, everything else in the caches.
-    pub network: bool,
-}
-
-impl Effort {
-    /// For figures that are kept.
-    pub const FULL: Effort =
-        Effort { samples: 41, min_samples: 5, budget: Duration::from_millis(300), cold: true, network: false };
-    /// For a first look.
-    pub const QUICK: Effort =
-        Effort { samples: 11, min_samples: 3, budget: Duration::from_millis(40), cold: false, network: false };
-    /// For comparing choices.
-    pub const NETWORK: Effort = Effort { cold: false, network: true, ..Effort::FULL };
-}
-
-/// Why nothing could be measured.
-#[derive(Debug, thiserror::Error)]
-pub enum MeasureError {
-    /// Not enough memory.
-    #[error(transparent)]
-    Memory(#[from] TooLittleMemory),
-    /// Memory that the system would not give.
-    #[error(transparent)]
-    Allocation(#[from] AllocationError),
-    /// A plan that could be made once and no longer.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A run that was refused.
-    #[error(transparent)]
-    Run(#[from] RunError),
-}
 
 /// One pool of threads with its limits, and how long to measure on it.
 pub struct Bench {
@@ -117,17 +56,6 @@ struct Entry {
     cold: Samples,
     network: Samples,
     prepare: Samples,
-}
-
-/// One run as in a network: other memory was read since the last one, but not since the layer before, so that of what it
-/// reads only the weights come from memory.
-///
-/// # Errors
-/// [`MeasureError::Run`] if `workload` is not the subject's.
-pub fn sample_in_network(subject: &mut Subject, workload: &mut Workload, others: &Stream) -> Result<f64, MeasureError> {
-    others.sweep(subject.candidate().isa);
-    subject.refresh(workload);
-    Ok(sample(Duration::ZERO, &mut 1, || subject.run(workload))?)
 }
 
 /// What begins a round that needs no preparation.
@@ -161,7 +89,7 @@ impl Bench {
     /// A record of kind `machine` for each instruction set.
     pub fn machine_records(&self) -> Vec<Record> {
         let threads = self.pool.current_num_threads();
-        self.limits.iter().map(|(probe, limits)| limits.record(&self.machine, probe.isa(), threads)).collect()
+        self.limits.iter().map(|(probe, limits)| records::limits(limits, &self.machine, probe.isa(), threads)).collect()
     }
 
     /// A record of everything about `subject` but times.
@@ -172,7 +100,7 @@ impl Bench {
             threads: self.pool.current_num_threads(),
             peak_gflops: limits.map(|limits| limits.peak_gflops),
             bandwidth_gb_s: limits.map(|limits| limits.bandwidth_gb_s),
-            ..subject.record(self.machine.record())
+            ..records::subject(subject, records::origin(&self.machine))
         }
     }
 
@@ -271,14 +199,14 @@ impl Bench {
             ..record
         };
         let run = |cache| Record { model: Some(Model::Run), cache: Some(cache), ..base.clone() };
-        let mut records = vec![Record { phases, ..subject.timed(run(Cache::Warm), &entry.warm) }];
+        let mut records = vec![Record { phases, ..records::timed(subject, &entry.warm, run(Cache::Warm)) }];
         if entry.cold.count() > 0 {
-            records.push(subject.timed(run(Cache::Cold), &entry.cold));
+            records.push(records::timed(subject, &entry.cold, run(Cache::Cold)));
         }
         if entry.network.count() > 0 {
-            records.push(subject.timed(run(Cache::Network), &entry.network));
+            records.push(records::timed(subject, &entry.network, run(Cache::Network)));
         }
-        records.push(entry.prepare.record(Record { model: Some(Model::Prepare), ..base }));
+        records.push(records::times(&entry.prepare, Record { model: Some(Model::Prepare), ..base }));
         Ok(records)
     }
 
@@ -291,27 +219,4 @@ impl Bench {
         }
         Ok(clock.phases(runs, self.pool.current_num_threads()))
     }
-}
-
-/// Lets every entry give one sample a round, after `begin_round`.
-fn rounds<T, E>(
-    effort: Effort,
-    entries: &mut [T],
-    mut begin_round: impl FnMut(),
-    mut give_sample: impl FnMut(&mut T) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut order: Vec<usize> = (0..entries.len()).collect();
-    let mut rng = Pcg64Mcg::seed_from_u64(1);
-    let end = Instant::now() + effort.budget * entries.len() as u32;
-    for round in 0..effort.samples {
-        if round >= effort.min_samples && Instant::now() >= end {
-            break;
-        }
-        begin_round();
-        order.shuffle(&mut rng);
-        for &index in &order {
-            give_sample(&mut entries[index])?;
-        }
-    }
-    Ok(())
 }

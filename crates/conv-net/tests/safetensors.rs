@@ -1,0 +1,173 @@
+//! safetensors files: torchvision's names and the network's own, three element types, and what must be refused.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::Kept;
+use conv_net::{Conv, Layer, LayerKind, Linear, Network, Pool, Safetensors, Shape, WeightsError, Window, owt};
+use tempfile::TempDir;
+
+/// Two convolutions and two fully connected layers, with tensors of a few floats.
+fn network() -> Network {
+    let conv = |out_channels, kernel, groups| {
+        LayerKind::Conv(Conv { out_channels, windows: Window::square(kernel, 1, 1), groups, relu: true })
+    };
+    let layers = vec![
+        Layer::new("c1", conv(4, 3, 1)),
+        Layer::new("p1", LayerKind::MaxPool(Pool::square(2, 2, 0))),
+        Layer::new("c2", conv(6, 3, 2)),
+        Layer::new("f1", LayerKind::Linear(Linear { out_features: 5, relu: true })),
+        Layer::new("f2", LayerKind::Linear(Linear { out_features: 3, relu: false })),
+    ];
+    Network { name: "small".into(), input: Shape::new(4, 4, 2), layers }
+}
+
+/// The tensors of [`network`] as torchvision would call them: `features.10` comes after `features.3`.
+const TORCHVISION: [(&str, &[usize]); 8] = [
+    ("features.3.weight", &[4, 2, 3, 3]),
+    ("features.3.bias", &[4]),
+    ("features.10.weight", &[6, 2, 3, 3]),
+    ("features.10.bias", &[6]),
+    ("classifier.1.weight", &[5, 24]),
+    ("classifier.1.bias", &[5]),
+    ("classifier.6.weight", &[3, 5]),
+    ("classifier.6.bias", &[3]),
+];
+
+const OWN: [&str; 4] = ["c1", "c2", "f1", "f2"];
+
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Files(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("weights.safetensors")
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<Kept, WeightsError> {
+        std::fs::write(self.path(), bytes).unwrap();
+        Kept::of(&network(), &mut Safetensors::open(&self.path(), &network())?)
+    }
+}
+
+/// A file of tensors, whose elements are 0, 1, … each.
+fn file(dtype: &str, encode: fn(f32) -> Vec<u8>, tensors: &[(String, Vec<usize>)]) -> Vec<u8> {
+    let (mut header, mut data) = (vec![r#""__metadata__":{"format":"pt"}"#.to_string()], Vec::new());
+    for (name, shape) in tensors {
+        let start = data.len();
+        let count: usize = shape.iter().product();
+        (0..count).for_each(|i| data.extend(encode(i as f32)));
+        let end = data.len();
+        header.push(format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{start},{end}]}}"#));
+    }
+    with_header(&format!("{{{}}}", header.join(",")), &data)
+}
+
+fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+fn torchvision() -> Vec<(String, Vec<usize>)> {
+    TORCHVISION.iter().map(|(name, shape)| ((*name).to_string(), shape.to_vec())).collect()
+}
+
+fn f32_bytes(value: f32) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+#[test]
+fn both_kinds_of_names_and_three_types() {
+    let files = Files::new();
+    let own: Vec<_> = TORCHVISION
+        .iter()
+        .enumerate()
+        .map(|(i, (_, shape))| (format!("{}.{}", OWN[i / 2], ["weight", "bias"][i % 2]), shape.to_vec()))
+        .collect();
+    // Another tensor, of a type that is not read, in front of all.
+    let mut among_others = torchvision();
+    among_others.insert(0, ("features.0.weight".into(), vec![7]));
+    type Encode = fn(f32) -> Vec<u8>;
+    let encodings: [(&str, Encode); 3] = [
+        ("F32", f32_bytes),
+        ("F16", |value| half::f16::from_f32(value).to_le_bytes().to_vec()),
+        ("BF16", |value| half::bf16::from_f32(value).to_le_bytes().to_vec()),
+    ];
+    for tensors in [torchvision(), own, among_others] {
+        for (dtype, encode) in encodings {
+            let weights = files.read(&file(dtype, encode, &tensors)).unwrap();
+            assert_eq!(weights.layers.len(), 4);
+            for (layer, pair) in weights.layers.iter().zip(TORCHVISION.chunks(2)) {
+                for (values, (_, shape)) in [&layer.weights, &layer.bias].into_iter().zip(pair) {
+                    let count: usize = shape.iter().product();
+                    assert_eq!(values[..], (0..count).map(|i| i as f32).collect::<Vec<_>>(), "{dtype} {}", layer.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let files = Files::new();
+    let with = |change: fn(&mut Vec<(String, Vec<usize>)>)| {
+        let mut tensors = torchvision();
+        change(&mut tensors);
+        files.read(&file("F32", f32_bytes, &tensors)).err().unwrap().to_string()
+    };
+    let error = with(|tensors| tensors.retain(|(name, _)| name != "features.10.bias"));
+    assert!(error.ends_with("has no tensor features.10.bias"), "{error}");
+    let error = with(|tensors| tensors.retain(|(name, _)| !name.starts_with("classifier.6")));
+    assert!(error.ends_with("no tensor f2.weight, and only 1 classifier.<number>.weight of 2 dimensions"), "{error}");
+    let error = with(|tensors| tensors[4].1 = vec![5, 23]);
+    assert!(error.ends_with("classifier.1.weight has the shape [5, 23]; the network needs [5, 24]"), "{error}");
+    let error = files.read(&file("I32", f32_bytes, &torchvision())).err().unwrap().to_string();
+    assert!(error.ends_with("features.3.weight holds I32; only F32, F16 and BF16 are accepted"), "{error}");
+    // A whole other network.
+    let good = file("F32", f32_bytes, &torchvision());
+    std::fs::write(files.path(), good).unwrap();
+    assert!(matches!(Safetensors::open(&files.path(), &owt()), Err(WeightsError::Shape { .. })));
+}
+
+#[test]
+fn damaged_files_are_refused() {
+    let files = Files::new();
+    let good = file("F32", f32_bytes, &torchvision());
+    for length in (0..good.len()).step_by(3) {
+        let error = files.read(&good[..length]).err().unwrap();
+        assert!(matches!(error, WeightsError::Format { .. }), "cut to {length}: {error}");
+    }
+    let longer = [&good[..], &[0]].concat();
+    assert!(matches!(files.read(&longer), Err(WeightsError::Format { .. })));
+    let absurd = r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,18446744073709551615]}}"#;
+    let overlapping = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    for header in [absurd, overlapping, "", "{", "[]", "{\"a\":1}", &"[".repeat(100_000)] {
+        assert!(matches!(files.read(&with_header(header, &[0; 4])), Err(WeightsError::Format { .. })), "{header}");
+    }
+    for length in [u64::MAX, u64::MAX - 8, 1 << 40] {
+        let bytes = [&length.to_le_bytes(), &good[8..]].concat();
+        assert!(matches!(files.read(&bytes), Err(WeightsError::Format { .. })));
+    }
+    let read = |path| Safetensors::open(path, &network());
+    assert!(matches!(read(files.0.path()), Err(WeightsError::Read { .. })));
+    assert!(matches!(read(&files.0.path().join("missing")), Err(WeightsError::Read { .. })));
+}
+
+#[test]
+fn no_byte_makes_it_panic() {
+    let files = Files::new();
+    let good = file("F32", f32_bytes, &torchvision());
+    let header = 8 + u64::from_le_bytes(*good.first_chunk().unwrap()) as usize;
+    for at in 0..header {
+        for byte in [0, b'"', b'[', b']', b'{', b'}', b',', b':', b'9', b'-', b' ', 0x80, 0xff] {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            if let Ok(weights) = files.read(&bytes) {
+                assert_eq!(weights.layers.len(), 4);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! From which size of filter on another way is faster than direct convolution: for maps on which several were measured.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use conv_core::{Axis, Problem};
+use plotters::style::RGBColor;
+
+use super::content::subtitle;
+use super::frame::{Entry, Frame, GREY, PALETTE, Sample, family_colour};
+use super::points::{Join, Panel, Point, PointChart, Series};
+use super::scale::Scale;
+use super::select::Group;
+use crate::family::{family, family_rank};
+use crate::record::Record;
+
+/// So many sizes of filter make a curve.
+const FEWEST_SIZES: usize = 3;
+
+/// What is beyond is no measurement, and would leave no room for those that are.
+const CREDIBLE: RangeInclusive<f64> = 1e-4..=1e4;
+
+/// Colours of the FFT's variants, whose tiles are what the chart is about.
+const VARIANTS: [RGBColor; 4] = [PALETTE[5], PALETTE[4], PALETTE[2], GREY];
+
+const CAPTION: &str = "\
+    Time of direct convolution over the median time, on a logarithmic scale: above the dashed line it is faster than direct. \
+    Each variant of the FFT has its own line, of the other families the best variant counts. A line ends where the variant \
+    does not support the filter.";
+
+/// What problems have in common that differ in their filters only: channels in and out, groups, and of both axes the
+/// output, stride and dilation.
+type Map = ([usize; 3], [[usize; 3]; 2]);
+
+/// By filter size.
+type Sizes<'a> = BTreeMap<usize, Vec<&'a Record>>;
+
+/// By line, how many times as fast as direct it is at each filter size.
+type Lines<'a> = BTreeMap<&'a str, Vec<Point>>;
+
+/// Speed against filter size; `None` where no map has enough sizes.
+pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
+    let maps = maps(group);
+    let curves: Vec<_> = maps.iter().map(|(map, sizes)| (map, sizes, lines(sizes))).collect();
+    let values = curves.iter().flat_map(|(.., lines)| lines.values().flatten().map(|(_, times)| *times));
+    let (least, most) = values.fold((1.0_f64, 1.0_f64), |(least, most), times| (least.min(times), most.max(times)));
+    let mut names: Vec<&str> = curves.iter().flat_map(|(.., lines)| lines.keys().copied()).collect();
+    // By length too: fft/t8 before fft/t16.
+    names.sort_by_key(|name| (family_rank(name), name.len(), *name));
+    names.dedup();
+    let colour = |name: &str| {
+        let variants = names.iter().filter(|name| name.contains('/'));
+        let variant = variants.into_iter().position(|known| *known == name);
+        variant.map_or_else(|| family_colour(name), |index| VARIANTS[index % VARIANTS.len()])
+    };
+    let panel = |(map, sizes, lines): &(&Map, &Sizes<'_>, Lines<'_>)| {
+        let ([channels, filters, _], [[height, ..], [width, ..]]) = map;
+        let series = lines.iter().map(|(name, points)| Series {
+            colour: colour(name),
+            points: points.clone(),
+            join: Join::Lines,
+            marked: true,
+        });
+        let sizes: Vec<usize> = sizes.keys().copied().collect();
+        Panel {
+            name: format!("{height}×{width} outputs"),
+            detail: format!("{channels} → {filters} channels"),
+            series: series.collect(),
+            reference: Some(1.0),
+            labels: Vec::new(),
+            scales: [Scale::marks(&sizes), Scale::octaves(least, most)],
+        }
+    };
+    let panels: Vec<Panel> = curves.iter().map(panel).collect();
+    let mut legend: Vec<Entry> = names.iter().map(|name| (Sample::Swatch(colour(name)), best(name))).collect();
+    legend.push((Sample::Dashes, "direct/nhwc".into()));
+    (!panels.is_empty()).then(|| PointChart {
+        frame: Frame {
+            title: "Speed by size of the filter".into(),
+            subtitle: subtitle(group),
+            legend,
+            caption: CAPTION.into(),
+        },
+        groups: vec![panels],
+        axes: ["filter, taps a side".into(), "times as fast as direct".into()],
+    })
+}
+
+/// `winograd, best`, but a variant's own name.
+fn best(name: &str) -> String {
+    if name.contains('/') { name.into() } else { format!("{name}, best") }
+}
+
+/// The maps of `group` that enough square filters were measured on.
+fn maps<'a>(group: &Group<'a>) -> BTreeMap<Map, Sizes<'a>> {
+    let mut maps: BTreeMap<Map, Sizes<'a>> = BTreeMap::new();
+    for name in group.names() {
+        for record in group.algorithms().iter().filter_map(|algorithm| group.find(name, algorithm)) {
+            let Some(problem) = record.problem.as_deref().and_then(|text| text.parse::<Problem>().ok()) else {
+                continue;
+            };
+            let (height, width) = (problem.height(), problem.width());
+            if height.kernel == width.kernel {
+                let axis = |axis: &Axis| [axis.output(), axis.stride, axis.dilation];
+                let map =
+                    ([problem.in_channels(), problem.out_channels(), problem.groups()], [axis(height), axis(width)]);
+                maps.entry(map).or_default().entry(height.kernel).or_default().push(record);
+            }
+        }
+    }
+    maps.retain(|_, sizes| sizes.len() >= FEWEST_SIZES);
+    maps
+}
+
+/// A line for each variant of the FFT, and for the best of each other family.
+fn lines<'a>(sizes: &Sizes<'a>) -> Lines<'a> {
+    let mut lines = Lines::new();
+    for (&size, records) in sizes {
+        let mut best: BTreeMap<&str, f64> = BTreeMap::new();
+        for record in records {
+            let algorithm = record.algorithm.as_deref().unwrap_or_default();
+            let line = if family(algorithm) == "fft" { algorithm } else { family(algorithm) };
+            let time = record.median_ns.unwrap_or(f64::INFINITY);
+            best.entry(line).and_modify(|least| *least = least.min(time)).or_insert(time);
+        }
+        let Some(direct) = best.remove("direct") else { continue };
+        let times = best.into_iter().map(|(line, time)| (line, direct / time));
+        for (line, times) in times.filter(|(_, times)| CREDIBLE.contains(times)) {
+            lines.entry(line).or_default().push((size as f64, times));
+        }
+    }
+    lines
+}

@@ -1,0 +1,143 @@
+//! What all charts share: colours, fonts, title, legend, caption.
+
+use plotters::style::RGBColor;
+
+use super::picture::{Anchor, Font, Picture};
+use crate::family::{FAMILIES, family_rank};
+
+pub(super) const MARGIN: f64 = 20.0;
+pub(super) const INK: RGBColor = RGBColor(0x1a, 0x1a, 0x1a);
+pub(super) const GREY: RGBColor = RGBColor(0x59, 0x59, 0x59);
+pub(super) const GRID: RGBColor = RGBColor(0xe0, 0xe0, 0xe0);
+pub(super) const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
+
+pub(super) const LABEL: Font = Font::regular(10.0);
+pub(super) const SMALL: Font = Font::regular(9.0);
+pub(super) const SMALL_BOLD: Font = Font::bold(9.0);
+pub(super) const HEADING: Font = Font::bold(11.0);
+const TITLE: Font = Font::bold(17.0);
+const SUBTITLE: Font = Font::regular(11.0);
+const CAPTION: Font = Font::regular(10.0);
+
+const LEGEND_LINE: f64 = 17.0;
+const CAPTION_LINE: f64 = 14.0;
+
+/// The palette of Okabe and Ito (2008), which colour-blind readers can tell apart, without black.
+pub(super) const PALETTE: [RGBColor; 7] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xe6, 0x9f, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xd5, 0x5e, 0x00),
+    RGBColor(0x56, 0xb4, 0xe9),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0xf0, 0xe4, 0x42),
+];
+
+/// The family's colour; families that this page does not know share one.
+pub(super) fn family_colour(algorithm: &str) -> RGBColor {
+    match family_rank(algorithm) {
+        rank if rank < FAMILIES.len() => PALETTE[rank],
+        _ if algorithm == "auto" => PALETTE[5],
+        _ => PALETTE[4],
+    }
+}
+
+/// The sample before a legend's text.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sample {
+    Swatch(RGBColor),
+    Line(RGBColor),
+    Diamond,
+    Dashes,
+    Dash,
+}
+
+/// One entry of a legend.
+pub(super) type Entry = (Sample, String);
+
+/// Texts around a chart.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub title: String,
+    pub subtitle: String,
+    pub legend: Vec<Entry>,
+    pub caption: String,
+}
+
+impl Frame {
+    /// Draws title and legend; returns the height that they take.
+    pub fn draw_head(&self, picture: &mut Picture) -> f64 {
+        let width = picture.width - 2.0 * MARGIN;
+        picture.text((MARGIN, 34.0), shorten(&self.title, TITLE, width), TITLE, Anchor::Start, INK);
+        picture.text((MARGIN, 54.0), shorten(&self.subtitle, SUBTITLE, width), SUBTITLE, Anchor::Start, GREY);
+        let (mut x, mut y) = (MARGIN, 80.0);
+        for (sample, text) in &self.legend {
+            let end = x + 20.0 + LABEL.width(text);
+            if end > picture.width - MARGIN && x > MARGIN {
+                (x, y) = (MARGIN, y + LEGEND_LINE);
+            }
+            draw_sample(picture, (x, y), *sample);
+            picture.text((x + 17.0, y), text, LABEL, Anchor::Start, INK);
+            x += 17.0 + LABEL.width(text) + 20.0;
+        }
+        y + 14.0
+    }
+
+    /// Draws the caption under `top` and ends the picture below it.
+    pub fn draw_foot(&self, picture: &mut Picture, top: f64) {
+        let mut y = top + 18.0;
+        for line in wrap(&self.caption, CAPTION, picture.width - 2.0 * MARGIN) {
+            picture.text((MARGIN, y), line, CAPTION, Anchor::Start, GREY);
+            y += CAPTION_LINE;
+        }
+        picture.height = y + MARGIN - CAPTION_LINE + 4.0;
+    }
+
+    /// The least width at which title and subtitle are whole.
+    pub fn min_width(&self) -> f64 {
+        TITLE.width(&self.title).max(SUBTITLE.width(&self.subtitle)).clamp(520.0, 900.0) + 2.0 * MARGIN
+    }
+}
+
+fn draw_sample(picture: &mut Picture, (x, y): (f64, f64), sample: Sample) {
+    let middle = y - 3.5;
+    match sample {
+        Sample::Swatch(colour) => picture.rect((x, middle - 5.0), (x + 12.0, middle + 5.0), colour),
+        Sample::Line(colour) => picture.line((x, middle), (x + 12.0, middle), colour),
+        Sample::Diamond => draw_marker(picture, (x + 6.0, middle)),
+        Sample::Dashes => picture.dashed_down((x + 6.0, middle - 7.0), middle + 7.0, 3.0, INK),
+        Sample::Dash => picture.text((x + 6.0, y), "–", LABEL, Anchor::Middle, GREY),
+    }
+}
+
+/// A diamond that shows on any colour.
+pub(super) fn draw_marker(picture: &mut Picture, at: (f64, f64)) {
+    picture.diamond(at, 4.5, WHITE);
+    picture.diamond(at, 3.0, INK);
+}
+
+/// `text`, or as much of it as fits `width` with an ellipsis.
+pub(super) fn shorten(text: &str, font: Font, width: f64) -> String {
+    if font.width(text) <= width {
+        return text.to_owned();
+    }
+    let chars: Vec<char> = text.chars().take(400).collect();
+    let shortened = |keep: usize| chars[..keep].iter().collect::<String>() + "…";
+    let keep = (0..chars.len()).rev().find(|&keep| font.width(&shortened(keep)) <= width).unwrap_or(0);
+    shortened(keep)
+}
+
+/// Breaks `text` at spaces into lines of at most `width`.
+fn wrap(text: &str, font: Font, width: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if font.width(&format!("{line} {word}")) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(shorten(word, font, width)),
+        }
+    }
+    lines
+}

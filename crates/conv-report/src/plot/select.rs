@@ -1,0 +1,154 @@
+//! Which records belong into one chart.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use conv_simd::Isa;
+
+use super::PlotError;
+use crate::family::family_rank;
+use crate::record::{Cache, Kind, Model, Record};
+
+/// What runs must have in common to be compared in one chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Setting<'a> {
+    pub cpu: &'a str,
+    pub batch: usize,
+    pub threads: usize,
+    /// Strongest first; a name from elsewhere comes last.
+    isa_rank: usize,
+    pub isa: &'a str,
+    pub cold: bool,
+}
+
+/// The runs of one setting.
+#[derive(Debug, Clone)]
+pub(super) struct Group<'a> {
+    pub setting: Setting<'a>,
+    /// The end of the charts' file names, `b1-t2-avx2-cold`.
+    pub suffix: String,
+    /// At least one, each with an algorithm and a median.
+    pub records: Vec<&'a Record>,
+    /// The last record of each name and algorithm.
+    by_name: HashMap<(&'a str, &'a str), &'a Record>,
+    /// The multiply-add peak of these threads, GFLOP/s.
+    pub peak: Option<f64>,
+}
+
+impl<'a> Setting<'a> {
+    fn of(record: &'a Record) -> Setting<'a> {
+        Setting {
+            cpu: &record.cpu,
+            batch: record.batch.unwrap_or(1),
+            threads: record.threads,
+            isa_rank: Isa::NAMES.iter().position(|name| *name == record.isa).unwrap_or(Isa::NAMES.len()),
+            isa: &record.isa,
+            cold: record.cache == Some(Cache::Cold),
+        }
+    }
+
+    /// `b1-t2`, and whatever differs from the best instruction set of the newest processor with warm caches.
+    fn suffix(&self, best: Option<(usize, &str)>, newest_cpu: &str) -> String {
+        let mut suffix = format!("b{}-t{}", self.batch, self.threads);
+        if best != Some((self.isa_rank, self.isa)) {
+            suffix += &format!("-{}", file_name_part(self.isa));
+        }
+        if self.cold {
+            suffix += "-cold";
+        }
+        if self.cpu != newest_cpu {
+            suffix += &format!("-{}", file_name_part(self.cpu));
+        }
+        suffix
+    }
+}
+
+/// Checks that the values of `records` can be drawn.
+pub(super) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
+    for record in records {
+        let bytes = |bytes: Option<usize>| bytes.map(|bytes| bytes as f64);
+        let values = [
+            ("median_ns", record.median_ns),
+            ("gflops_effective", record.gflops_effective),
+            ("peak_gflops", record.peak_gflops),
+            ("scratch_bytes", bytes(record.scratch_bytes)),
+            ("prepared_bytes", bytes(record.prepared_bytes)),
+            ("weight_bytes", bytes(record.weight_bytes)),
+        ];
+        let values = values.into_iter().filter_map(|(field, value)| Some((field, value?)));
+        let phases = record.phases.values().map(|&time| ("phase's time", time));
+        let layers = record.layers.iter().map(|layer| ("layer's median_ns", layer.median_ns));
+        if let Some((field, value)) =
+            values.chain(layers).chain(phases).find(|(_, value)| !(0.0..=1e15).contains(value))
+        {
+            let (name, algorithm) = (record.name.clone(), record.algorithm.clone().unwrap_or_else(|| "none".into()));
+            return Err(PlotError::Value { path: path.into(), name, algorithm, field, value });
+        }
+    }
+    Ok(())
+}
+
+/// The groups of one kind, ordered by processor, batch, threads, instruction set (best first) and cache.
+pub(super) fn groups<'a>(records: &'a [Record], kind: Kind) -> Vec<Group<'a>> {
+    let mut groups: BTreeMap<_, Vec<&Record>> = BTreeMap::new();
+    let drawable = |record: &&Record| {
+        record.kind == kind
+            && record.model != Some(Model::Prepare)
+            && (kind != Kind::Conv || record.cache != Some(Cache::Network))
+            && record.algorithm.is_some()
+            && record.median_ns.is_some()
+    };
+    for record in records.iter().filter(drawable) {
+        groups.entry(Setting::of(record)).or_default().push(record);
+    }
+    let settings: Vec<Setting<'_>> = groups.keys().copied().collect();
+    let newest_cpu = records.last().map_or("", |record| &record.cpu);
+    let group = |(setting, mut members): (Setting<'a>, Vec<&'a Record>)| {
+        // Convlab's interleaved clock is the better one to compare by; the others' stand in.
+        let clock = |record: &Record| record.clock.unwrap_or_default();
+        let best = members.iter().map(|record| clock(record)).min();
+        members.retain(|record| Some(clock(record)) == best);
+        let isas = settings.iter().filter(|other| other.cpu == setting.cpu).map(|other| (other.isa_rank, other.isa));
+        let suffix = setting.suffix(isas.min(), newest_cpu);
+        let by_name = members.iter().filter_map(|r| Some(((r.name.as_str(), r.algorithm.as_deref()?), *r))).collect();
+        let peak = peak(records, &members, &setting);
+        Group { setting, suffix, records: members, by_name, peak }
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// The peak that the records carry themselves, or else the machine's.
+fn peak(records: &[Record], members: &[&Record], setting: &Setting<'_>) -> Option<f64> {
+    let of_machine = || {
+        let same = |r: &&Record| r.cpu == setting.cpu && r.threads == setting.threads && r.isa == setting.isa;
+        records.iter().rev().filter(|record| record.kind == Kind::Machine).find(same)?.peak_gflops
+    };
+    members.iter().rev().find_map(|record| record.peak_gflops).or_else(of_machine).filter(|&peak| peak > 0.0)
+}
+
+/// `AMD EPYC 9R14` as `amd-epyc-9r14`: records come from outside, and this goes into a file name.
+fn file_name_part(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase().chars().take(48).collect()
+}
+
+impl<'a> Group<'a> {
+    /// Algorithms by family and name.
+    pub fn algorithms(&self) -> Vec<&'a str> {
+        let mut names: Vec<_> = self.records.iter().filter_map(|record| record.algorithm.as_deref()).collect();
+        names.sort_by_key(|name| (family_rank(name), *name));
+        names.dedup();
+        names
+    }
+
+    /// Names of what was measured, in the records' order.
+    pub fn names(&self) -> Vec<&'a str> {
+        let mut seen = HashSet::new();
+        self.records.iter().map(|record| record.name.as_str()).filter(|name| seen.insert(*name)).collect()
+    }
+
+    /// The last record of `name` by `algorithm`.
+    pub fn find(&self, name: &str, algorithm: &str) -> Option<&'a Record> {
+        self.by_name.get(&(name, algorithm)).copied()
+    }
+}

@@ -1,0 +1,382 @@
+//! Records: one measurement each, one schema for every table and chart, kept as JSON lines.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The file of records in an output folder.
+pub const FILE_NAME: &str = "records.jsonl";
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One convolution by one algorithm.
+    #[default]
+    Conv,
+    /// A whole forward pass.
+    Forward,
+    /// What tuning a network, a layer or a file took, and what came of it under one limit.
+    Tune,
+    /// The machine itself: peak and bandwidth.
+    Machine,
+    /// Errors of one algorithm on data of one kind; nothing was timed.
+    Check,
+}
+
+/// What the numbers are like that an algorithm was checked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Data {
+    /// Inputs as after a ReLU, weights of both signs.
+    Relu,
+    /// Inputs of both signs.
+    Signed,
+    /// Alternating signs and magnitudes over six decades.
+    Adversarial,
+}
+
+/// Which part of an algorithm was timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// The computation, weights prepared.
+    Run,
+    /// Making the plan: weight preparation, tables.
+    Prepare,
+}
+
+/// State of the caches when a sample begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// As the run before left them.
+    Warm,
+    /// After 234 MB of other memory (AlexNet's fully connected weights) were read.
+    Cold,
+    /// The same, and then input, output and scratch were written anew: as between two visits of a layer in a network, where
+    /// only the weights come from memory.
+    Network,
+}
+
+/// Who measured. Times of two clocks are not compared; where one has to be chosen, the first is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// `convlab` itself: candidates interleaved.
+    #[default]
+    Convlab,
+    /// `scripts/peers`: processes of several inference engines interleaved.
+    Peers,
+    /// Criterion, one candidate after another.
+    Criterion,
+}
+
+impl Clock {
+    /// Who measured, where that is not convlab itself.
+    pub fn timed_by(self) -> Option<&'static str> {
+        match self {
+            Clock::Convlab => None,
+            Clock::Peers => Some("timed by scripts/peers"),
+            Clock::Criterion => Some("timed by criterion"),
+        }
+    }
+}
+
+/// One layer's part of a forward pass.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LayerTime {
+    /// The layer, for example `conv2` or `fc6`.
+    pub name: String,
+    /// Who computed it, for example `direct/nhwc`; absent where there is no choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// Median time, nanoseconds a batch.
+    pub median_ns: f64,
+    /// What the direct method takes at the least, nanoseconds a batch: the larger of its operations over the peak and
+    /// the bytes from memory over its bandwidth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_ns: Option<f64>,
+    /// Scratch that it borrows, bytes.
+    #[serde(default)]
+    pub scratch_bytes: usize,
+}
+
+/// One measurement. A field that does not apply is absent, in JSON too.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// `conv`, `forward`, `machine` or `check`.
+    pub kind: Kind,
+    /// What it is called: `paper/conv2`, the descriptor of a problem without name, `paper` for a forward pass, `machine`.
+    pub name: String,
+    /// Problem descriptor (benchdnn's syntax), batch included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// `family/variant`; for a forward pass what was asked for, for example `winograd` or `auto`, or another inference
+    /// engine: `peer/onnxruntime` in f32, `peer-bf16/openvino` in bf16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// Name, version and settings of the other inference engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// Why the other inference engine has no times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The algorithm's parameters, where they are not left to it: `block_tiles=24 chunk_blocks=2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<String>,
+    /// Whose choice it is: `tuned`, `auto`, or a family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_by: Vec<String>,
+    /// Methods that were considered, by `tune` records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub considered: Option<usize>,
+    /// Methods of these that were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<usize>,
+    /// Scratch that was allowed, bytes; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_limit_bytes: Option<usize>,
+    /// How long tuning took, nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned_in_ns: Option<f64>,
+    /// Instruction set: `avx512`, `avx2` or `portable`.
+    pub isa: String,
+    /// Images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// `run` or `prepare`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// `warm` or `cold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// `convlab`, `peers` or `criterion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
+    /// Samples; each is the mean of as many runs as fill a millisecond (one if cold).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
+    /// Fastest sample, nanoseconds a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_ns: Option<f64>,
+    /// Median of the samples, nanoseconds a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_ns: Option<f64>,
+    /// Median absolute deviation of the samples from their median, nanoseconds (not scaled to a standard deviation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mad_ns: Option<f64>,
+    /// Operations of the direct method, taps in the padding included, over the median time: GFLOP/s (10⁹ a second; a
+    /// multiply-add is two operations). Algorithms that multiply less may pass the peak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gflops_effective: Option<f64>,
+    /// Floating-point operations that one run really executes ([`conv_core::Plan::executed_flops`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executed_flops: Option<f64>,
+    /// `executed_flops` over the median time, as a fraction of `peak_gflops`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_fraction: Option<f64>,
+    /// Where the time of a run goes: nanoseconds a run by phase (`lower`, `transform_input`, `multiply`,
+    /// `transform_output`, `reshape`), averaged over the threads; absent for algorithms that tell no phases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub phases: BTreeMap<String, f64>,
+    /// A forward pass's layers, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerTime>,
+    /// Scratch (workspace) that the plan declares, bytes, all threads together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_bytes: Option<usize>,
+    /// Scratch as the counting allocator saw it being allocated, and whatever a run allocates beside it, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_counted_bytes: Option<usize>,
+    /// Weights as the algorithm keeps them, bytes, as the plan declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_bytes: Option<usize>,
+    /// Bytes that a plan keeps allocated, as the counting allocator saw it: prepared weights, tables and the plan itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared_counted_bytes: Option<usize>,
+    /// The two buffers between which a forward pass's activations go back and forth, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_bytes: Option<usize>,
+    /// The images of a forward pass, which its caller holds, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_bytes: Option<usize>,
+    /// Allocations of one run, as the counting allocator saw them (`peers` clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations: Option<usize>,
+    /// Peak resident memory of a process that makes this pass by this algorithm or engine and nothing else, from its start
+    /// on, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_resident_bytes: Option<usize>,
+    /// Weights as given, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_bytes: Option<usize>,
+    /// `relu`, `signed` or `adversarial` (`check` records; everything that is timed computes on `relu`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
+    /// Largest difference from the f64 oracle over the oracle's largest magnitude, no unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rel_error: Option<f64>,
+    /// Root of the summed squared differences over that of the oracle's squares, no unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l2_rel_error: Option<f64>,
+    /// Largest difference from ONNX Runtime's probabilities over the largest of those, no unit (`peers` clock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_peer_difference: Option<f64>,
+    /// Commit that the program was built from, abbreviated; `-dirty` after it if files had been changed.
+    pub commit: String,
+    /// Compiler version, for example `1.95.0`.
+    pub rustc: String,
+    /// Processor name.
+    pub cpu: String,
+    /// Data caches of one core, bytes, from the first level on (`machine` records).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<usize>,
+    /// Multiply-add peak of `isa` on this many threads, measured in this run, GFLOP/s: in `machine` records the best of
+    /// twenty attempts, in those of the `convlab` clock the median of samples taken in turn with the algorithms'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_gflops: Option<f64>,
+    /// Read bandwidth of main memory on this many threads, measured in this run, GB/s (10⁹ bytes a second).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_gb_s: Option<f64>,
+    /// Time of a cache line from one thread's core to another's, nanoseconds: the median of samples taken in turn with the
+    /// algorithms' (`convlab` clock, two threads and more).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_to_core_ns: Option<f64>,
+    /// When the run began, UTC, `2026-01-31T12:00:00Z`. Records of one run share it.
+    pub date: String,
+}
+
+/// Records that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file cannot be read.
+    #[error("cannot read records from {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is no record.
+    #[error("{}:{line}: not a record: {source}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The file or its folder cannot be written.
+    #[error("cannot write records into {}: {source}; choose another folder with --out", path.display())]
+    Write {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The file of records that `path` means: itself, or the [`FILE_NAME`] of a folder.
+pub fn file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE_NAME) } else { path.into() }
+}
+
+/// Reads a file of records; empty lines are skipped.
+///
+/// # Errors
+/// [`RecordError`] naming the file, and the line if that is no record.
+pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
+    let text = fs::read_to_string(path).map_err(|source| RecordError::Read { path: path.into(), source })?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines
+        .map(|(i, line)| {
+            serde_json::from_str(line).map_err(|source| RecordError::Line { path: path.into(), line: i + 1, source })
+        })
+        .collect()
+}
+
+/// Makes sure that records can be merged into `folder`, which is created if it is not there. Called before anything is
+/// measured: an hour of measurements must not end at a folder that is write-protected, or at damaged records in it.
+///
+/// # Errors
+/// As [`merge_into`].
+pub fn prepare_folder(folder: &Path) -> Result<(), RecordError> {
+    let written = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    written.map_err(|source| RecordError::Write { path: folder.into(), source })?;
+    read_if_there(&folder.join(FILE_NAME)).map(drop)
+}
+
+fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
+    if path.exists() { read(path) } else { Ok(Vec::new()) }
+}
+
+/// Writes `records` into the [`FILE_NAME`] of `folder`, beside it first and then renamed. Returns the file's path.
+///
+/// Records of earlier runs stay, except those of a measurement that is made again: everything is compared within one
+/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock, data) are replaced. The
+/// new ones stand where the old ones stood: tables and charts keep their order when one layer is measured again.
+///
+/// # Errors
+/// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
+pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordError> {
+    let path = folder.join(FILE_NAME);
+    let (mut all, mut new) = (Vec::new(), records.to_vec());
+    for old in read_if_there(&path)? {
+        all.extend(new.extract_if(.., |new| same_comparison(&old, new)));
+        if !records.iter().any(|new| same_comparison(&old, new)) {
+            all.push(old);
+        }
+    }
+    all.append(&mut new);
+    write(folder, &path, &all).map_err(|source| RecordError::Write { path: folder.into(), source })?;
+    Ok(path)
+}
+
+fn same_comparison(a: &Record, b: &Record) -> bool {
+    let key = |r: &Record| (r.kind, r.batch, r.threads, r.model, r.cache, r.clock, r.data, r.workspace_limit_bytes);
+    key(a) == key(b) && a.name == b.name && a.isa == b.isa
+}
+
+fn write(folder: &Path, path: &Path, records: &[Record]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    {
+        let mut out = BufWriter::new(&mut file);
+        for record in records {
+            serde_json::to_writer(&mut out, record)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+    }
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_again_stands_where_it_stood() {
+        let record = |name: &str, algorithm: &str, milliseconds| Record {
+            name: name.into(),
+            algorithm: Some(algorithm.into()),
+            median_ns: Some(1e6 * milliseconds),
+            ..Record::default()
+        };
+        let old = [record("a", "x", 1.0), record("a", "y", 2.0), record("b", "x", 3.0), record("c", "x", 4.0)];
+        let again = [record("a", "x", 5.0), record("d", "x", 6.0), record("b", "y", 7.0)];
+        let folder = tempfile::tempdir().unwrap();
+        merge_into(folder.path(), &old).unwrap();
+        let path = merge_into(folder.path(), &again).unwrap();
+        let [a, d, b] = again;
+        assert_eq!(read(&path).unwrap(), [a, b, old[3].clone(), d]);
+    }
+}
