@@ -1,79 +1,85 @@
-//! Whole forward passes of one image, the convolutions by each family and by `auto`, all threads: `cargo bench`,
-//! `cargo bench -- paper/forward`.
+//! AlexNet by every algorithm, one image, all threads: `cargo bench`, `cargo bench -- conv3`, `cargo bench -- forward`.
 //!
-//! Each pass is held against the direct one's probabilities before it is timed. When all are done, records and charts
-//! are in `results/local/`.
+//! Criterion times every algorithm on every convolution, and whole passes by each family and `auto`, each verified before.
+//! It times one after another, for its own report, filters and baselines. What it timed is then measured once more in
+//! turn, as `convlab bench` does: on a machine that drifts only that can be compared. The table at the end, the charts and
+//! the records in `results/local` are of these rounds.
 
-mod common;
+mod layers;
+mod passes;
 
-use std::time::Instant;
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
 
-use conv_measure::{Machine, hardware_threads, pool};
-use conv_net::{Network, networks};
-use conv_report::record::{Cache, Clock, Model, Record, prepare_folder};
+use conv_measure::{Effort, Machine, Stop, hardware_threads, pool};
+use conv_net::networks;
+use conv_report::table;
+use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
-use conv_tune::Chooser;
-use convlab::bench::{LOCAL_RESULTS_OF_WORKSPACE, is_measuring, keep};
-use convlab::forward::TimedPass;
-use convlab::measure::ForwardWorkload;
-use criterion::{Criterion, SamplingMode};
-use rayon::ThreadPool;
+use convlab::measure::Bench;
+use convlab::results::{LOCAL_RESULTS, Results};
+use convlab::suite;
+use criterion::Criterion;
 
-fn main() {
-    let mut criterion = common::criterion();
-    let measuring = is_measuring();
-    if measuring {
-        prepare_folder(LOCAL_RESULTS_OF_WORKSPACE.as_ref()).expect("the results can be written");
+/// Counts scratch and prepared weights.
+#[global_allocator]
+static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory::CountingAllocator;
+
+/// Of the rounds after criterion: enough for medians to differ by little, so that all of it ends in a few minutes.
+const EFFORT: Effort = Effort { samples: 21, budget: Duration::from_millis(120), cold: false, ..Effort::FULL };
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Cargo runs benches in the folder of their package; results are the workspace's.
+    std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(100))
+        .measurement_time(Duration::from_millis(300))
+        .sample_size(10)
+        .nresamples(10_000)
+        .configure_from_args();
+    let isas = [Isa::best()];
+    let pool_of_all = || pool(hardware_threads());
+    let results = is_measuring().then(|| Results::open(LOCAL_RESULTS.as_ref())).transpose()?;
+
+    let threads = pool_of_all()?;
+    let (mut cases, mut choosers) = (Vec::new(), Vec::new());
+    let names: Vec<String> = networks().into_iter().map(|network| network.name).collect();
+    for case in suite::cases(suite::problems(&names, &[1])?, &conv_tune::algorithms(), &isas) {
+        cases.extend(layers::bench(&mut criterion, &threads, case));
     }
-    let machine = Machine::detect();
-    let pool = pool(hardware_threads()).expect("a pool of the machine's own threads");
-    let mut records = Vec::new();
     for network in networks() {
-        let base = Record {
-            threads: pool.current_num_threads(),
-            model: Some(Model::Run),
-            cache: Some(Cache::Warm),
-            clock: Some(Clock::Criterion),
-            ..convlab::records::origin(&machine)
-        };
-        records.extend(bench_network(&mut criterion, &pool, &network, &base));
+        choosers.push(passes::bench(&mut criterion, &threads, &network));
     }
     criterion.final_summary();
-    if measuring && !records.is_empty() {
-        for file in keep(LOCAL_RESULTS_OF_WORKSPACE.as_ref(), &records).expect("the results can be written") {
-            println!("{}", file.display());
-        }
+    drop(threads);
+
+    let Some(results) = results else { return Ok(()) };
+    let bench = Bench::new(&Machine::detect(), pool_of_all()?, &isas, EFFORT, Stop::default())?;
+    results.keep(&bench.machine_records())?;
+    let mut measured = Vec::new();
+    for case in cases {
+        results.keep(&bench.measure(&case)?.records)?;
+        measured.push(case.problem.label());
     }
+    for (network, choosers) in networks().iter().zip(choosers).filter(|(_, choosers)| !choosers.is_empty()) {
+        results.keep(&bench.measure_forward(network, 1, &choosers)?)?;
+        measured.push(network.name.clone());
+    }
+    if measured.is_empty() {
+        return Ok(());
+    }
+    let query = Query { names: measured, batch: Some(1), threads: Some(hardware_threads()), ..Query::default() };
+    let places = results.finish()?;
+    for made in tables(&results.records()?, Topic::Families, &query) {
+        println!("{}\n\n{}\n", made.caption, table(&made.header, &made.rows));
+    }
+    println!("{places}");
+    Ok(())
 }
 
-/// Benches the passes of `network` that the filter lets through, each prepared when its turn comes and dropped after it.
-fn bench_network(criterion: &mut Criterion, pool: &ThreadPool, network: &Network, base: &Record) -> Vec<Record> {
-    let mut group = criterion.benchmark_group(format!("{}/forward", network.name));
-    group.sampling_mode(SamplingMode::Flat);
-    let mut workload = None;
-    let mut records = Vec::new();
-    for chooser in Chooser::all() {
-        let mut pass = None;
-        group.bench_function(chooser.name(), |bencher| {
-            // Before criterion's clock starts, which it does once to warm up.
-            let workload = pool.install(|| {
-                workload.get_or_insert_with(|| ForwardWorkload::new(network, 1, Isa::best()).expect("memory"))
-            });
-            let pass = pool.install(|| {
-                pass.get_or_insert_with(|| workload.prepare(&chooser).unwrap_or_else(|error| panic!("{error}")))
-            });
-            bencher.iter_custom(|runs| {
-                pool.install(|| {
-                    let start = Instant::now();
-                    for _ in 0..runs {
-                        pass.sample(workload.input()).expect("a pass runs on its own input");
-                    }
-                    start.elapsed()
-                })
-            });
-        });
-        records.extend(pass.map(|pass: TimedPass| pass.record(base.clone(), None)));
-    }
-    group.finish();
-    records
+/// Whether this is to be measured: `cargo bench` says so, and neither lists nor only tests it.
+fn is_measuring() -> bool {
+    let given = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    given("--bench") && !["--test", "--list", "--help", "-h", "--version"].into_iter().any(given)
 }

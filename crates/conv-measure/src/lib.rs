@@ -12,6 +12,7 @@ pub mod memory;
 mod phases;
 mod rounds;
 mod samples;
+mod stop;
 mod subject;
 
 pub use limits::{BANDWIDTH_BYTES, Limits, PeakProbe, Stream, core_to_core_ns};
@@ -19,4 +20,5 @@ pub use machine::{MAX_THREADS, Machine, PoolError, hardware_threads, pool};
 pub use phases::PhaseClock;
 pub use rounds::{Effort, rounds};
 pub use samples::{MIN_SAMPLE, Samples, sample};
+pub use stop::{Stop, Stopped};
 pub use subject::{COLD_BYTES, Candidate, MeasureError, PREPARATIONS, Subject, Workload, sample_in_network};

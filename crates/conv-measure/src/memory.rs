@@ -99,6 +99,14 @@ pub fn available_bytes() -> usize {
     proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(4 << 30)
 }
 
+/// Bytes of the available ones that no plan may take: what is read between cold runs, and room for the system.
+const RESERVED_BYTES: usize = 512 << 20;
+
+/// Bytes that a plan may take: of those available all but half a gigabyte.
+pub fn plannable_bytes() -> usize {
+    available_bytes().saturating_sub(RESERVED_BYTES).min(isize::MAX as usize)
+}
+
 /// The most memory that this process had resident so far: Linux's `VmHWM`, elsewhere unknown.
 pub fn peak_resident_bytes() -> Option<usize> {
     proc_bytes("/proc/self/status", "VmHWM:")

@@ -10,6 +10,11 @@ pub const MIN_SAMPLE: Duration = Duration::from_millis(1);
 pub struct Samples(Vec<f64>);
 
 impl Samples {
+    /// None yet.
+    pub const fn new() -> Self {
+        Samples(Vec::new())
+    }
+
     /// Adds one.
     pub fn push(&mut self, nanoseconds: f64) {
         self.0.push(nanoseconds);

@@ -1,6 +1,6 @@
 //! One problem with its data, and the algorithms that are ready to run on it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conv_check::{Case, Failure, Flaw, Kind};
 use conv_core::{Epilogue, Footprint, Method, Plan, PlanError, PlanOptions, Probe, Problem, RunError, Scratch};
@@ -9,6 +9,7 @@ use conv_simd::{AlignedBuffer, AllocationError, Isa};
 use crate::limits::Stream;
 use crate::memory::{self, TooLittleMemory, counted};
 use crate::samples::sample;
+use crate::stop::Stopped;
 
 /// Seed of the data that is measured on: every run computes on the same numbers.
 const SEED: u64 = 1;
@@ -45,6 +46,9 @@ pub enum MeasureError {
     /// A run that was refused.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// An end that was asked for.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 /// A problem, its data and what should come out.
@@ -83,14 +87,14 @@ impl Workload {
         &self.problem
     }
 
-    /// Plans `candidate` for the current pool.
+    /// Plans `candidate` for the current pool with at most `memory_limit` bytes.
     ///
     /// # Errors
-    /// [`PlanError`], also if the plan needs more than the memory that is available.
-    pub fn plan(&self, candidate: Candidate) -> Result<Box<dyn Plan>, PlanError> {
+    /// [`PlanError`], also if the plan needs more.
+    pub fn plan(&self, candidate: Candidate, memory_limit: usize) -> Result<Box<dyn Plan>, PlanError> {
         let options = PlanOptions::new(rayon::current_num_threads())
             .isa(candidate.isa)
-            .memory_limit(memory::available_bytes().min(isize::MAX as usize))
+            .memory_limit(memory_limit)
             .parameters(candidate.method.parameters);
         candidate.method.algorithm.plan(&self.problem, self.case.filter(), Epilogue::default(), &options)
     }
@@ -117,18 +121,21 @@ pub struct Subject {
     candidate: Candidate,
     plan: Box<dyn Plan>,
     scratch: Scratch,
+    planned_in: Duration,
     errors: [f64; 2],
     counted: Option<Footprint>,
 }
 
 impl Subject {
-    /// Plans `candidate`, reserves its scratch, runs it once and verifies the result. Must be called inside the pool that
-    /// it will run on.
+    /// Plans `candidate`, reserves its scratch, both with at most `memory_limit` bytes, runs it once and verifies the result.
+    /// Must be called inside the pool that it will run on.
     ///
     /// # Errors
     /// [`Failure`] if there is no plan or its result is wrong.
-    pub fn new(candidate: Candidate, workload: &mut Workload) -> Result<Self, Failure> {
-        let (plan, planned) = counted(|| workload.plan(candidate));
+    pub fn new(candidate: Candidate, workload: &mut Workload, memory_limit: usize) -> Result<Self, Failure> {
+        let start = Instant::now();
+        let (plan, planned) = counted(|| workload.plan(candidate, memory_limit));
+        let planned_in = start.elapsed();
         let plan = plan.map_err(|error| workload.failure(candidate, error))?;
         let (scratch, reserved) = counted(|| Scratch::with_bytes(plan.footprint().scratch_bytes));
         let mut scratch = scratch.map_err(|error| workload.failure(candidate, PlanError::from(error)))?;
@@ -146,7 +153,7 @@ impl Subject {
             scratch_bytes: reserved.peak_bytes + running.peak_bytes,
         });
         let errors = workload.verify(candidate)?;
-        Ok(Subject { candidate, plan, scratch, errors, counted })
+        Ok(Subject { candidate, plan, scratch, planned_in, errors, counted })
     }
 
     /// Plans and verifies it anew. The old plan is dropped after the new one is made, so that weights and scratch come to
@@ -155,7 +162,7 @@ impl Subject {
     /// # Errors
     /// As [`Subject::new`]; it stays as it was then.
     pub fn prepare_anew(&mut self, workload: &mut Workload) -> Result<(), Failure> {
-        *self = Subject::new(self.candidate, workload)?;
+        *self = Subject::new(self.candidate, workload, memory::plannable_bytes())?;
         Ok(())
     }
 
@@ -182,6 +189,11 @@ impl Subject {
     /// As [`Subject::run`].
     pub fn run_probed(&mut self, workload: &mut Workload, probe: &dyn Probe) -> Result<(), RunError> {
         self.plan.run_probed(&workload.input, &mut workload.output, &mut self.scratch, probe)
+    }
+
+    /// How long making its plan took.
+    pub fn planned_in(&self) -> Duration {
+        self.planned_in
     }
 
     /// The largest and the L2 relative error of its result.

@@ -123,7 +123,7 @@ pub struct Record {
     /// Name, version and settings of the other inference engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
-    /// Why the other inference engine has no times.
+    /// Why there are no times: what the other inference engine said, or which memory the method would need.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// The algorithm's parameters, where they are not left to it: `block_tiles=24 chunk_blocks=2`.
@@ -169,6 +169,10 @@ pub struct Record {
     /// Median of the samples, nanoseconds a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median_ns: Option<f64>,
+    /// Median of the problem's first candidate in the same rounds, nanoseconds a run, where not all candidates fitted into
+    /// memory side by side and this one was measured in a later wave: what `median_ns` is to be held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_ns: Option<f64>,
     /// Median absolute deviation of the samples from their median, nanoseconds (not scaled to a standard deviation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mad_ns: Option<f64>,
@@ -289,6 +293,11 @@ pub fn file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE_NAME) } else { path.into() }
 }
 
+/// The file of records in `folder`, whether it is there or not.
+pub fn file_in(folder: &Path) -> PathBuf {
+    folder.join(FILE_NAME)
+}
+
 /// Reads a file of records; empty lines are skipped.
 ///
 /// # Errors
@@ -314,7 +323,11 @@ pub fn prepare_folder(folder: &Path) -> Result<(), RecordError> {
     read_if_there(&folder.join(FILE_NAME)).map(drop)
 }
 
-fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
+/// [`read`], and nothing from a file that is not there.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
     if path.exists() { read(path) } else { Ok(Vec::new()) }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use conv_check::Failure;
 use conv_core::{Algorithm, Footprint, Method, PlanOptions, Problem, Work};
-use conv_measure::memory::refused;
+use conv_measure::memory::{plannable_bytes, refused};
 use conv_measure::{
     COLD_BYTES, Candidate, MIN_SAMPLE, MeasureError, PREPARATIONS, Samples, Stream, Subject, Workload, sample,
     sample_in_network,
@@ -193,7 +193,7 @@ impl Search {
                 }
             }
             let candidate = Candidate { method: option.method, isa: self.isa };
-            match Subject::new(candidate, &mut workload) {
+            match Subject::new(candidate, &mut workload, plannable_bytes()) {
                 Ok(subject) => {
                     self.look(&mut screen, (Trial::new(option, &subject), subject), &mut workload, &required)?;
                 }

@@ -2,12 +2,12 @@
 
 use conv_check::{Case as Verification, ErrorStats, Failure, Kind};
 use conv_core::{Epilogue, Method, PlanOptions, Problem};
-use rayon::ThreadPool;
-
-use crate::suite::Case;
 use conv_measure::Candidate;
 use conv_measure::memory::{self, TooLittleMemory};
 use conv_report::record::{Kind as RecordKind, Record};
+use rayon::ThreadPool;
+
+use crate::suite::Case;
 
 /// Seed of the data that is checked on.
 const SEED: u64 = 1;

@@ -1,10 +1,9 @@
 //! One convolution on anybody's arrays: from their layout into NHWC, through an algorithm, and back.
 
 use conv_core::{Axis, Epilogue, Filter, Method, PlanError, PlanOptions, Problem, ProblemError, RunError, Scratch};
+use conv_measure::memory::{self, TooLittleMemory};
 use conv_net::npy::Array;
 use conv_simd::{AlignedBuffer, AllocationError};
-
-use conv_measure::memory::{self, TooLittleMemory};
 
 /// Where the channels of input and output are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

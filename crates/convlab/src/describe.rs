@@ -1,9 +1,8 @@
 //! The walk through a network that a person wants to read.
 
 use conv_core::Problem;
-use conv_net::{LayerKind, Network, NetworkError, Shape, ShapedLayer, Window};
-
 use conv_core::{format_bytes, thousands};
+use conv_net::{LayerKind, Network, NetworkError, Shape, ShapedLayer, Window};
 use conv_report::table;
 
 /// Describes `network` as text of at most 100 columns: every layer with its shapes and costs for one image, the

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use conv_core::{PlanOptions, RunError, Unsupported};
+use conv_measure::Limits;
+use conv_measure::Samples;
 use conv_net::{ForwardError, ForwardPass, LayerKind, LayerObserver, Network, ShapedLayer, Weights};
+use conv_report::record::{Kind, LayerTime, Record};
+use conv_tune::{Choice, Chooser};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use crate::records;
-use conv_measure::Limits;
-use conv_measure::Samples;
-use conv_report::record::{Kind, LayerTime, Record};
-use conv_tune::{Choice, Chooser};
 
 /// The choice for a layer: what `chooser` says for a convolution, and for a fully connected layer always `direct/nhwc`, so
 /// that algorithms are compared by what they do to convolutions. `None` for layers without weights.

@@ -5,7 +5,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod conv;
@@ -13,4 +12,5 @@ pub mod describe;
 pub mod forward;
 pub mod measure;
 pub mod records;
+pub mod results;
 pub mod suite;

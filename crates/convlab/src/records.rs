@@ -1,6 +1,7 @@
 //! Records of what was measured: from machines, subjects, samples and tuned groups to [`Record`]s.
 
-use conv_measure::{Limits, Machine, Samples, Subject};
+use conv_core::Problem;
+use conv_measure::{Candidate, Limits, Machine, Samples, Subject};
 use conv_net::LayerWork;
 use conv_report::record::{Cache, Clock, Kind, LayerTime, Model, Record};
 use conv_simd::Isa;
@@ -53,6 +54,28 @@ pub fn times(samples: &Samples, record: Record) -> Record {
     }
 }
 
+/// `record` of a candidate that was not measured for `problem`.
+pub fn left_out(candidate: Candidate, problem: &Problem, record: Record) -> Record {
+    Record {
+        kind: Kind::Conv,
+        name: problem.label(),
+        problem: Some(problem.to_string()),
+        algorithm: Some(candidate.method.algorithm.name().into()),
+        parameters: parameters(candidate),
+        isa: candidate.isa.name().into(),
+        batch: Some(problem.batch()),
+        model: Some(Model::Run),
+        cache: Some(Cache::Warm),
+        clock: Some(Clock::Convlab),
+        ..record
+    }
+}
+
+/// What is not left to the algorithm.
+pub(crate) fn parameters(candidate: Candidate) -> Option<String> {
+    Some(candidate.method.parameters.to_string()).filter(|text| !text.is_empty())
+}
+
 /// `record` with everything that is known of the subject's plan and its result.
 pub fn subject(subject: &Subject, record: Record) -> Record {
     let (problem, candidate) = (subject.plan().problem(), subject.candidate());
@@ -63,7 +86,7 @@ pub fn subject(subject: &Subject, record: Record) -> Record {
         name: problem.label(),
         problem: Some(problem.to_string()),
         algorithm: Some(candidate.method.algorithm.name().into()),
-        parameters: Some(candidate.method.parameters.to_string()).filter(|text| !text.is_empty()),
+        parameters: parameters(candidate),
         isa: candidate.isa.name().into(),
         batch: Some(problem.batch()),
         executed_flops: Some(subject.plan().executed_flops() as f64),

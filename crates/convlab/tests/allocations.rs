@@ -38,7 +38,7 @@ fn runs_allocate_nothing_and_plans_declare_what_they_keep() {
                         let (algorithm, isa) = (candidate.method.algorithm.name(), candidate.isa);
                         format!("{algorithm} on {isa}, {threads} threads, '{}'", case.problem)
                     };
-                    let mut subject = Subject::new(candidate, &mut workload).unwrap();
+                    let mut subject = Subject::new(candidate, &mut workload, usize::MAX >> 1).unwrap();
                     // The test's own machinery may allocate now and then on another thread; a plan would do so each time.
                     let allocations = (0..Effort::QUICK.samples)
                         .map(|_| counted(|| subject.run(&mut workload).unwrap()).1.unwrap().allocations)
@@ -52,7 +52,13 @@ fn runs_allocate_nothing_and_plans_declare_what_they_keep() {
                     }
                     let kept = declared.prepared_bytes..=declared.prepared_bytes + PLAN_BYTES;
                     // The pool's queues may grow while a plan is made; they do not do so each time.
-                    let again = || Subject::new(candidate, &mut workload).unwrap().counted().unwrap().prepared_bytes;
+                    let again = || {
+                        Subject::new(candidate, &mut workload, usize::MAX >> 1)
+                            .unwrap()
+                            .counted()
+                            .unwrap()
+                            .prepared_bytes
+                    };
                     if !kept.contains(&counted.prepared_bytes)
                         && !std::iter::repeat_with(again).take(3).any(|prepared| kept.contains(&prepared))
                     {

@@ -25,9 +25,9 @@ use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageFormat};
+use picture::Picture;
 
 use crate::record::{self, RecordError};
-use picture::Picture;
 
 /// Why no charts were drawn.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Tables from records, a file for each topic. Nothing is measured here.
 
+mod best;
 mod errors;
 pub mod formula;
 mod isa;
@@ -30,6 +31,10 @@ pub enum Topic {
     /// Time, memory and error; of each family the best variant.
     #[default]
     Summary,
+    /// What to take: of each layer the fastest, with its memory and error.
+    Best,
+    /// The same of each family.
+    Families,
     /// Scratch and prepared weights: formula, as declared, as counted.
     Memory,
     /// Times as fast as direct: of each family the best variant.
@@ -58,7 +63,13 @@ impl Topic {
             Topic::Peers => "scripts/peers/run",
             Topic::Choices => "convlab bench --plan",
             Topic::Regret | Topic::Stability => "convlab tune --records",
-            Topic::Summary | Topic::Memory | Topic::Speedup | Topic::Isa | Topic::Passes => "convlab bench",
+            Topic::Summary
+            | Topic::Best
+            | Topic::Families
+            | Topic::Memory
+            | Topic::Speedup
+            | Topic::Isa
+            | Topic::Passes => "convlab bench",
         }
     }
 }
@@ -68,6 +79,8 @@ impl Topic {
 pub struct Query {
     /// A pattern of names, for example `paper/*`.
     pub name: Option<String>,
+    /// Names.
+    pub names: Vec<String>,
     /// Names, families or patterns of algorithms.
     pub algorithms: Vec<String>,
     /// Images.
@@ -89,6 +102,7 @@ impl Query {
         let matches = |pattern: &str, text: &str| WildMatch::new(pattern).matches(text);
         let named = |pattern: &String| matches(pattern, algorithm) || pattern == family(record);
         self.name.as_deref().is_none_or(|pattern| matches(pattern, &record.name))
+            && (self.names.is_empty() || self.names.contains(&record.name))
             && (self.algorithms.is_empty() || self.algorithms.iter().any(named))
             && is(self.batch.as_ref(), &record.batch.unwrap_or(1))
             && is(self.threads.as_ref(), &record.threads)
@@ -126,6 +140,8 @@ pub fn tables(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
     let make = match topic {
         Topic::Summary if query.every_variant => summary::every_variant,
         Topic::Summary => summary::table,
+        Topic::Best => best::table,
+        Topic::Families => best::families,
         Topic::Memory => memory::table,
         Topic::Speedup => speedup::table,
         Topic::Isa => isa::table,

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use conv_core::format_bytes;
+
 use super::{Query, Table, family, number, origin};
 use crate::record::{Clock, Record};
-use conv_core::format_bytes;
 
 /// The families of other engines: computing in f32, and in bf16.
 const F32: &str = "peer";

@@ -5,24 +5,23 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use conv_core::{Method, PlanOptions, Problem};
+use conv_core::{Method, PlanOptions, Problem, format_bytes};
+use conv_measure::{Candidate, Effort, MAX_THREADS, Machine, MeasureError, Stop, hardware_threads, pool};
+use conv_net::Network;
+use conv_report::record::{Cache, Model, Record};
+use conv_report::table;
+use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
+use conv_tune::{Chooser, TUNED};
 
-use crate::bench::{LOCAL_RESULTS, keep};
 use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
+use crate::cli::quantity::bytes;
 use crate::cli::selection::{Selection, each_once, isas, refusals};
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, interrupt, print};
 use crate::measure::{Bench, ForwardMeasureError};
+use crate::results::{LOCAL_RESULTS, Results, holds, holds_passes};
 use crate::suite::Case;
-use conv_core::format_bytes;
-use conv_measure::Candidate;
-use conv_measure::Effort;
-use conv_measure::memory::refused;
-use conv_measure::{MAX_THREADS, Machine, hardware_threads, pool};
-use conv_report::record::{Cache, Kind, Model, Record, prepare_folder};
-use conv_report::table;
-use conv_tune::{Chooser, TUNED};
 
 /// Measure algorithms: verify, time interleaved, record, draw charts.
 ///
@@ -30,7 +29,8 @@ use conv_tune::{Chooser, TUNED};
 /// more in a process of its own for the most memory that is resident.
 ///
 /// It starts with the machine itself: the multiply-add peak of its cores and the read bandwidth of its memory. Every
-/// result is verified against an exact one before it is timed. "cold" is the time after 234 MB of other memory were read;
+/// result is verified against an exact one before it is timed, and the records of each problem are kept before the next is
+/// measured: Ctrl-C loses nothing that is finished. "cold" is the time after 234 MB of other memory were read;
 /// "prepare" the time to transform or pack the weights, once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -39,6 +39,7 @@ Examples:
   convlab bench paper/conv3 --algorithm direct,winograd --threads 1,2
   convlab bench owt --batch 1,16 --out results/owt
   convlab bench mb1ic64ih56oc64kh3ph1 --quick
+  convlab bench benches/problems/convbench.txt --resume    after an interruption
   convlab bench paper --batch 16 --plan plan.toml")]
 pub struct Args {
     #[command(flatten)]
@@ -59,6 +60,13 @@ pub struct Args {
     /// Few samples, warm caches only: a first look.
     #[arg(long)]
     quick: bool,
+    /// Measure only what the folder does not hold yet, measured by this very program (commit) in this setting.
+    #[arg(long)]
+    resume: bool,
+    /// Memory for the plans that are there at once, for example 4GiB [default: all that is available]. What does not fit side
+    /// by side is measured in waves, each beside the problem's first algorithm.
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    memory_limit: Option<usize>,
 }
 
 /// What is said before a build that checks every sum and index measures anything.
@@ -66,11 +74,11 @@ const SLOW_BUILD: &str = "\
 convlab: this build checks overflows and debug assertions, so its figures are worth nothing;
 convlab: measure with `cargo run --release -- bench`";
 
-/// Measures, prints tables, writes records and charts.
+/// Measures and prints, keeps records as they are made, and at the end writes charts and tables.
 ///
 /// # Errors
-/// [`CliError`] for arguments that name nothing, problems that nobody computes or that do not fit into memory, or a
-/// folder that cannot be written.
+/// [`CliError`] for arguments that name nothing, problems that nobody computes, no memory for any of them, or a folder that
+/// cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     if cfg!(debug_assertions) {
         // Nothing is lost if stderr is closed.
@@ -80,7 +88,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let planned = planned.transpose()?;
     let isas = isas(&args.isa, vec![planned.as_ref().map_or(Isa::best(), |(setting, _)| setting.isa)])?;
     let mut cases = args.selection.cases(&isas)?;
-    prepare_folder(&args.out).map_err(CliError::input)?;
+    let results = Results::open(&args.out).map_err(CliError::input)?;
     let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
     if threads.is_empty() {
         threads.push(hardware_threads());
@@ -95,90 +103,193 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         effort = Effort::NETWORK;
         keep_chosen(&mut cases, &choosers, &PlanOptions::new(setting.threads).isa(setting.isa));
     }
-    let choosers = choosers;
-    let machine = Machine::detect();
-    let mut records = Vec::new();
-    let mut failed = false;
+    let run = Run {
+        networks: args.selection.networks(),
+        planned: args.plan.is_some(),
+        memory_limit: args.memory_limit.unwrap_or(usize::MAX),
+        held: if args.resume { results.records().map_err(CliError::input)? } else { Vec::new() },
+        machine: Machine::detect(),
+        stop: interrupt::listen()?,
+        cases,
+        isas,
+        effort,
+        choosers,
+        results,
+    };
+    let (mut tally, mut interrupted) = (Tally::default(), false);
     for threads in threads {
-        let bench =
-            Bench::new(&machine, pool(threads).map_err(CliError::input)?, &isas, effort).map_err(CliError::input)?;
-        records.extend(bench.machine_records());
+        match run.on(threads, &mut tally) {
+            Ok(()) => {}
+            Err(Ended::Stopped) => {
+                interrupted = true;
+                break;
+            }
+            Err(Ended::Error(error)) => return Err(error),
+        }
+    }
+    let places = run.results.finish().map_err(CliError::input)?;
+    let measured = Query { names: tally.names.clone(), ..Query::default() };
+    for made in tables(&run.results.records().map_err(CliError::input)?, Topic::Best, &measured) {
+        print(format_args!("\n{}\n\n{}", made.caption, table(&made.header, &made.rows)))?;
+    }
+    print(format_args!("\n{places}"))?;
+    if interrupted {
+        let again = interrupt::command_again("--resume");
+        print(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"))?;
+        return Ok(Exit::Interrupted);
+    }
+    if tally.held > 0 {
+        print(format_args!("{} problems were there already, measured by this program", tally.held))?;
+    }
+    if tally.names.is_empty() && tally.held == 0 && !tally.failed {
+        return Err(CliError::Nothing("nothing was measured: every plan needs more memory than is available".into()));
+    }
+    Ok(if tally.failed { Exit::CheckFailed } else { Exit::Done })
+}
+
+/// What is to be measured, and how.
+struct Run {
+    cases: Vec<Case>,
+    networks: Vec<(Network, usize)>,
+    isas: Vec<Isa>,
+    choosers: Vec<Chooser>,
+    /// Whether a plan is held against other choices.
+    planned: bool,
+    effort: Effort,
+    memory_limit: usize,
+    machine: Machine,
+    /// What need not be measured again.
+    held: Vec<Record>,
+    results: Results,
+    stop: Stop,
+}
+
+/// What came of a run so far.
+#[derive(Default)]
+struct Tally {
+    /// What was measured.
+    names: Vec<String>,
+    /// Problems and passes that were there already.
+    held: usize,
+    /// Whether any result was wrong.
+    failed: bool,
+}
+
+/// Why a run ended early.
+enum Ended {
+    Stopped,
+    Error(CliError),
+}
+
+impl<E: Into<CliError>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Ended::Error(error.into())
+    }
+}
+
+impl Run {
+    /// Measures everything on so many threads that is not there already.
+    fn on(&self, threads: usize, tally: &mut Tally) -> Result<(), Ended> {
+        let cache = if self.effort.network {
+            Cache::Network
+        } else if self.effort.cold {
+            Cache::Cold
+        } else {
+            Cache::Warm
+        };
+        let (held, cases): (Vec<&Case>, Vec<&Case>) =
+            self.cases.iter().partition(|case| holds(&self.held, case, threads, cache));
+        let (held_passes, networks): (Vec<_>, Vec<_>) =
+            self.networks.iter().partition(|network| self.holds_passes(network, threads));
+        tally.held += held.len() + held_passes.len();
+        if cases.is_empty() && networks.is_empty() {
+            return Ok(());
+        }
+        let pool = pool(threads).map_err(CliError::input)?;
+        let bench = Bench::new(&self.machine, pool, &self.isas, self.effort, self.stop.clone());
+        let bench = bench.map_err(CliError::input)?.memory_limit(self.memory_limit);
         for record in bench.machine_records() {
             print(describe_machine(&record))?;
         }
-        let measured = records.len();
-        failed |= measure(&bench, &cases, &mut records)?;
-        if args.plan.is_some() {
-            let options = PlanOptions::new(threads).isa(isas[0]);
-            say_who_chose(&mut records[measured..], &choosers, &options);
+        self.results.keep(&bench.machine_records()).map_err(CliError::input)?;
+        self.measure(&bench, &cases, tally)?;
+        for (network, batch) in networks {
+            self.measure_passes(&bench, network, *batch, tally)?;
         }
-        failed |= measure_passes(&bench, &args.selection, &choosers, &mut records)?;
+        Ok(())
     }
-    if !failed && records.iter().all(|record| record.kind == Kind::Machine) {
-        return Err(CliError::input("nothing was measured: every plan needs more memory than is available"));
-    }
-    for file in keep(&args.out, &records).map_err(CliError::input)? {
-        print(file.display())?;
-    }
-    Ok(if failed { Exit::CheckFailed } else { Exit::Done })
-}
 
-/// Measures every case on one pool. Returns whether any result was wrong.
-fn measure(bench: &Bench, cases: &[Case], records: &mut Vec<Record>) -> Result<bool, CliError> {
-    let bar = progress(cases.len() as u64);
-    let mut failed = false;
-    for case in cases {
-        bar.set_message(case.problem.label());
-        let measured = bench.measure(case).map_err(CliError::input)?;
-        bar.inc(1);
-        let mut text = format!("\n{}  {}\n", case.problem.label(), case.problem);
-        text += &describe(&measured.records);
-        for failure in &measured.failures {
-            text += &format!("\n  {}: {failure}", failure.algorithm);
-        }
-        if let Some(line) = refusals(case) {
-            text += &format!("\n  {line}");
-        }
-        bar.suspend(|| print(text))?;
-        failed |= measured.failures.iter().any(|failure| !refused(failure));
-        records.extend(measured.records);
+    fn holds_passes(&self, (network, batch): &(Network, usize), threads: usize) -> bool {
+        let names: Vec<&str> = self.choosers.iter().map(Chooser::name).collect();
+        self.isas.iter().all(|isa| {
+            holds_passes(&self.held, (&network.name, *batch), (isa.name(), threads), &names) //
+        })
     }
-    bar.finish_and_clear();
-    Ok(failed)
-}
 
-/// Measures the whole passes on one pool. What cannot be made is said and left out, so that nothing measured before is
-/// lost. Returns whether any result was wrong.
-fn measure_passes(
-    bench: &Bench,
-    selection: &Selection,
-    choosers: &[Chooser],
-    records: &mut Vec<Record>,
-) -> Result<bool, CliError> {
-    let mut failed = false;
-    for (network, batch) in selection.networks() {
-        let text = if choosers.is_empty() {
+    /// Measures `cases` one after another, and keeps the records of each before the next.
+    fn measure(&self, bench: &Bench, cases: &[&Case], tally: &mut Tally) -> Result<(), Ended> {
+        let bar = progress(cases.len() as u64);
+        for case in cases {
+            bar.set_message(case.problem.label());
+            let mut measured = match bench.measure(case) {
+                Ok(measured) => measured,
+                Err(MeasureError::Stopped(_)) => {
+                    bar.finish_and_clear();
+                    return Err(Ended::Stopped);
+                }
+                Err(error) => return Err(CliError::input(error).into()),
+            };
+            bar.inc(1);
+            if self.planned {
+                let options = PlanOptions::new(bench.pool().current_num_threads()).isa(self.isas[0]);
+                say_who_chose(&mut measured.records, &self.choosers, &options);
+            }
+            self.results.keep(&measured.records).map_err(CliError::input)?;
+            let mut text = format!("\n{}  {}\n", case.problem.label(), case.problem);
+            text += &describe(&measured.records);
+            for failure in &measured.failures {
+                text += &format!("\n  {}: {failure}", failure.algorithm);
+            }
+            for (candidate, reason) in &measured.left_out {
+                text += &format!("\n  {} on {} left out: {reason}", candidate.method, candidate.isa);
+            }
+            if let Some(line) = refusals(case) {
+                text += &format!("\n  {line}");
+            }
+            bar.suspend(|| print(text))?;
+            tally.failed |= !measured.failures.is_empty();
+            if measured.records.iter().any(|record| record.median_ns.is_some()) {
+                tally.names.push(case.problem.label());
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Measures the whole passes of one network. What cannot be made is said and left out.
+    fn measure_passes(&self, bench: &Bench, network: &Network, batch: usize, tally: &mut Tally) -> Result<(), Ended> {
+        let text = if self.choosers.is_empty() {
             "  no whole pass: --algorithm holds patterns only; give a name or a family".into()
         } else {
-            match bench.measure_forward(&network, batch, choosers) {
+            match bench.measure_forward(network, batch, &self.choosers) {
                 Ok(mut passes) => {
                     // A plan's pass has no name by which another process could make it.
                     let named = passes.iter_mut().filter(|pass| pass.algorithm.as_deref() != Some(TUNED));
                     let peaks = named.filter_map(|pass| add_peak_memory(pass).err());
                     let complaints: Vec<_> = peaks.map(|error| format!("\n  no peak memory: {error}")).collect();
-                    let text = describe_passes(&passes) + &complaints.concat();
-                    records.extend(passes);
-                    text
+                    self.results.keep(&passes).map_err(CliError::input)?;
+                    tally.names.push(network.name.clone());
+                    describe_passes(&passes) + &complaints.concat()
                 }
+                Err(ForwardMeasureError::Stopped(_)) => return Err(Ended::Stopped),
                 Err(error) => {
-                    failed |= matches!(error, ForwardMeasureError::Disagree { .. });
+                    tally.failed |= matches!(error, ForwardMeasureError::Disagree { .. });
                     format!("  no whole pass: {error}")
                 }
             }
         };
-        print(format_args!("\n{}, batch {batch}\n{text}", network.name))?;
+        Ok(print(format_args!("\n{}, batch {batch}\n{text}", network.name))?)
     }
-    Ok(failed)
 }
 
 /// Leaves only what some chooser chooses, each once.
@@ -236,7 +347,7 @@ fn describe_machine(record: &Record) -> String {
 /// A table with a line for each algorithm, fastest first.
 fn describe(records: &[Record]) -> String {
     let with = |model, cache| records.iter().filter(move |r| r.model == Some(model) && r.cache == cache);
-    let mut warm: Vec<&Record> = with(Model::Run, Some(Cache::Warm)).collect();
+    let mut warm: Vec<&Record> = with(Model::Run, Some(Cache::Warm)).filter(|r| r.failure.is_none()).collect();
     warm.sort_by(|a, b| a.median_ns.unwrap_or(f64::NAN).total_cmp(&b.median_ns.unwrap_or(f64::NAN)));
     let time = |record: Option<&Record>| record.and_then(|record| record.median_ns).map_or(String::new(), milliseconds);
     let rows: Vec<Vec<String>> = warm

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use conv_check::Kind;
+use conv_measure::memory::refused;
+use conv_measure::{Machine, hardware_threads, pool};
+use conv_report::record::{Data, Record, merge_into, prepare_folder};
+use conv_report::table;
 use conv_simd::Isa;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -11,10 +15,6 @@ use crate::check::{Report, check};
 use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, print};
 use crate::records;
-use conv_measure::memory::refused;
-use conv_measure::{Machine, hardware_threads, pool};
-use conv_report::record::{Data, Record, merge_into, prepare_folder};
-use conv_report::table;
 
 /// Check algorithms against an exact result (f64) and against each other.
 ///

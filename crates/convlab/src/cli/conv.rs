@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use conv_core::PlanOptions;
+use conv_measure::pool;
 use conv_net::npy;
 
 use crate::cli::plan::{Asked, Setting};
 use crate::cli::{CliError, Exit, print};
 use crate::conv::{Arrays, ConvError, Layout, Parameters, convolve, problem};
-use conv_measure::pool;
 
 /// Convolve arrays from .npy files (32-bit floats) and write the result as one.
 ///

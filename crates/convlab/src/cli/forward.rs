@@ -4,8 +4,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use conv_core::PlanOptions;
+use conv_core::{format_bytes, format_value};
+use conv_measure::memory;
+use conv_measure::{BANDWIDTH_BYTES, Limits, MAX_THREADS, Machine, pool};
 use conv_net::onnx::Model;
 use conv_net::{LayerKind, Network, Safetensors, Shape, Synthetic, Weights, npy, read_image};
+use conv_report::record::Record;
+use conv_report::table;
 use serde_json::{Value, json};
 
 use crate::cli::check::progress;
@@ -14,11 +19,6 @@ use crate::cli::{CliError, Exit, print};
 use crate::conv::transpose;
 use crate::forward::{TimedPass, random_input, top};
 use crate::records;
-use conv_core::{format_bytes, format_value};
-use conv_measure::memory;
-use conv_measure::{BANDWIDTH_BYTES, Limits, MAX_THREADS, Machine, pool};
-use conv_report::record::Record;
-use conv_report::table;
 
 /// Samples of the time at most, and time after which no other one begins.
 const MAX_SAMPLES: usize = 11;

@@ -3,12 +3,12 @@
 use clap::ValueEnum;
 use conv_core::Problem;
 use conv_net::networks;
+use conv_report::table;
+use conv_tune::{algorithms, family};
 use serde_json::{Value, json};
 
 use crate::cli::{CliError, Exit, print};
 use crate::suite;
-use conv_report::table;
-use conv_tune::{algorithms, family};
 
 /// List the algorithms, problems or networks that are built in.
 #[derive(Debug, clap::Args)]

@@ -14,6 +14,7 @@ mod describe;
 mod explain;
 mod export;
 mod forward;
+mod interrupt;
 mod list;
 mod plan;
 mod plot;
@@ -51,6 +52,8 @@ pub enum Exit {
     Done,
     /// Exit code 1: a check failed, and its report was printed.
     CheckFailed,
+    /// Exit code 130: interrupted, and what was finished is kept.
+    Interrupted,
 }
 
 /// Why a command could not do what it was asked.
@@ -62,6 +65,9 @@ pub enum CliError {
     /// Exit code 3: the algorithm does not compute this problem.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// Exit code 3: there is nothing here to compute, or no memory for any of it.
+    #[error("{0}")]
+    Nothing(String),
     /// Standard output was closed by its reader, who has seen enough (`convlab list problems | head`): exit code 0.
     #[error("standard output is closed")]
     ReaderGone,
@@ -112,10 +118,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,
         Ok(Exit::CheckFailed) => ExitCode::from(1),
+        Ok(Exit::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(error) => {
             // Nobody is left to tell if stderr is closed too.
             let _ = writeln!(io::stderr(), "convlab: {error}");
-            ExitCode::from(if matches!(error, CliError::Unsupported(_)) { 3 } else { 2 })
+            ExitCode::from(if matches!(error, CliError::Unsupported(_) | CliError::Nothing(_)) { 3 } else { 2 })
         }
     }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use conv_core::Problem;
+use conv_measure::{Machine, hardware_threads};
 use conv_simd::Isa;
+use conv_tune::{Chooser, TUNED};
+use conv_tune::{TunedPlan, cache};
 
 use crate::cli::CliError;
 use crate::suite::is_model;
-use conv_measure::{Machine, hardware_threads};
-use conv_tune::{Chooser, TUNED};
-use conv_tune::{TunedPlan, cache};
 
 /// How convolutions are chosen, on which instruction set and how many threads.
 pub struct Setting {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::cli::{CliError, Exit, print};
 use conv_report::{charts, record};
+
+use crate::cli::{CliError, Exit, print};
 
 /// Draw charts from records alone.
 ///

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use conv_simd::Isa;
-
-use crate::cli::{CliError, Exit, print};
 use conv_report::markdown;
 use conv_report::record;
 use conv_report::table;
 use conv_report::tables::{Query, Topic, stability, tables};
+use conv_simd::Isa;
+
+use crate::cli::{CliError, Exit, print};
 
 /// Make tables from records alone.
 ///
@@ -64,6 +64,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let runs = files.iter().map(|path| record::read(path).map_err(CliError::input)).collect::<Result<Vec<_>, _>>()?;
     let query = Query {
         name: args.name.clone(),
+        names: Vec::new(),
         algorithms: args.algorithm.clone(),
         batch: args.batch,
         threads: args.threads,

@@ -5,10 +5,10 @@ use std::path::Path;
 use conv_core::{Algorithm, Problem};
 use conv_net::Network;
 use conv_simd::Isa;
+use conv_tune::{Chooser, algorithms, select};
 
 use crate::cli::CliError;
 use crate::suite::{self, Case};
-use conv_tune::{Chooser, algorithms, select};
 
 /// What to compute.
 #[derive(Debug, Clone, clap::Args)]

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use conv_core::Problem;
+use conv_core::format_bytes;
+use conv_measure::{MAX_THREADS, Machine, hardware_threads, pool};
+use conv_report::record::{self, Record, prepare_folder};
+use conv_report::table;
 use conv_simd::Isa;
+use conv_tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
 
 use crate::cli::check::progress;
 use crate::cli::explain::explain as explain_layer;
@@ -13,11 +18,6 @@ use crate::cli::selection::Selection;
 use crate::cli::{CliError, Exit, print};
 use crate::records;
 use crate::suite::is_model;
-use conv_core::format_bytes;
-use conv_measure::{MAX_THREADS, Machine, hardware_threads, pool};
-use conv_report::record::{self, Record, prepare_folder};
-use conv_report::table;
-use conv_tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
 
 /// Find the fastest plan on this machine: for each layer an algorithm and its parameters.
 ///

@@ -1,15 +1,16 @@
 //! Whole forward passes of one network by several choosers, verified first, then timed interleaved.
 
 use conv_core::{PlanOptions, RunError};
+use conv_measure::Stopped;
+use conv_measure::memory::{self, TooLittleMemory};
 use conv_net::{ForwardError, Network, NetworkError, Synthetic};
+use conv_report::record::{Cache, Clock, Model, Record};
 use conv_simd::Isa;
+use conv_tune::Chooser;
 
 use super::Bench;
 use crate::forward::{TimedPass, random_input};
 use crate::records;
-use conv_measure::memory::{self, TooLittleMemory};
-use conv_report::record::{Cache, Clock, Model, Record};
-use conv_tune::Chooser;
 
 /// Seed of weights and input: every run computes on the same numbers.
 const SEED: u64 = 1;
@@ -32,6 +33,9 @@ pub enum ForwardMeasureError {
     /// A run that was refused.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// An end that was asked for.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// Two passes that do not agree.
     #[error(
         "{network}: the probabilities of class {class} by {first} and by {second} differ by {distance:.1e}; the limit is {TOLERANCE:e}"
@@ -117,9 +121,16 @@ impl Bench {
         for (probe, limits) in &self.limits {
             let passes = self.pool.install(|| {
                 let workload = ForwardWorkload::new(network, batch, probe.isa())?;
-                let passes = choosers.iter().map(|chooser| workload.prepare(chooser));
+                let prepare = |chooser| {
+                    self.stop.check()?;
+                    workload.prepare(chooser)
+                };
+                let passes = choosers.iter().map(prepare);
                 let mut passes = passes.collect::<Result<Vec<_>, _>>()?;
-                super::rounds(self.effort, &mut passes, super::nothing, |pass| pass.sample(workload.input()))?;
+                super::rounds(self.effort, &mut passes, super::nothing, |pass| {
+                    self.stop.check()?;
+                    Ok::<_, ForwardMeasureError>(pass.sample(workload.input())?)
+                })?;
                 Ok::<_, ForwardMeasureError>(passes)
             })?;
             let base = Record {

@@ -10,12 +10,14 @@
 mod forward;
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 use conv_check::Failure;
+use conv_core::PlanError;
 use conv_measure::{
-    COLD_BYTES, Effort, Limits, MIN_SAMPLE, Machine, MeasureError, PREPARATIONS, PeakProbe, PhaseClock, Samples,
-    Stream, Subject, Workload, core_to_core_ns, rounds, sample, sample_in_network,
+    COLD_BYTES, Candidate, Effort, Limits, MIN_SAMPLE, Machine, MeasureError, PREPARATIONS, PeakProbe, PhaseClock,
+    Samples, Stop, Stream, Subject, Workload, core_to_core_ns, memory, rounds, sample, sample_in_network,
 };
 use conv_report::record::{Cache, Clock, Model, Record};
 use conv_simd::{AllocationError, Isa};
@@ -31,21 +33,25 @@ pub use forward::{ForwardMeasureError, ForwardWorkload};
 /// start at the same instant.
 const PEAK_SAMPLE: Duration = Duration::from_millis(10);
 
-/// One pool of threads with its limits, and how long to measure on it.
+/// One pool of threads with its limits, and how to measure on it.
 pub struct Bench {
     machine: Machine,
     pool: ThreadPool,
     limits: Vec<(PeakProbe, Limits)>,
     effort: Effort,
+    stop: Stop,
+    memory_limit: usize,
 }
 
 /// What came of one problem.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Measured {
-    /// Records of every candidate that computes correctly: `run` warm and cold, `prepare`.
+    /// Records of every candidate that computes correctly, `run` warm and cold, `prepare`; and of each left out, why.
     pub records: Vec<Record>,
-    /// The others, which were not timed.
+    /// Those that compute wrongly, which were not timed.
     pub failures: Vec<Failure>,
+    /// Those that need more memory than there is, and how much.
+    pub left_out: Vec<(Candidate, String)>,
 }
 
 /// A subject and its samples.
@@ -56,6 +62,21 @@ struct Entry {
     cold: Samples,
     network: Samples,
     prepare: Samples,
+}
+
+impl Entry {
+    fn new(subject: Subject) -> Self {
+        let mut prepare = Samples::default();
+        prepare.push(subject.planned_in().as_nanos() as f64);
+        let [warm, cold, network] = [const { Samples::new() }; 3];
+        Entry { subject, runs: 1, warm, cold, network, prepare }
+    }
+
+    /// What its plan and scratch take.
+    fn bytes(&self) -> usize {
+        let footprint = self.subject.footprint();
+        footprint.prepared_bytes + footprint.scratch_bytes
+    }
 }
 
 /// What begins a round that needs no preparation.
@@ -70,15 +91,27 @@ struct Conditions {
 }
 
 impl Bench {
-    /// A bench on `pool`, whose peak and bandwidth are measured here and now for each of `isas`.
+    /// A bench on `pool`, whose peak and bandwidth are measured here and now for each of `isas`. It ends early when `stop`
+    /// asks it to.
     ///
     /// # Errors
     /// [`MeasureError::Allocation`] if there is no memory to read for the bandwidth.
-    pub fn new(machine: &Machine, pool: ThreadPool, isas: &[Isa], effort: Effort) -> Result<Self, MeasureError> {
+    pub fn new(
+        machine: &Machine,
+        pool: ThreadPool,
+        isas: &[Isa],
+        effort: Effort,
+        stop: Stop,
+    ) -> Result<Self, MeasureError> {
         let limits =
             isas.iter().map(|&isa| Ok((PeakProbe::new(&pool, isa, PEAK_SAMPLE), Limits::measure(&pool, isa)?)));
         let limits = limits.collect::<Result<_, AllocationError>>()?;
-        Ok(Bench { machine: machine.clone(), pool, limits, effort })
+        Ok(Bench { machine: machine.clone(), pool, limits, effort, stop, memory_limit: usize::MAX })
+    }
+
+    /// The same with at most so many bytes for the plans that are there at once.
+    pub fn memory_limit(self, memory_limit: usize) -> Self {
+        Bench { memory_limit, ..self }
     }
 
     /// Its pool.
@@ -89,11 +122,14 @@ impl Bench {
     /// A record of kind `machine` for each instruction set.
     pub fn machine_records(&self) -> Vec<Record> {
         let threads = self.pool.current_num_threads();
-        self.limits.iter().map(|(probe, limits)| records::limits(limits, &self.machine, probe.isa(), threads)).collect()
+        let record = |(probe, limits): &(PeakProbe, Limits)| {
+            records::limits(limits, &self.machine, probe.isa(), threads) //
+        };
+        self.limits.iter().map(record).collect()
     }
 
     /// A record of everything about `subject` but times.
-    pub fn record(&self, subject: &Subject) -> Record {
+    fn record(&self, subject: &Subject) -> Record {
         let isa = subject.candidate().isa;
         let limits = self.limits.iter().find(|(probe, _)| probe.isa() == isa).map(|(_, limits)| limits);
         Record {
@@ -104,32 +140,92 @@ impl Bench {
         }
     }
 
-    /// Verifies and times every candidate of `case`.
+    /// Verifies and times every candidate of `case`. Those that do not fit into memory side by side are measured in waves,
+    /// each beside the first candidate, so that all are compared within rounds; those that do not fit at all are left out.
     ///
     /// # Errors
-    /// [`MeasureError`] if the problem's data does not fit into memory.
+    /// [`MeasureError::Stopped`] if the end was asked for; others if a plan that ran no longer does.
     pub fn measure(&self, case: &Case) -> Result<Measured, MeasureError> {
         // All of it inside the pool: a run that is started from outside pays for waking it up, and allocates.
         self.pool.install(|| self.measure_inside(case))
     }
 
     fn measure_inside(&self, case: &Case) -> Result<Measured, MeasureError> {
-        let mut workload = Workload::new(&case.problem)?;
         let mut measured = Measured::default();
-        let mut entries = Vec::new();
-        for &candidate in &case.candidates {
-            match Subject::new(candidate, &mut workload) {
-                Ok(subject) => entries.push(Entry {
-                    subject,
-                    runs: 1,
-                    warm: Samples::default(),
-                    cold: Samples::default(),
-                    network: Samples::default(),
-                    prepare: Samples::default(),
-                }),
+        let mut waiting = case.candidates.clone();
+        match Workload::new(&case.problem) {
+            Ok(mut workload) => {
+                let mut reference = None;
+                while !waiting.is_empty() {
+                    let mut wave = self.plan_wave(&mut waiting, reference, &mut workload, &mut measured)?;
+                    if wave.len() > usize::from(reference.is_some()) {
+                        measured.records.extend(self.measure_wave(&mut wave, reference, &mut workload)?);
+                        reference = reference.or(wave.first().map(|entry| entry.subject.candidate()));
+                    }
+                }
+            }
+            Err(error @ (MeasureError::Memory(_) | MeasureError::Allocation(_))) => {
+                measured.left_out = waiting.into_iter().map(|candidate| (candidate, error.to_string())).collect();
+            }
+            Err(error) => return Err(error),
+        }
+        let why = |(candidate, reason): &(Candidate, String)| Record {
+            threads: self.pool.current_num_threads(),
+            failure: Some(reason.clone()),
+            ..records::left_out(*candidate, &case.problem, records::origin(&self.machine))
+        };
+        let left_out: Vec<Record> = measured.left_out.iter().map(why).collect();
+        measured.records.extend(left_out);
+        Ok(measured)
+    }
+
+    /// As many of `waiting` as fit into memory beside `reference`, which stays out of `waiting`.
+    fn plan_wave(
+        &self,
+        waiting: &mut Vec<Candidate>,
+        reference: Option<Candidate>,
+        workload: &mut Workload,
+        measured: &mut Measured,
+    ) -> Result<Vec<Entry>, MeasureError> {
+        let mut wave: Vec<Entry> = Vec::new();
+        for candidate in reference.into_iter().chain(mem::take(waiting)) {
+            self.stop.check()?;
+            let planned: usize = wave.iter().map(Entry::bytes).sum();
+            let limit = memory::plannable_bytes().min(self.memory_limit.saturating_sub(planned));
+            let beside_others = wave.len() > usize::from(reference.is_some());
+            match Subject::new(candidate, workload, limit) {
+                Ok(subject) => wave.push(Entry::new(subject)),
+                Err(failure) if memory::refused(&failure) && beside_others => waiting.push(candidate),
+                Err(failure) if memory::refused(&failure) => {
+                    measured.left_out.push((candidate, failure.flaw.to_string()));
+                }
                 Err(failure) => measured.failures.push(failure),
             }
         }
+        Ok(wave)
+    }
+
+    /// The records of a wave. Where `reference` is in it, it has its own from an earlier one.
+    fn measure_wave(
+        &self,
+        wave: &mut [Entry],
+        reference: Option<Candidate>,
+        workload: &mut Workload,
+    ) -> Result<Vec<Record>, MeasureError> {
+        let conditions = self.sample_wave(wave, workload)?;
+        let (beside, own) = wave.split_at_mut(usize::from(reference.is_some()));
+        let reference_ns = beside.first().map(|entry| entry.warm.median());
+        let mut records = Vec::new();
+        for entry in own {
+            records.extend(self.records(entry, &conditions, workload)?);
+        }
+        for record in &mut records {
+            record.reference_ns = reference_ns;
+        }
+        Ok(records)
+    }
+
+    fn sample_wave(&self, wave: &mut [Entry], workload: &mut Workload) -> Result<Conditions, MeasureError> {
         let mut conditions = Conditions {
             peaks: self.limits.iter().map(|(probe, _)| (probe.isa(), Samples::default())).collect(),
             core_to_core: Samples::default(),
@@ -140,16 +236,18 @@ impl Bench {
             }
             core_to_core_ns(&self.pool).into_iter().for_each(|sample| conditions.core_to_core.push(sample));
         };
-        rounds(self.effort, &mut entries, sample_conditions, |entry| {
-            entry.subject.run(&mut workload)?;
-            entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(&mut workload))?);
+        rounds(self.effort, wave, sample_conditions, |entry| {
+            self.stop.check()?;
+            entry.subject.run(workload)?;
+            entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(workload))?);
             Ok::<_, MeasureError>(())
         })?;
         if self.effort.cold {
             let others = Stream::with_bytes(COLD_BYTES)?;
-            rounds(self.effort, &mut entries, nothing, |entry| {
+            rounds(self.effort, wave, nothing, |entry| {
+                self.stop.check()?;
                 others.sweep(entry.subject.candidate().isa);
-                entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(&mut workload))?);
+                entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(workload))?);
                 Ok::<_, MeasureError>(())
             })?;
         }
@@ -159,26 +257,37 @@ impl Bench {
             let effort =
                 Effort { samples: samples / PREPARATIONS, budget: budget / PREPARATIONS as u32, ..self.effort };
             for _ in 0..PREPARATIONS {
-                for entry in &mut entries {
-                    measured.failures.extend(entry.subject.prepare_anew(&mut workload).err());
+                for entry in &mut *wave {
+                    // Where there is no room for a second plan, the first one stays.
+                    let _ = entry
+                        .subject
+                        .prepare_anew(workload)
+                        .map_err(|failure| debug_assert!(memory::refused(&failure)));
                 }
-                rounds(effort, &mut entries, nothing, |entry| {
-                    entry.network.push(sample_in_network(&mut entry.subject, &mut workload, &others)?);
+                rounds(effort, wave, nothing, |entry| {
+                    self.stop.check()?;
+                    entry.network.push(sample_in_network(&mut entry.subject, workload, &others)?);
                     Ok::<_, MeasureError>(())
                 })?;
             }
         }
-        rounds(self.effort, &mut entries, nothing, |entry| {
+        rounds(self.effort, wave, nothing, |entry| {
+            self.stop.check()?;
             let candidate = entry.subject.candidate();
-            let mut plan = None;
-            let time = sample(Duration::ZERO, &mut 1, || workload.plan(candidate).map(|made| plan = Some(made)))?;
-            entry.prepare.push(time);
+            let mut plan = Ok(None);
+            let time = sample(Duration::ZERO, &mut 1, || {
+                plan = workload.plan(candidate, memory::plannable_bytes()).map(Some);
+                Ok::<_, MeasureError>(())
+            })?;
+            match plan {
+                Ok(_) => entry.prepare.push(time),
+                // Its first plan told how long it takes; for a second one beside it there is no room.
+                Err(PlanError::Memory { .. } | PlanError::Allocation(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
             Ok::<_, MeasureError>(())
         })?;
-        for entry in &mut entries {
-            measured.records.extend(self.records(entry, &conditions, &mut workload)?);
-        }
-        Ok(measured)
+        Ok(conditions)
     }
 
     fn records(

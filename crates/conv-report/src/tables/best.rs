@@ -1,0 +1,39 @@
+//! What to take: for every layer and pass the fastest, or the fastest of each family, with what it costs.
+
+use super::{Table, algorithm, best_of_families, by_name, bytes, family, milliseconds, time, untitled, warm_runs};
+use crate::record::Record;
+
+/// `memory` is scratch and prepared weights together.
+const HEADER: [&str; 6] = ["layer", "algorithm", "ms", "x direct", "memory", "max error"];
+
+/// Of each layer the fastest.
+pub(super) fn table(members: &[&Record]) -> Table {
+    let rows = by_name(&warm_runs(members)).into_iter().filter_map(|(_, of_layer)| {
+        let fastest = of_layer.iter().min_by(|a, b| time(a).total_cmp(&time(b)))?;
+        Some(row(fastest, &of_layer))
+    });
+    untitled(&HEADER, rows.collect())
+}
+
+/// Of each layer the fastest of each family.
+pub(super) fn families(members: &[&Record]) -> Table {
+    let rows = by_name(&warm_runs(members)).into_iter().flat_map(|(_, of_layer)| {
+        best_of_families(&of_layer).into_iter().map(|record| row(record, &of_layer)).collect::<Vec<_>>()
+    });
+    untitled(&HEADER, rows.collect())
+}
+
+fn row(record: &Record, of_layer: &[&Record]) -> Vec<String> {
+    let direct = of_layer.iter().filter(|other| family(other) == "direct").map(|other| time(other)).reduce(f64::min);
+    // What was measured in a later wave is held against the same rounds' direct convolution.
+    let direct = direct.map(|direct| record.reference_ns.unwrap_or(direct));
+    let memory = record.scratch_bytes.zip(record.prepared_bytes).map(|(scratch, prepared)| scratch + prepared);
+    vec![
+        record.name.clone(),
+        algorithm(record),
+        milliseconds(record),
+        direct.map_or(String::new(), |direct| format!("{:.2}", direct / time(record))),
+        bytes(memory),
+        record.max_rel_error.map_or(String::new(), |error| format!("{error:.1e}")),
+    ]
+}

@@ -1,0 +1,166 @@
+//! A folder of results: records as they are made, and charts and tables of all of them at the end.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use conv_core::{Method, Problem};
+use conv_measure::Candidate;
+use conv_report::record::{self, Cache, Clock, Kind, Model, Record, RecordError};
+use conv_report::tables::{Query, Table, Topic, tables};
+use conv_report::{PlotError, charts, markdown};
+
+use crate::suite::Case;
+
+/// Where records and charts go unless told otherwise, in the current folder.
+pub const LOCAL_RESULTS: &str = "results/local";
+
+/// The file of tables in an output folder.
+const TABLES: &str = "tables.md";
+
+/// The topics of [`TABLES`].
+const TOPICS: [(Topic, &str); 4] = [
+    (Topic::Best, "The fastest of each layer"),
+    (Topic::Families, "The fastest of each family"),
+    (Topic::Passes, "Whole passes"),
+    (Topic::Errors, "Errors"),
+];
+
+/// Results that could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// Records that could not be read or written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Charts that could not be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// Tables that could not be written.
+    #[error("cannot write {}: {source}; choose another folder with --out", path.display())]
+    Tables {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A folder that exists and can be written.
+#[derive(Debug)]
+pub struct Results {
+    folder: PathBuf,
+}
+
+impl Results {
+    /// Makes `folder` if it is not there.
+    ///
+    /// # Errors
+    /// [`ResultsError::Record`] if it cannot be written, or holds records that cannot be read.
+    pub fn open(folder: &Path) -> Result<Self, ResultsError> {
+        record::prepare_folder(folder)?;
+        Ok(Results { folder: folder.into() })
+    }
+
+    /// Puts `records`, which are complete, in the place of older ones of the same comparison: written beside the file, which
+    /// is then renamed, so that at each moment all lines of the file are whole.
+    ///
+    /// # Errors
+    /// [`ResultsError::Record`].
+    pub fn keep(&self, records: &[Record]) -> Result<(), ResultsError> {
+        if !records.is_empty() {
+            record::merge_into(&self.folder, records)?;
+        }
+        Ok(())
+    }
+
+    /// All records that are there.
+    ///
+    /// # Errors
+    /// [`ResultsError::Record`].
+    pub fn records(&self) -> Result<Vec<Record>, ResultsError> {
+        Ok(record::read_if_there(&record::file_in(&self.folder))?)
+    }
+
+    /// Draws the charts and writes the tables of all records anew. Returns a line that says where they are.
+    ///
+    /// # Errors
+    /// [`ResultsError`].
+    pub fn finish(&self) -> Result<String, ResultsError> {
+        let file = record::file_in(&self.folder);
+        let records = self.records()?;
+        let drawn = match charts(&file, &self.folder) {
+            Ok(files) => files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "svg")).count(),
+            Err(PlotError::Empty { .. }) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let mut text = String::new();
+        for (topic, title) in TOPICS {
+            for table in tables(&records, topic, &Query::default()) {
+                text += &format!("## {title}\n\n{}\n\n", as_markdown(&table));
+            }
+        }
+        let mut places = format!("records: {}", file.display());
+        if !text.is_empty() {
+            let path = self.folder.join(TABLES);
+            fs::write(&path, text.trim_end().to_owned() + "\n")
+                .map_err(|source| ResultsError::Tables { path: path.clone(), source })?;
+            places += &format!("\ntables:  {}", path.display());
+        }
+        if drawn > 0 {
+            places += &format!("\ncharts:  {} ({drawn}, as SVG and PNG)", self.folder.join("*.svg").display());
+        }
+        Ok(places)
+    }
+}
+
+fn as_markdown(table: &Table) -> String {
+    let parts = [table.caption.clone(), markdown(&table.header, &table.rows)];
+    parts.into_iter().chain(table.notes.clone()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Whether `records` have all of `case` on so many threads by this very program, measured in `cache` too, or left out.
+pub fn holds(records: &[Record], case: &Case, threads: usize, cache: Cache) -> bool {
+    let of_problem: Vec<&Record> = records
+        .iter()
+        .filter(|record| record.kind == Kind::Conv && is_of(record, &case.problem, threads))
+        .filter(|record| record.failure.is_some() || record.cache == Some(cache))
+        .collect();
+    let has = |&Candidate { method: Method { algorithm, parameters }, isa }: &Candidate| {
+        of_problem.iter().any(|record| {
+            record.algorithm.as_deref() == Some(algorithm.name())
+                && record.parameters.as_deref().unwrap_or_default() == parameters.to_string()
+                && record.isa == isa.name()
+        })
+    };
+    case.candidates.iter().all(has)
+}
+
+fn is_of(record: &Record, problem: &Problem, threads: usize) -> bool {
+    record.name == problem.label()
+        && record.problem.as_deref() == Some(&problem.to_string())
+        && record.threads == threads
+        && record.model == Some(Model::Run)
+        && record.clock == Some(Clock::Convlab)
+        && record.commit == conv_tune::COMMIT
+}
+
+/// Whether `records` have the pass of `network` by each of `choosers` by this very program.
+pub fn holds_passes(
+    records: &[Record],
+    (network, batch): (&str, usize),
+    (isa, threads): (&str, usize),
+    choosers: &[&str],
+) -> bool {
+    choosers.iter().all(|chooser| {
+        records.iter().any(|record| {
+            record.kind == Kind::Forward
+                && record.name == network
+                && record.batch == Some(batch)
+                && record.isa == isa
+                && record.threads == threads
+                && record.clock == Some(Clock::Convlab)
+                && record.algorithm.as_deref() == Some(*chooser)
+                && record.commit == conv_tune::COMMIT
+        })
+    })
+}
