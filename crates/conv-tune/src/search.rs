@@ -7,7 +7,7 @@ use conv_check::Failure;
 use conv_core::{Algorithm, Footprint, Method, PlanOptions, Problem, Work};
 use conv_measure::memory::{plannable_bytes, refused};
 use conv_measure::{
-    COLD_BYTES, Candidate, MIN_SAMPLE, MeasureError, PREPARATIONS, Samples, Stream, Subject, Workload, sample,
+    COLD_BYTES, Candidate, MIN_SAMPLE, MeasureError, PREPARATIONS, Samples, Stop, Stream, Subject, Workload, sample,
     sample_in_network,
 };
 use conv_simd::Isa;
@@ -89,6 +89,7 @@ pub struct Search {
     limits: Limits,
     /// What is read between two samples.
     others: Stream,
+    stop: Stop,
 }
 
 /// A method that may be measured.
@@ -142,7 +143,7 @@ struct Screen {
 }
 
 impl Search {
-    /// A search among `algorithms` on `isa`, within `limits`.
+    /// A search among `algorithms` on `isa`, within `limits`. It ends early when `stop` asks it to.
     ///
     /// # Errors
     /// [`MeasureError::Allocation`] if there is no memory to read between samples.
@@ -151,8 +152,9 @@ impl Search {
         isa: Isa,
         model: CostModel,
         limits: Limits,
+        stop: Stop,
     ) -> Result<Self, MeasureError> {
-        Ok(Search { algorithms, isa, model, limits, others: Stream::with_bytes(COLD_BYTES)? })
+        Ok(Search { algorithms, isa, model, limits, others: Stream::with_bytes(COLD_BYTES)?, stop })
     }
 
     /// What may be chosen at most.
@@ -172,7 +174,7 @@ impl Search {
     /// and `direct/nhwc` in any case.
     ///
     /// # Errors
-    /// [`MeasureError`] if the problem's data does not fit into memory.
+    /// [`MeasureError`] if the problem's data does not fit into memory, or the end was asked for.
     pub fn tune(&self, problem: &Problem, deadline: Instant) -> Result<(Tuned, Vec<Failure>), MeasureError> {
         let start = Instant::now();
         let mut workload = Workload::new(problem)?;
@@ -182,6 +184,7 @@ impl Search {
         let mut screen = Screen::default();
         let (mut failures, mut late, mut hopeless) = (Vec::new(), 0, 0);
         for option in &possible {
+            self.stop.check()?;
             if !required.contains(&option.method) {
                 if self.is_hopeless(&screen, option) {
                     hopeless += 1;
@@ -372,6 +375,7 @@ impl Search {
                 }
             }
             for &index in &order {
+                self.stop.check()?;
                 let (trial, subject) = &mut running[index];
                 trial.network.push(sample_in_network(subject, workload, &self.others)?);
             }

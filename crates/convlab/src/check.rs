@@ -2,8 +2,8 @@
 
 use conv_check::{Case as Verification, ErrorStats, Failure, Kind};
 use conv_core::{Epilogue, Method, PlanOptions, Problem};
-use conv_measure::Candidate;
 use conv_measure::memory::{self, TooLittleMemory};
+use conv_measure::{Candidate, Stop, Stopped};
 use conv_report::record::{Kind as RecordKind, Record};
 use rayon::ThreadPool;
 
@@ -30,10 +30,18 @@ pub struct Report {
 }
 
 impl Report {
-    /// A record of each candidate's errors, with what `base` says; failures have none.
+    /// A record of each candidate's errors, or of why it was left out, with what `base` says; what is wrong has none.
     pub fn records(&self, problem: &Problem, base: &Record) -> Vec<Record> {
         let record = |(candidate, result): &(Candidate, Result<Exactness, Failure>)| {
-            let errors = result.as_ref().ok()?.errors;
+            let outcome = match result {
+                Ok(Exactness { errors, .. }) => {
+                    Record { max_rel_error: Some(errors.max_rel), l2_rel_error: Some(errors.l2_rel), ..base.clone() }
+                }
+                Err(failure) if memory::refused(failure) => {
+                    Record { failure: Some(failure.flaw.to_string()), ..base.clone() }
+                }
+                Err(_) => return None,
+            };
             Some(Record {
                 kind: RecordKind::Check,
                 name: problem.label(),
@@ -41,34 +49,40 @@ impl Report {
                 algorithm: Some(candidate.method.algorithm.name().into()),
                 isa: candidate.isa.name().into(),
                 batch: Some(problem.batch()),
-                max_rel_error: Some(errors.max_rel),
-                l2_rel_error: Some(errors.l2_rel),
-                ..base.clone()
+                ..outcome
             })
         };
         self.results.iter().filter_map(record).collect()
     }
 }
 
-/// Computes `case` on data of `kind` by every candidate on `pool` and holds the results against the oracle and each other. `done` is called
-/// after each candidate.
-///
-/// # Errors
-/// [`TooLittleMemory`] if the problem's data does not fit.
-pub fn check(case: &Case, kind: Kind, pool: &ThreadPool, done: impl Fn() + Sync) -> Result<Report, TooLittleMemory> {
-    pool.install(|| check_inside(case, kind, &done))
+/// Why nothing was checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The problem's data does not fit.
+    #[error(transparent)]
+    Memory(#[from] TooLittleMemory),
+    /// An end that was asked for.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
-fn check_inside(case: &Case, kind: Kind, done: &dyn Fn()) -> Result<Report, TooLittleMemory> {
+/// Computes `case` on data of `kind` by every candidate on `pool` and holds the results against the oracle and each other.
+///
+/// # Errors
+/// [`CheckError`] if the problem's data does not fit, or `stop` asked for the end.
+pub fn check(case: &Case, kind: Kind, pool: &ThreadPool, stop: &Stop) -> Result<Report, CheckError> {
+    pool.install(|| check_inside(case, kind, stop))
+}
+
+fn check_inside(case: &Case, kind: Kind, stop: &Stop) -> Result<Report, CheckError> {
     // Data, two outputs and the range of all; exact output and weights in f64.
     memory::admit(&format!("checking {}", case.problem.label()), 5 * case.problem.bytes())?;
     let verification = Verification::new(&case.problem, kind, SEED, Epilogue::default());
     let mut range = Range::default();
     let result = |&candidate: &Candidate| {
         let Candidate { method: Method { algorithm, parameters }, isa } = candidate;
-        let options = PlanOptions::new(rayon::current_num_threads())
-            .isa(isa)
-            .memory_limit(memory::available_bytes().min(isize::MAX as usize));
+        let options = PlanOptions::new(rayon::current_num_threads()).isa(isa).memory_limit(memory::plannable_bytes());
         let result = verification.compute(algorithm, &options.parameters(parameters)).and_then(|output| {
             range.include(&output);
             let failed = |flaw| Failure {
@@ -81,10 +95,9 @@ fn check_inside(case: &Case, kind: Kind, done: &dyn Fn()) -> Result<Report, TooL
             let bound_fraction = outcome.errors.max_abs / outcome.bound;
             Ok(Exactness { errors: outcome.errors, bound_fraction })
         });
-        done();
-        (candidate, result)
+        stop.check().map(|()| (candidate, result))
     };
-    let results = case.candidates.iter().map(result).collect();
+    let results = case.candidates.iter().map(result).collect::<Result<_, _>>()?;
     Ok(Report { results, spread: range.widest() / largest(verification.expected()) })
 }
 

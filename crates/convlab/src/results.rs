@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use conv_core::{Method, Problem};
 use conv_measure::Candidate;
-use conv_report::record::{self, Cache, Clock, Kind, Model, Record, RecordError};
+use conv_report::record::{self, Cache, Clock, Data, Kind, Model, Record, RecordError};
 use conv_report::tables::{Query, Table, Topic, tables};
 use conv_report::{PlotError, charts, markdown};
 
@@ -89,8 +89,8 @@ impl Results {
         let file = record::file_in(&self.folder);
         let records = self.records()?;
         let drawn = match charts(&file, &self.folder) {
-            Ok(files) => files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "svg")).count(),
-            Err(PlotError::Empty { .. }) => 0,
+            Ok(files) => Some(files.len() / 2),
+            Err(PlotError::Empty { .. } | PlotError::TooLarge { .. }) => None,
             Err(error) => return Err(error.into()),
         };
         let mut text = String::new();
@@ -106,8 +106,8 @@ impl Results {
                 .map_err(|source| ResultsError::Tables { path: path.clone(), source })?;
             places += &format!("\ntables:  {}", path.display());
         }
-        if drawn > 0 {
-            places += &format!("\ncharts:  {} ({drawn}, as SVG and PNG)", self.folder.join("*.svg").display());
+        if let Some(drawn) = drawn {
+            places += &format!("\ncharts:  {} ({drawn}, and each as PNG)", self.folder.join("*.svg").display());
         }
         Ok(places)
     }
@@ -125,14 +125,13 @@ pub fn holds(records: &[Record], case: &Case, threads: usize, cache: Cache) -> b
         .filter(|record| record.kind == Kind::Conv && is_of(record, &case.problem, threads))
         .filter(|record| record.failure.is_some() || record.cache == Some(cache))
         .collect();
-    let has = |&Candidate { method: Method { algorithm, parameters }, isa }: &Candidate| {
-        of_problem.iter().any(|record| {
-            record.algorithm.as_deref() == Some(algorithm.name())
-                && record.parameters.as_deref().unwrap_or_default() == parameters.to_string()
-                && record.isa == isa.name()
-        })
-    };
-    case.candidates.iter().all(has)
+    case.candidates.iter().all(|candidate| of_problem.iter().any(|record| is_by(record, *candidate)))
+}
+
+fn is_by(record: &Record, Candidate { method: Method { algorithm, parameters }, isa }: Candidate) -> bool {
+    record.algorithm.as_deref() == Some(algorithm.name())
+        && record.parameters.as_deref().unwrap_or_default() == parameters.to_string()
+        && record.isa == isa.name()
 }
 
 fn is_of(record: &Record, problem: &Problem, threads: usize) -> bool {
@@ -142,6 +141,19 @@ fn is_of(record: &Record, problem: &Problem, threads: usize) -> bool {
         && record.model == Some(Model::Run)
         && record.clock == Some(Clock::Convlab)
         && record.commit == conv_tune::COMMIT
+}
+
+/// Whether `records` have the errors of all of `case` on such data by this very program.
+pub fn holds_checks(records: &[Record], case: &Case, data: Data) -> bool {
+    let of_problem = |record: &&Record| {
+        record.kind == Kind::Check
+            && record.data == Some(data)
+            && record.name == case.problem.label()
+            && record.problem.as_deref() == Some(&case.problem.to_string())
+            && record.commit == conv_tune::COMMIT
+    };
+    let of_problem: Vec<&Record> = records.iter().filter(of_problem).collect();
+    case.candidates.iter().all(|candidate| of_problem.iter().any(|record| is_by(record, *candidate)))
 }
 
 /// Whether `records` have the pass of `network` by each of `choosers` by this very program.

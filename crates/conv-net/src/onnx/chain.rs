@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::constants::{Constant, Files, boolean, integers};
 use super::messages::{self, Graph, Node, Size, Tensor, ValueInfo, element};
-use super::model::{Model, Parameters};
+use super::parameters::Parameters;
 use super::{OnnxError, shown};
 use crate::network::{Layer, LayerKind, Network, Shape};
 
@@ -15,11 +15,14 @@ const OPSETS: std::ops::RangeInclusive<i64> = 3..=22;
 /// The most characters of a layer's name.
 const NAME: usize = 60;
 
+/// A network, of what each layer's weights are made, by name, and the files that hold them.
+pub(super) type Imported = (Network, HashMap<String, Parameters>, Files);
+
 /// Reads the network out of a model.
 ///
 /// # Errors
 /// [`OnnxError::Node`] or [`OnnxError::Model`] saying what is no chain, or not computed here.
-pub(super) fn import(path: &Path, model: &messages::Model, files: Files) -> Result<Model, OnnxError> {
+pub(super) fn import(path: &Path, model: &messages::Model, files: Files) -> Result<Imported, OnnxError> {
     let refused = |message: String| OnnxError::Model { path: path.into(), message };
     let own = model.opset_import.iter().find(|set| is_own(&set.domain));
     let opset = own.map(|set| set.version).ok_or_else(|| refused("it names no version of ONNX's operators".into()))?;
@@ -130,13 +133,13 @@ impl<'a> Chain<'a> {
         name
     }
 
-    fn end(self, graph: &Graph) -> Result<Model, String> {
+    fn end(self, graph: &Graph) -> Result<Imported, String> {
         match &graph.output[..] {
             [output] if output.name == self.current => {}
             _ => return Err(format!("its output is not, alone, {}, the end of its nodes", shown(self.current))),
         }
         self.network.infer(1).map_err(|error| error.to_string())?;
-        Ok(Model { network: self.network, parameters: self.parameters, files: self.files })
+        Ok((self.network, self.parameters, self.files))
     }
 
     /// Appends a layer.

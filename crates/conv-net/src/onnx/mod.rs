@@ -6,6 +6,7 @@ mod constants;
 mod messages;
 mod model;
 mod operators;
+mod parameters;
 mod wire;
 mod write;
 

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::constants::{Constant, FileError, Files};
+use super::constants::{FileError, Files};
+use super::parameters::{Normalisation, Parameters};
 use super::wire::{WireError, skeleton};
 use super::{OnnxError, chain, messages};
 use crate::network::{Network, ShapedLayer};
@@ -17,34 +18,10 @@ use crate::weights::{Weights, WeightsError};
 /// A network with its weights from an ONNX file.
 #[derive(Debug)]
 pub struct Model {
-    pub(super) network: Network,
+    network: Network,
     /// By the layer's name.
-    pub(super) parameters: HashMap<String, Parameters>,
-    pub(super) files: Files,
-}
-
-/// The constants of which a layer's weights and bias are made.
-#[derive(Debug)]
-pub(super) struct Parameters {
-    pub weights: Constant,
-    /// Whether they are `[in][out]`.
-    pub transposed: bool,
-    /// What they are multiplied by.
-    pub factor: f32,
-    /// One element, or one an output channel.
-    pub bias: Option<Constant>,
-    pub bias_factor: f32,
-    pub normalisation: Option<Normalisation>,
-}
-
-/// A batch normalisation: `(x − mean) · scale / √(variance + epsilon) + shift` for each channel.
-#[derive(Debug)]
-pub(super) struct Normalisation {
-    pub scale: Constant,
-    pub shift: Constant,
-    pub mean: Constant,
-    pub variance: Constant,
-    pub epsilon: f32,
+    parameters: HashMap<String, Parameters>,
+    files: Files,
 }
 
 impl Model {
@@ -70,7 +47,8 @@ impl Model {
             WireError::Damaged(message) => damaged(message),
         })?;
         let model = messages::Model::decode(&bytes[..]).map_err(|error| damaged(error.to_string()))?;
-        chain::import(path, &model, Files::new(path, file))
+        let (network, parameters, files) = chain::import(path, &model, Files::new(path, file))?;
+        Ok(Model { network, parameters, files })
     }
 
     /// The network.
@@ -139,29 +117,6 @@ impl Weights for Model {
             shifted.for_each(|((value, shift), scale)| *value = *value * scale + shift);
         }
         Ok(())
-    }
-}
-
-impl Parameters {
-    /// What each channel's weights are multiplied by.
-    fn factors(&mut self, files: &mut Files, channels: Range<usize>) -> Result<Vec<f32>, FileError> {
-        let factor = self.factor;
-        let scales = self.scales(files, channels)?;
-        Ok(scales.into_iter().map(|scale| factor * scale).collect())
-    }
-
-    /// What the normalisation multiplies each channel by.
-    fn scales(&mut self, files: &mut Files, channels: Range<usize>) -> Result<Vec<f32>, FileError> {
-        let mut scales = vec![1.0; channels.len()];
-        if let Some(Normalisation { scale, variance, epsilon, .. }) = &mut self.normalisation {
-            scale.read(files, channels.start, &mut scales)?;
-            let mut variances = vec![0.0; channels.len()];
-            variance.read(files, channels.start, &mut variances)?;
-            for (scale, variance) in scales.iter_mut().zip(variances) {
-                *scale = (f64::from(*scale) / (f64::from(variance) + f64::from(*epsilon)).sqrt()) as f32;
-            }
-        }
-        Ok(scales)
     }
 }
 

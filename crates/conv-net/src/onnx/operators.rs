@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::chain::{Chain, Source};
 use super::constants::Constant;
 use super::messages::Node;
-use super::model::{Normalisation, Parameters};
+use super::parameters::{Normalisation, Parameters};
 use super::shown;
 use crate::network::{AveragePool, Conv, LayerKind, Linear, Lrn, Pool, Window};
 

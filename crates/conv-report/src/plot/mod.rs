@@ -21,10 +21,9 @@ mod stack;
 mod tests;
 
 use std::fs;
-use std::io::{self, Cursor};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use image::{ExtendedColorType, ImageFormat};
 use picture::Picture;
 
 use crate::record::{self, RecordError};
@@ -88,7 +87,7 @@ pub fn charts(records: &Path, out: &Path) -> Result<Vec<PathBuf>, PlotError> {
     let mut files = Vec::new();
     for (name, picture) in pictures {
         files.push(write(out, &format!("{name}.svg"), picture.svg()?.as_bytes())?);
-        files.push(write(out, &format!("{name}.png"), &png(&picture)?)?);
+        files.push(write(out, &format!("{name}.png"), &encode(&picture)?)?);
     }
     Ok(files)
 }
@@ -127,12 +126,14 @@ fn draw(records: &[record::Record], path: &Path) -> Result<Vec<(String, Picture)
     Ok(pictures)
 }
 
-fn png(picture: &Picture) -> Result<Vec<u8>, PlotError> {
+fn encode(picture: &Picture) -> Result<Vec<u8>, PlotError> {
     let (pixels, [width, height]) = picture.pixels()?;
-    let mut png = Cursor::new(Vec::new());
-    image::write_buffer_with_format(&mut png, &pixels, width, height, ExtendedColorType::Rgb8, ImageFormat::Png)
-        .map_err(|error| PlotError::Drawing(error.to_string()))?;
-    Ok(png.into_inner())
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
+    written.map_err(|error| PlotError::Drawing(error.to_string()))?;
+    Ok(bytes)
 }
 
 /// Writes beside the file and renames: a reader never sees half a picture.

@@ -6,15 +6,17 @@ use clap::ValueEnum;
 use conv_check::Kind;
 use conv_measure::memory::refused;
 use conv_measure::{Machine, hardware_threads, pool};
-use conv_report::record::{Data, Record, merge_into, prepare_folder};
+use conv_report::record::{Data, Record};
 use conv_report::table;
 use conv_simd::Isa;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::check::{Report, check};
+use crate::check::{CheckError, Report, check};
 use crate::cli::selection::{Selection, each_once, isas, refusals};
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, interrupt, print};
 use crate::records;
+use crate::results::{Results, holds_checks};
+use crate::suite::Case;
 
 /// Check algorithms against an exact result (f64) and against each other.
 ///
@@ -41,6 +43,9 @@ pub struct Args {
     /// Folder for a records.jsonl of the errors [default: none is written].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Check only what the folder does not hold yet, checked by this very program (commit).
+    #[arg(long, requires = "out")]
+    resume: bool,
 }
 
 fn kind(data: Data) -> Kind {
@@ -51,31 +56,49 @@ fn kind(data: Data) -> Kind {
     }
 }
 
-/// Checks and prints a table for each problem.
+/// Checks and prints a table for each problem, and keeps its records before the next is checked.
 ///
 /// # Errors
-/// [`CliError`] for arguments that name nothing, or problems that nobody computes or that do not fit into memory.
+/// [`CliError`] for arguments that name nothing, problems that nobody computes, no memory for any of them, or a folder that
+/// cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let cases = args.selection.cases(&isas(&args.isa, Isa::available())?)?;
-    if let Some(folder) = &args.out {
-        prepare_folder(folder).map_err(CliError::input)?;
-    }
+    let results = args.out.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
+    let held = match (&results, args.resume) {
+        (Some(results), true) => results.records().map_err(CliError::input)?,
+        _ => Vec::new(),
+    };
     let pool = pool(hardware_threads()).map_err(CliError::input)?;
+    let stop = interrupt::listen()?;
+    let base = Record { threads: pool.current_num_threads(), ..records::origin(&Machine::detect()) };
     let kinds = each_once(args.data.clone());
-    let machine = Machine::detect();
-    let bar = progress(cases.iter().map(|case| (case.candidates.len() * kinds.len()) as u64).sum());
-    let (mut checked, mut failed) = (0, 0);
-    let mut records = Vec::new();
     let computed = cases.iter().filter(|case| !case.candidates.is_empty());
-    for (case, &data) in computed.flat_map(|case| kinds.iter().map(move |data| (case, data))) {
+    let work: Vec<(&Case, Data)> = computed.flat_map(|case| kinds.iter().map(move |data| (case, *data))).collect();
+    let (held, work): (Vec<_>, Vec<_>) = work.into_iter().partition(|(case, data)| holds_checks(&held, case, *data));
+    let bar = progress(work.len() as u64);
+    let (mut checked, mut failed, mut interrupted) = (0, 0, false);
+    for (case, data) in work {
         bar.set_message(case.problem.label());
-        let report = check(case, kind(data), &pool, || bar.inc(1)).map_err(CliError::input)?;
+        let report = match check(case, kind(data), &pool, &stop) {
+            Ok(report) => report,
+            Err(CheckError::Stopped(_)) => {
+                interrupted = true;
+                break;
+            }
+            Err(CheckError::Memory(error)) => {
+                bar.suspend(|| print(format_args!("{} left out: {error}", case.problem.label())))?;
+                continue;
+            }
+        };
+        bar.inc(1);
         let failures = || report.results.iter().filter_map(|(_, result)| result.as_ref().err());
         let unplanned = failures().filter(|failure| refused(failure)).count();
         checked += report.results.len() - unplanned;
         failed += failures().count() - unplanned;
-        let base = Record { threads: pool.current_num_threads(), data: Some(data), ..records::origin(&machine) };
-        records.extend(report.records(&case.problem, &base));
+        if let Some(results) = &results {
+            let base = Record { data: Some(data), ..base.clone() };
+            results.keep(&report.records(&case.problem, &base)).map_err(CliError::input)?;
+        }
         let title = format!("{}  {}  {}", case.problem.label(), case.problem, name(data));
         bar.suspend(|| print(describe(&title, &report)))?;
         if let Some(line) = refusals(case) {
@@ -83,12 +106,24 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         }
     }
     bar.finish_and_clear();
-    if checked == 0 {
-        return Err(CliError::input("nothing was checked: every plan needs more memory than is available"));
+    if checked == 0 && held.is_empty() && !interrupted {
+        return Err(CliError::Nothing("nothing was checked: every plan needs more memory than is available".into()));
     }
     print(format_args!("{checked} checks, {failed} failed"))?;
-    if let Some(folder) = &args.out {
-        print(merge_into(folder, &records).map_err(CliError::input)?.display())?;
+    if !held.is_empty() {
+        print(format_args!("{} problems were there already, checked by this program", held.len()))?;
+    }
+    if let Some(results) = &results {
+        print(results.finish().map_err(CliError::input)?)?;
+    }
+    if interrupted {
+        let (kept, more) = if results.is_some() {
+            ("what is finished is kept", "--resume")
+        } else {
+            ("nothing is kept without --out", "")
+        };
+        print(format_args!("\ninterrupted; {kept}; go on with\n  {}", interrupt::command_again(more)))?;
+        return Ok(Exit::Interrupted);
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::CheckFailed })
 }
@@ -107,6 +142,7 @@ fn describe(title: &str, report: &Report) -> String {
             let names = [format!("  {}", candidate.method), candidate.isa.to_string()];
             let figures = match result {
                 Ok(exact) => cells([exact.errors.max_rel, exact.errors.l2_rel, exact.bound_fraction]),
+                Err(failure) if refused(failure) => [String::from("left out"), String::new(), String::new()],
                 Err(_) => [String::from("FAILED"), String::new(), String::new()],
             };
             names.into_iter().chain(figures).collect()
@@ -122,7 +158,7 @@ fn describe(title: &str, report: &Report) -> String {
 
 /// A bar on stderr, invisible where that is no terminal.
 pub(super) fn progress(steps: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}; {elapsed} gone, about {eta} to go");
     let bar = ProgressBar::new(steps);
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use conv_core::Problem;
-use conv_core::format_bytes;
-use conv_measure::{MAX_THREADS, Machine, hardware_threads, pool};
-use conv_report::record::{self, Record, prepare_folder};
+use conv_core::{Problem, format_bytes};
+use conv_measure::{MAX_THREADS, Machine, MeasureError, hardware_threads, pool};
+use conv_report::Record;
 use conv_report::table;
 use conv_simd::Isa;
 use conv_tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
@@ -15,8 +14,9 @@ use crate::cli::check::progress;
 use crate::cli::explain::explain as explain_layer;
 use crate::cli::quantity::{bytes, duration, error};
 use crate::cli::selection::Selection;
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, interrupt, print};
 use crate::records;
+use crate::results::Results;
 use crate::suite::is_model;
 
 /// Find the fastest plan on this machine: for each layer an algorithm and its parameters.
@@ -67,6 +67,10 @@ pub struct Args {
     /// Folder for records of everything measured.
     #[arg(long, value_name = "DIR")]
     records: Option<PathBuf>,
+    /// Measure only the layers that the plan of -o, or without -o the one that is kept, does not have from this very program
+    /// (commit), and add them to it.
+    #[arg(long, conflicts_with_all = ["weights_limit", "workspace_limit", "explain"])]
+    resume: bool,
 }
 
 /// Measures, chooses, prints and writes.
@@ -78,14 +82,22 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let end = Instant::now() + args.time;
     let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name).map_err(CliError::input)?;
     let threads = args.threads.map_or_else(hardware_threads, |count| count as usize);
-    let problems = problems(args, isa)?;
+    let mut problems = problems(args, isa)?;
     if args.output.is_some() && args.workspace_limit.len() > 1 {
         return Err(CliError::input("-o takes one plan: give one --workspace-limit"));
     }
-    if let Some(folder) = &args.records {
-        prepare_folder(folder).map_err(CliError::input)?;
+    let results = args.records.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
+    let machine = Machine::detect();
+    let older = if args.resume { older_plan(args, &machine, isa, threads)? } else { None };
+    if let Some(older) = &older {
+        let all = problems.len();
+        problems.retain(|problem| older.method(problem).is_none());
+        print(format_args!("{} of {all} layers were tuned already", all - problems.len()))?;
+        if problems.is_empty() {
+            return Ok(Exit::Done);
+        }
     }
-    let (machine, pool) = (Machine::detect(), pool(threads).map_err(CliError::input)?);
+    let pool = pool(threads).map_err(CliError::input)?;
     let constants = Constants::measure(&pool, isa, &machine).map_err(CliError::input)?;
     let limits = Limits {
         workspace_bytes: args.workspace_limit.iter().max().copied(),
@@ -93,17 +105,23 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         error: args.max_error,
     };
     let model = CostModel::new(constants, args.max_error);
-    let search = Search::new(args.selection.algorithms()?, isa, model, limits).map_err(CliError::input)?;
-    let (groups, failed) = pool.install(|| measure(&search, &problems, end))?;
-    if let Some(layer) = &args.explain {
+    let stop = interrupt::listen()?;
+    let search = Search::new(args.selection.algorithms()?, isa, model, limits, stop).map_err(CliError::input)?;
+    let Measured { groups, failed, interrupted } = pool.install(|| measure(&search, &problems, end))?;
+    if groups.is_empty() && !interrupted {
+        return Err(CliError::Nothing(
+            "nothing was tuned: no layer's data fits into the memory that is available".into(),
+        ));
+    }
+    if let (Some(layer), false) = (&args.explain, interrupted) {
         return explain(&groups, layer, &limits).map(|()| done(failed));
     }
     let origin = Origin {
-        command: std::iter::once("convlab".into()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" "),
+        command: interrupt::command_again(""),
         processor: machine.cpu.clone(),
         isa: isa.name().into(),
         threads,
-        commit: records::origin(&machine).commit,
+        commit: conv_tune::COMMIT.into(),
         date: machine.date.clone(),
     };
     let base = Record {
@@ -115,16 +133,19 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     };
     let each =
         if args.workspace_limit.is_empty() { vec![None] } else { args.workspace_limit.iter().map(Some).collect() };
-    let (mut records, mut layers) = (Vec::new(), Vec::new());
+    let mut layers = Vec::new();
     for workspace in each {
         let limits = Limits { workspace_bytes: workspace.copied(), ..limits };
         for group in &groups {
             let choices = group.choose(&limits).map_err(CliError::input)?;
             print(describe(group, &choices, &limits))?;
-            records.push(records::tuned(group, &choices, &limits, &base));
+            let mut records = vec![records::tuned(group, &choices, &limits, &base)];
             if limits.workspace_bytes == search.limits().workspace_bytes {
                 records.extend(records::trials(group, &choices, &base));
                 layers.extend(group.planned(&choices));
+            }
+            if let Some(results) = &results {
+                results.keep(&records).map_err(CliError::input)?;
             }
         }
     }
@@ -132,11 +153,30 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         args.time + Instant::now().saturating_duration_since(end) - end.saturating_duration_since(Instant::now());
     print(format_args!("\nTook {:.1} s of {:.1} s.", took.as_secs_f64(), args.time.as_secs_f64()))?;
     let plan = TunedPlan::new(origin, limits, constants, layers).map_err(CliError::input)?;
-    keep(args, &machine, &plan)?;
-    if let Some(folder) = &args.records {
-        print(record::merge_into(folder, &records).map_err(CliError::input)?.display())?;
+    let plan = if let Some(older) = older { plan.merged_with(older) } else { plan };
+    if !plan.layers().is_empty() {
+        keep(args, &machine, &plan)?;
+    }
+    if let Some(results) = &results {
+        print(results.finish().map_err(CliError::input)?)?;
+    }
+    if interrupted {
+        let resumes = args.workspace_limit.is_empty() && args.weights_limit.is_none() && args.explain.is_none();
+        let again = interrupt::command_again(if resumes { "--resume" } else { "" });
+        print(format_args!("\ninterrupted; the plan has the layers that were finished; go on with\n  {again}"))?;
+        return Ok(Exit::Interrupted);
     }
     Ok(done(failed))
+}
+
+/// What an interrupted run of this very program left: the plan of `-o`, or the one that is kept.
+fn older_plan(args: &Args, machine: &Machine, isa: Isa, threads: usize) -> Result<Option<TunedPlan>, CliError> {
+    let plan = match &args.output {
+        Some(path) if path.exists() => Some(TunedPlan::read(path).map_err(CliError::input)?),
+        Some(_) => None,
+        None => cache::read(machine, isa.name(), threads).map_err(CliError::input)?,
+    };
+    Ok(plan.filter(|plan| plan.foreign(machine, isa.name(), threads).is_none()))
 }
 
 fn done(failed: bool) -> Exit {
@@ -160,11 +200,20 @@ fn problems(args: &Args, isa: Isa) -> Result<Vec<Problem>, CliError> {
     Ok(cases.into_iter().filter(|case| !case.candidates.is_empty()).map(|case| case.problem).collect())
 }
 
+/// What was tuned.
+struct Measured {
+    groups: Vec<Group>,
+    /// Whether any result was wrong.
+    failed: bool,
+    /// Whether it is not all that was asked for.
+    interrupted: bool,
+}
+
 /// Tunes every problem, in what is left of the time in equal parts: the shortest first, and what they leave over is for the
-/// long ones. Returns whether any result was wrong.
-fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<(Vec<Group>, bool), CliError> {
+/// long ones.
+fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<Measured, CliError> {
     let bar = progress(problems.len() as u64);
-    let mut failed = false;
+    let (mut failed, mut interrupted) = (false, false);
     let mut order: Vec<usize> = (0..problems.len()).collect();
     order.sort_by_key(|&index| problems[index].flops());
     let mut measured = Vec::new();
@@ -172,7 +221,18 @@ fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<(Vec<G
         let name = problems[index].label();
         bar.set_message(name.clone());
         let left = end.saturating_duration_since(Instant::now()) / (order.len() - done) as u32;
-        let (tuned, failures) = search.tune(&problems[index], Instant::now() + left).map_err(CliError::input)?;
+        let (tuned, failures) = match search.tune(&problems[index], Instant::now() + left) {
+            Ok(tuned) => tuned,
+            Err(MeasureError::Stopped(_)) => {
+                interrupted = true;
+                break;
+            }
+            Err(error @ (MeasureError::Memory(_) | MeasureError::Allocation(_))) => {
+                bar.suspend(|| print(format_args!("{name} left out: {error}")))?;
+                continue;
+            }
+            Err(error) => return Err(CliError::input(error)),
+        };
         bar.inc(1);
         for failure in &failures {
             bar.suspend(|| print(format_args!("{name}: {failure}")))?;
@@ -190,7 +250,7 @@ fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<(Vec<G
             None => groups.push(Group { name, batch, layers: vec![tuned] }),
         }
     }
-    Ok((groups, failed))
+    Ok(Measured { groups, failed, interrupted })
 }
 
 /// Writes the plan where it was asked for, and keeps it where `auto` finds it.
