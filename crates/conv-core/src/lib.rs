@@ -6,6 +6,7 @@
 mod algorithm;
 mod descriptor;
 mod memory;
+mod method;
 mod problem;
 mod quantity;
 mod tasks;
@@ -17,7 +18,8 @@ pub use algorithm::{
 };
 pub use descriptor::DescriptorError;
 pub use memory::{Footprint, RunError, Scratch};
+pub use method::Method;
 pub use problem::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};
 pub use quantity::{format_bytes, format_value, thousands};
 pub use tasks::for_each_task;
-pub use tuning::{Method, Parameter, ParameterError, Parameters, Work};
+pub use tuning::{Parameter, ParameterError, Parameters, Work};

@@ -68,6 +68,83 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The files of a crate that each of its files names in a `use` or in a path, tests apart. A folder's `mod.rs` is named by
+/// those below it for what it holds itself; that it re-exports what they hold makes no arrow.
+fn imports(crate_folder: &Path) -> BTreeMap<PathBuf, BTreeSet<PathBuf>> {
+    let root = crate_folder.join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let module = |file: &Path| -> Vec<String> {
+        let inner = file.strip_prefix(&root).unwrap().with_extension("");
+        let names = inner.iter().map(|part| part.to_str().unwrap().to_owned());
+        names.filter(|name| !["lib", "main", "mod"].contains(&name.as_str())).collect()
+    };
+    let by_module: BTreeMap<Vec<String>, PathBuf> = files.iter().map(|file| (module(file), file.clone())).collect();
+    let targets = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
+        let own = module(file);
+        let mut found = BTreeSet::new();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for (start, base) in [("crate::", &[][..]), ("super::", &own[..own.len().saturating_sub(1)])] {
+                for rest in line.split(start).skip(1) {
+                    let braces = rest.strip_prefix('{').map(|inner| inner.split('}').next().unwrap_or(inner));
+                    for path in braces.map_or(vec![rest], |inner| inner.split(", ").collect()) {
+                        let path = path.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).next().unwrap();
+                        let steps = path.split("::").map(String::from);
+                        let full: Vec<String> = base.iter().cloned().chain(steps).collect();
+                        let file = (1..=full.len()).rev().find_map(|length| by_module.get(&full[..length]));
+                        found.extend(file.cloned());
+                    }
+                }
+            }
+        }
+        found.remove(file);
+        found
+    };
+    files.iter().map(|file| (file.clone(), targets(file))).collect()
+}
+
+/// Files that reach themselves, if there are any.
+fn circle(arrows: &BTreeMap<PathBuf, BTreeSet<PathBuf>>) -> Vec<&PathBuf> {
+    let reaches_itself = |start: &&PathBuf| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![*start]);
+        while let Some(file) = next.pop() {
+            next.extend(arrows[file].iter().filter(|target| seen.insert(*target)));
+        }
+        seen.contains(*start)
+    };
+    arrows.keys().filter(reaches_itself).collect()
+}
+
+/// The picture of the workspace, and that no files import each other in a circle:
+/// `cargo test -p convlab --test architecture -- --nocapture picture`
+#[test]
+fn picture_without_circles() {
+    let mut circles = Vec::new();
+    println!("{:<14} {:>6} {:>6}  built with", "crate", "lines", "tests");
+    for (name, inner) in arrows(None) {
+        let folder = workspace().join("crates").join(&name);
+        let lines = |folder: PathBuf| {
+            let mut files = Vec::new();
+            if folder.exists() {
+                sources(&folder, &mut files);
+            }
+            files.iter().map(|file| std::fs::read_to_string(file).unwrap().lines().count()).sum::<usize>()
+        };
+        let inner: Vec<String> = inner.into_iter().collect();
+        println!(
+            "{name:<14} {:>6} {:>6}  {}",
+            lines(folder.join("src")),
+            lines(folder.join("tests")),
+            inner.join(", ")
+        );
+        let imports = imports(&folder);
+        circles.extend(circle(&imports).into_iter().map(|file| file.display().to_string()));
+    }
+    assert!(circles.is_empty(), "these files import each other in circles:\n{}", circles.join("\n"));
+}
+
 #[test]
 fn unsafe_stays_in_its_rooms() {
     let mut files = Vec::new();
