@@ -39,6 +39,7 @@ mod mec;
 mod nchw;
 mod plan;
 mod tiles;
+mod transpose;
 mod weights;
 
 /// Every algorithm of this crate.

@@ -10,10 +10,8 @@ use faer::{Accum, MatRef, Par};
 use crate::grid::{Columns, Grid};
 use crate::lowering::Lowering;
 use crate::plan::{Draft, Im2colPlan, Variant};
+use crate::transpose::{SQUARE, transpose};
 use crate::weights::{Form, Layout};
-
-/// Sides of the squares that are transposed at a time: a cache line of each row.
-const SQUARE: usize = 16;
 
 /// Scratch: of one image the input, its columns and the product. Weights are kept as they come. Sizes are in floats.
 pub(crate) struct Nchw {
@@ -72,7 +70,7 @@ impl Im2colPlan<Nchw> {
         let grid = Grid::new(channels, SQUARE, Columns::whole(pixels));
         self.for_each_block_in((Phase::Reshape, probe), &grid, to, |place, block| {
             let from = (&from[place.rows.start..], channels);
-            transpose(from, (block.as_slice(), pixels), |_, value| value);
+            transpose(from, (block.as_slice(), pixels), pixels, |k| k, |_, value| value);
         });
     }
 
@@ -131,7 +129,7 @@ impl Im2colPlan<Nchw> {
         };
         self.for_each_block_in((Phase::Reshape, probe), &grid, to, |place, block| {
             let from = (&from[place.rows.start..], pixels);
-            transpose(from, (block.as_slice(), channels), finish);
+            transpose(from, (block.as_slice(), channels), channels, |p| p, finish);
         });
     }
 }
@@ -150,31 +148,5 @@ fn write_line(line: &[f32], width: &Axis, tap: usize, to: &mut [f32]) {
         to.copy_from_slice(&from[..to.len()]);
     } else {
         to.iter_mut().zip(from.iter().step_by(width.stride)).for_each(|(to, from)| *to = *from);
-    }
-}
-
-/// `to[r][c] = map(c, from[c][r])` for all of `to`; the strides are the floats from one row to the next, and `to` has no
-/// gaps. Square by square, so that every line fetched is used whole.
-fn transpose(
-    (from, from_stride): (&[f32], usize),
-    (to, to_stride): (&mut [f32], usize),
-    map: impl Fn(usize, f32) -> f32,
-) {
-    let rows = to.len() / to_stride;
-    for first_row in (0..rows).step_by(SQUARE) {
-        let height = SQUARE.min(rows - first_row);
-        for first in (0..to_stride).step_by(SQUARE) {
-            let width = SQUARE.min(to_stride - first);
-            let mut square = [[0.0; SQUARE]; SQUARE];
-            for (c, column) in square[..width].iter_mut().enumerate() {
-                column[..height].copy_from_slice(&from[(first + c) * from_stride + first_row..][..height]);
-            }
-            for r in 0..height {
-                let row = &mut to[(first_row + r) * to_stride + first..][..width];
-                for (c, value) in row.iter_mut().enumerate() {
-                    *value = map(first + c, square[c][r]);
-                }
-            }
-        }
     }
 }

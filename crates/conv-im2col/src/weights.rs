@@ -5,6 +5,7 @@ use conv_simd::AlignedBuffer;
 
 use crate::grid::{Columns, Grid};
 use crate::kernel::for_each_block;
+use crate::transpose::transpose;
 
 /// How the weights of a problem are kept: in parts of output channels, each a row-major matrix, one after another.
 #[derive(Debug, Clone, Copy)]
@@ -69,13 +70,13 @@ impl Weights {
             match layout.form {
                 Form::Filters => matrix.copy_from_slice(filters),
                 // A filter is `[ic/groups][taps]`, a column of the matrix `[taps][ic/groups]`.
-                Form::Panels | Form::Tiles => {
-                    for (k, filter) in filters.chunks_exact(reduction).enumerate() {
-                        for (row, &weight) in filter.iter().enumerate() {
-                            matrix[(row % taps * channels + row / taps) * width + k] = weight;
-                        }
-                    }
-                }
+                Form::Panels | Form::Tiles => transpose(
+                    (filters, reduction),
+                    (matrix, width),
+                    range.len(),
+                    |row| row % taps * channels + row / taps,
+                    |_, weight| weight,
+                ),
             }
         });
         let mut bias =
@@ -99,5 +100,43 @@ impl Weights {
         let range = self.layout.stored().range(part);
         let matrix = &self.weights[range.start * self.reduction..range.end * self.reduction];
         (matrix, self.bias.as_ref().map(|bias| &bias[range]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sizes that are no whole squares or units, in two groups.
+    #[test]
+    fn every_weight_has_its_place_and_every_byte_was_declared() {
+        let problem: Problem = "g2mb1ic10ih9iw9oc74kh3kw5".parse().unwrap();
+        let (reduction, channels, taps) = (problem.reduction(), problem.group_in_channels(), 15);
+        let values: Vec<f32> = (0..problem.weight_len()).map(|i| i as f32 + 1.0).collect();
+        let columns = Columns::new(2, 37, 8, 3);
+        for (form, given) in
+            [Form::Filters, Form::Panels, Form::Tiles].map(|form| [(form, false), (form, true)]).concat()
+        {
+            let filter = Filter { weights: &values, bias: given.then_some(&values[..74]) };
+            let weights = Weights::new(Layout { columns, form }, &problem, filter, 2).unwrap();
+            let floats = weights.weights.len() + weights.bias.as_ref().map_or(0, |bias| bias.len());
+            assert_eq!(weights.layout.bytes(&problem, given), 4 * floats as u128, "{form:?}");
+            for part in 0..columns.parts() {
+                let range = columns.range(part);
+                let width = if form == Form::Tiles { range.len().next_multiple_of(8) } else { range.len() };
+                let (mut matrix, mut bias) = (vec![0.0; reduction * width], vec![0.0; width]);
+                for (k, channel) in range.enumerate() {
+                    bias[k] = if given { values[channel] } else { 0.0 };
+                    for (c, tap) in (0..channels).flat_map(|c| (0..taps).map(move |tap| (c, tap))) {
+                        let by_filters = k * reduction + c * taps + tap;
+                        let by_taps = (tap * channels + c) * width + k;
+                        matrix[if form == Form::Filters { by_filters } else { by_taps }] =
+                            values[channel * reduction + c * taps + tap];
+                    }
+                }
+                let bias = (given || form == Form::Tiles).then_some(&bias[..]);
+                assert_eq!(weights.part(part), (&matrix[..], bias), "{form:?}, part {part}");
+            }
+        }
     }
 }
