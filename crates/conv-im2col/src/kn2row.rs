@@ -106,29 +106,32 @@ impl Im2colPlan<Kn2row> {
             }
             probe.enter(Phase::Reshape);
             for (pixels, _) in self.stretches(place.rows.clone(), at) {
-                for row in pixels.start - first..pixels.end - first {
-                    self.isa.run(Add { to: block.row(row), from: products.row(row) });
-                }
+                let rows = pixels.start - first..pixels.end - first;
+                let to = block.part(rows.clone(), columns.clone());
+                self.isa.run(Add { to, from: products.part(rows, columns.clone()) });
             }
         }
         finish(self.isa, block, None, self.epilogue);
     }
 }
 
-/// `to += from`, over the columns of `to`.
+/// `to += from`, of equal sizes.
 struct Add<'a> {
-    to: &'a mut [f32],
-    from: &'a [f32],
+    to: Block<'a>,
+    from: Block<'a>,
 }
 
 impl SimdOp for Add<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<S: Simd>(self, simd: S) {
-        for (to, from) in self.to.chunks_mut(S::LANES).zip(self.from.chunks(S::LANES)) {
-            let sum = simd.add(simd.load_partial(to), simd.load_partial(from));
-            simd.store_partial(to, sum);
+    fn eval<S: Simd>(mut self, simd: S) {
+        for row in 0..self.to.rows() {
+            let (to, from) = (self.to.row(row), self.from.row(row));
+            for (to, from) in to.chunks_mut(S::LANES).zip(from.chunks(S::LANES)) {
+                let sum = simd.add(simd.load_partial(to), simd.load_partial(from));
+                simd.store_partial(to, sum);
+            }
         }
     }
 }
