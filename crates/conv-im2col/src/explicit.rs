@@ -39,7 +39,7 @@ impl Variant for Explicit {
         let (image, width) = (lowering.rows() / problem.batch(), lowering.row_len());
         let images = (MATRIX_BYTES / 4 * options.workers / image / width).clamp(1, problem.batch());
         let rows = images * image;
-        let chunk = (CHUNK_BYTES / 4 * options.workers / width).next_multiple_of(ROWS);
+        let chunk = (CHUNK_BYTES / 4 * options.workers / width).max(1).next_multiple_of(ROWS);
         let scratch = if lowering.is_identity() { 0 } else { rows as u128 * width as u128 };
         Draft { own: Explicit { lowering, rows, chunk }, layout: panels(problem), scratch }
     }
