@@ -15,68 +15,54 @@
 
 use std::ops::Range;
 
-use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
-};
-use conv_simd::{Isa, MAX_CLIP, Run, STARVED_SUMS, TileShape};
+use conv_core::{Axis, Phase, PlanOptions, Probe, Problem};
+use conv_simd::{MAX_CLIP, Run, STARVED_SUMS, TileShape};
 
-use crate::kernel::{Block, Columns, Grid, Operand, Place, Start, for_each_block, multiply};
+use crate::grid::{Columns, Grid, Place};
+use crate::kernel::{Block, Operand, Start, multiply};
 use crate::lowering::{Lowering, Region, Window};
-use crate::tiles::TileWeights;
+use crate::plan::{Draft, Im2colPlan, Variant};
+use crate::tiles;
 
 /// A worker's panel.
 const PANEL_BYTES: usize = 64 << 10;
 
 /// Scratch: a panel a worker, at most [`PANEL_BYTES`].
-pub(crate) struct Im2colImplicit;
+pub(crate) struct Implicit {
+    lowering: Lowering,
+    /// Whether each tile lies in one output row, and taps in the padding are skipped.
+    by_rows: bool,
+    /// Tiles × output channels. Where that is too little work for the workers, the channels of a group are shared out, at
+    /// the price of gathering a tile once for each share.
+    grid: Grid,
+    panel: Panel,
+}
 
-impl Algorithm for Im2colImplicit {
-    fn name(&self) -> &'static str {
-        "im2col/implicit"
-    }
+impl Variant for Implicit {
+    const NAME: &'static str = "im2col/implicit";
 
-    fn supports(&self, _: &Problem) -> Result<(), Unsupported> {
-        Ok(())
-    }
-
-    fn plan(
-        &self,
-        problem: &Problem,
-        filter: Filter<'_>,
-        epilogue: Epilogue,
-        options: &PlanOptions,
-    ) -> Result<Box<dyn Plan>, PlanError> {
-        filter.check(problem)?;
-        let isa = options.isa;
-        let shape = TileWeights::shape(problem, isa, problem.width().output());
-        let tile = (isa, shape.vectors);
-        let lowering = Lowering::new(problem);
+    fn draft(problem: &Problem, options: &PlanOptions) -> Draft<Self> {
+        let shape = tiles::shape(problem, options.isa, problem.width().output());
+        let layout = tiles::blocks(problem, options.isa, shape.vectors);
         let tiling = Tiling::new(problem, shape);
-        let grid = tiling.grid(TileWeights::columns_of(problem, tile));
+        let grid = tiling.grid(layout.columns);
         let columns = grid.columns.joined(grid.bands(), 8 * options.workers);
         let grid = Grid { columns, ..grid };
         let panel = Panel::new(problem, &tiling);
         let floats = panel.floats(&tiling).max(tiling.crossing_floats(problem));
         let scratch = options.workers.min(grid.blocks()) * floats;
-        let footprint = options.admit(TileWeights::bytes(problem, tile), 4 * scratch as u128)?;
-        Ok(Box::new(ImplicitPlan {
-            problem: problem.clone(),
-            isa,
-            workers: options.workers,
-            epilogue,
-            footprint,
-            lowering,
-            by_rows: tiling.by_rows,
-            grid,
-            panel,
-            weights: TileWeights::new(problem, filter, tile, options.workers)?,
-        }))
+        let own = Implicit { lowering: Lowering::new(problem), by_rows: tiling.by_rows, grid, panel };
+        Draft { own, layout, scratch: scratch as u128 }
     }
 
-    /// As for every sum of `reduction` products and a bias, in any order: at most `reduction + 1` roundings meet any one
-    /// term (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., §3.1).
-    fn error_growth(&self, problem: &Problem) -> f64 {
-        problem.reduction() as f64 + 1.0
+    fn execute(plan: &Im2colPlan<Self>, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        plan.for_each_block(&plan.own.grid, output, scratch, probe, |panel, place, block| {
+            if place.step == 1 {
+                plan.tile(input, panel, place, block, probe);
+            } else {
+                plan.crossing_tile(input, panel, place, block, probe);
+            }
+        });
     }
 }
 
@@ -174,9 +160,9 @@ impl Panel {
     }
 }
 
-/// Cuts `range` into pieces of at most `most`, as equal as can be.
+/// Cuts `range` into pieces of at most `most`, or of one, as equal as can be.
 fn pieces(range: &Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    let len = range.len().div_ceil(range.len().div_ceil(most));
+    let len = range.len().div_ceil(range.len().div_ceil(most.max(1)));
     let range = range.clone();
     range.clone().step_by(len).map(move |first| first..(first + len).min(range.end))
 }
@@ -184,25 +170,9 @@ fn pieces(range: &Range<usize>, most: usize) -> impl Iterator<Item = Range<usize
 /// Cuts the reduction into windows of at most `depth` floats, each a stretch of the weights' rows: whole filter rows, or
 /// taps of one row, or channels of one tap.
 fn windows(whole: &Window, depth: usize) -> Vec<Window> {
-    if whole.line() <= depth {
-        let rows = pieces(&whole.taps_y, depth / whole.line());
-        return rows.map(|taps_y| Window { taps_y, ..whole.clone() }).collect();
-    }
-    let singles = |range: &Range<usize>| range.clone().map(|tap| tap..tap + 1);
-    if whole.channels.len() <= depth {
-        return singles(&whole.taps_y)
-            .flat_map(|taps_y| {
-                pieces(&whole.taps_x, depth / whole.channels.len()).map(move |taps_x| Window {
-                    taps_y: taps_y.clone(),
-                    taps_x,
-                    channels: whole.channels.clone(),
-                })
-            })
-            .collect();
-    }
     let mut windows = Vec::new();
-    for taps_y in singles(&whole.taps_y) {
-        for taps_x in singles(&whole.taps_x) {
+    for taps_y in pieces(&whole.taps_y, depth / whole.line()) {
+        for taps_x in pieces(&whole.taps_x, depth / whole.channels.len()) {
             for channels in pieces(&whole.channels, depth) {
                 windows.push(Window { taps_y: taps_y.clone(), taps_x: taps_x.clone(), channels });
             }
@@ -260,37 +230,21 @@ impl Runs {
     }
 }
 
-struct ImplicitPlan {
-    problem: Problem,
-    isa: Isa,
-    workers: usize,
-    epilogue: Epilogue,
-    footprint: Footprint,
-    lowering: Lowering,
-    /// Whether each tile lies in one output row, and taps in the padding are skipped.
-    by_rows: bool,
-    /// Tiles × output channels. Where that is too little work for the workers, the channels of a group are shared out, at
-    /// the price of gathering a tile once for each share.
-    grid: Grid,
-    panel: Panel,
-    weights: TileWeights,
-}
-
-impl ImplicitPlan {
+impl Im2colPlan<Implicit> {
     /// One tile of pixels of a row with its share of the output channels.
     fn tile(&self, input: &[f32], panel: &mut [f32], place: &Place, block: &mut Block<'_>, probe: &dyn Probe) {
-        let group = self.grid.columns.group(place.part);
+        let group = self.own.grid.columns.group(place.part);
         let (width, all_channels) = (self.problem.width(), self.problem.group_in_channels());
         let w_row = width.kernel * all_channels;
-        for (i, window) in self.panel.windows.iter().enumerate() {
+        for (i, window) in self.own.panel.windows.iter().enumerate() {
             probe.enter(Phase::Lower);
             let channels = window.channels.len();
             let mut taps_y = window.taps_y.clone();
-            if self.by_rows {
-                let valid = self.lowering.valid_taps_y(place.rows.start);
+            if self.own.by_rows {
+                let valid = self.own.lowering.valid_taps_y(place.rows.start);
                 taps_y = valid.start.clamp(taps_y.start, taps_y.end)..valid.end.clamp(taps_y.start, taps_y.end);
             }
-            let (pixel, row) = match self.panel.span {
+            let (pixel, row) = match self.own.panel.span {
                 Some(span) => {
                     self.write_span(input, place.rows.clone(), (group, &taps_y, window), (panel, span * channels));
                     (width.stride * channels, span * channels)
@@ -298,13 +252,13 @@ impl ImplicitPlan {
                 None => {
                     let packed = Window { taps_y: taps_y.clone(), ..window.clone() };
                     let rows = (place.rows.clone(), group..group + 1);
-                    self.lowering.write(self.isa, input, rows, &packed, (panel, window.len()));
+                    self.own.lowering.write(self.isa, input, rows, &packed, (panel, window.len()));
                     (window.len(), window.line())
                 }
             };
             let mut runs = Runs::default();
-            if self.by_rows {
-                let first = place.rows.start % self.grid.line;
+            if self.own.by_rows {
+                let first = place.rows.start % self.own.grid.line;
                 for (i, tap) in window.taps_x.clone().enumerate() {
                     let at = i * channels;
                     runs.push((width, tap), &(first..first + place.rows.len()), [at, at, channels]);
@@ -317,17 +271,16 @@ impl ImplicitPlan {
             let operand = Operand {
                 x: panel,
                 pixel,
-                rows: if self.by_rows { taps_y.len() } else { 1 },
+                rows: if self.own.by_rows { taps_y.len() } else { 1 },
                 row,
                 w: taps_y.start * w_row + window.taps_x.start * all_channels + window.channels.start,
                 w_row,
                 runs: runs.as_slice(),
             };
             let start = if i == 0 { Start::Bias } else { Start::Output };
-            let relu = self.epilogue.relu && i + 1 == self.panel.windows.len();
+            let relu = self.epilogue.relu && i + 1 == self.own.panel.windows.len();
             self.multiply(place, &operand, (start, relu), block);
         }
-        probe.enter(Phase::Idle);
     }
 
     /// Gathers the stretch under a tile of a row, from its first pixel's first tap to its last one's last, for each of `taps_y`,
@@ -340,7 +293,7 @@ impl ImplicitPlan {
         to: (&mut [f32], usize),
     ) {
         let (height, width) = (self.problem.height(), self.problem.width());
-        let [image, y, x] = self.lowering.pixel(rows.start);
+        let [image, y, x] = self.own.lowering.pixel(rows.start);
         let first_channel = group * self.problem.group_in_channels();
         let region = Region {
             image,
@@ -350,7 +303,7 @@ impl ImplicitPlan {
                 ..width.position(x + rows.len() - 1, window.taps_x.end - 1) + 1,
             channels: first_channel + window.channels.start..first_channel + window.channels.end,
         };
-        self.lowering.write_region(self.isa, input, &region, to);
+        self.own.lowering.write_region(self.isa, input, &region, to);
     }
 
     /// One tile of pixels below one another with its share of the output channels. The panel holds the input rows under it,
@@ -359,8 +312,8 @@ impl ImplicitPlan {
         probe.enter(Phase::Lower);
         let (height, width) = (self.problem.height(), self.problem.width());
         let channels = self.problem.group_in_channels();
-        let group = self.grid.columns.group(place.part);
-        let [image, y, x] = self.lowering.pixel(place.rows.start);
+        let group = self.own.grid.columns.group(place.part);
+        let [image, y, x] = self.own.lowering.pixel(place.rows.start);
         let (taps_x, left) = width.taps_from(x);
         let line = taps_x.len() * channels;
         let region = Region {
@@ -370,7 +323,7 @@ impl ImplicitPlan {
             columns: left as isize..(left + taps_x.len()) as isize,
             channels: group * channels..(group + 1) * channels,
         };
-        self.lowering.write_region(self.isa, input, &region, (panel, line));
+        self.own.lowering.write_region(self.isa, input, &region, (panel, line));
         let mut runs = Runs::default();
         for tap in 0..height.kernel {
             let w = (tap * width.kernel + taps_x.start) * channels;
@@ -381,37 +334,14 @@ impl ImplicitPlan {
         let pixel = height.stride * line;
         let operand = Operand { x: panel, pixel, rows: 1, row: 0, w: 0, w_row: 0, runs: runs.as_slice() };
         self.multiply(place, &operand, (Start::Bias, self.epilogue.relu), block);
-        probe.enter(Phase::Idle);
     }
 
     /// The products of a panel with the weights of its share of the output channels.
     fn multiply(&self, place: &Place, operand: &Operand<'_>, (start, relu): (Start, bool), block: &mut Block<'_>) {
-        let first_column = self.grid.columns.range(place.part).start;
-        for part in self.weights.columns().parts_of(&self.grid.columns, place.part) {
-            let columns = self.weights.columns().range(part);
-            let columns = columns.start - first_column..columns.end - first_column;
+        for (part, columns) in self.weights.columns().parts_of(&self.own.grid.columns, place.part) {
+            let weights = tiles::block(&self.weights, self.isa, part);
             let mut out = block.part(0..block.rows(), columns);
-            multiply(&self.weights.block(part), operand, start, relu, &mut out);
+            multiply(&weights, operand, start, relu, &mut out);
         }
-    }
-}
-
-impl Plan for ImplicitPlan {
-    fn problem(&self) -> &Problem {
-        &self.problem
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.footprint
-    }
-
-    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
-        for_each_block(self.workers, &self.grid, output, scratch, |panel, place, mut block| {
-            if place.step == 1 {
-                self.tile(input, panel, &place, &mut block, probe);
-            } else {
-                self.crossing_tile(input, panel, &place, &mut block, probe);
-            }
-        });
     }
 }

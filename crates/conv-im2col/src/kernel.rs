@@ -4,182 +4,10 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use conv_core::for_each_task;
-use conv_simd::{Init, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape};
+use conv_simd::{Init, Isa, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape};
 use faer::MatMut;
 
-use crate::tiles::TileBlock;
-
-/// The columns of a matrix in disjoint parts: groups of equal width, each cut into pieces of whole units (vectors, say)
-/// as equal as can be; a group's last unit may be narrower.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Columns {
-    groups: usize,
-    group: usize,
-    unit: usize,
-    /// Pieces of a group.
-    pieces: usize,
-    /// How many neighbouring pieces are one part.
-    joined: usize,
-}
-
-impl Columns {
-    /// `groups` groups of `group` columns in pieces of at most `most` units of `unit` columns. Equal pieces because a
-    /// narrow rest would starve the tile: 16 vectors by threes are five pieces of 3 or 2, not five of 3 and one of 1.
-    ///
-    /// # Panics
-    /// If a size is zero.
-    pub fn new(groups: usize, group: usize, unit: usize, most: usize) -> Self {
-        assert!(groups > 0 && group > 0 && unit > 0 && most > 0);
-        Columns { groups, group, unit, pieces: group.div_ceil(unit).div_ceil(most), joined: 1 }
-    }
-
-    /// All columns as one part.
-    pub fn whole(width: usize) -> Self {
-        Columns::new(1, width, width, 1)
-    }
-
-    /// The same parts with each group rounded up to whole units.
-    pub fn padded(self) -> Columns {
-        Columns { group: self.group.next_multiple_of(self.unit), ..self }
-    }
-
-    /// The same parts with `factor` columns for each.
-    pub fn scaled(self, factor: usize) -> Columns {
-        Columns { group: self.group * factor, unit: self.unit * factor, ..self }
-    }
-
-    /// The same columns in larger parts, as few as make `wanted` of them together with `others`, but at most a group.
-    pub fn joined(self, others: usize, wanted: usize) -> Columns {
-        let parts = wanted.div_ceil(others * self.groups).min(self.pieces);
-        Columns { joined: self.pieces.div_ceil(parts), ..self }
-    }
-
-    /// The parts of which part `part` of `joined` consists.
-    pub fn parts_of(&self, joined: &Columns, part: usize) -> Range<usize> {
-        let (group, pieces) = joined.pieces_of(part);
-        group * self.pieces + pieces.start..group * self.pieces + pieces.end
-    }
-
-    /// Number of parts.
-    pub fn parts(&self) -> usize {
-        self.groups * self.pieces.div_ceil(self.joined)
-    }
-
-    /// Columns in all.
-    pub fn width(&self) -> usize {
-        self.groups * self.group
-    }
-
-    /// The group that `part` belongs to.
-    pub fn group(&self, part: usize) -> usize {
-        self.pieces_of(part).0
-    }
-
-    /// The columns of `part`.
-    pub fn range(&self, part: usize) -> Range<usize> {
-        let (group, pieces) = self.pieces_of(part);
-        let units = self.group.div_ceil(self.unit);
-        let first = |piece: usize| group * self.group + (piece * units / self.pieces * self.unit).min(self.group);
-        first(pieces.start)..first(pieces.end)
-    }
-
-    /// The group of `part`, and which of its pieces.
-    fn pieces_of(&self, part: usize) -> (usize, Range<usize>) {
-        let parts = self.pieces.div_ceil(self.joined);
-        let (group, first) = (part / parts, part % parts * self.joined);
-        (group, first..(first + self.joined).min(self.pieces))
-    }
-}
-
-/// How a row-major matrix is cut into blocks: bands of rows × parts of columns.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Grid {
-    /// Rows of the matrix.
-    pub rows: usize,
-    /// No band crosses a multiple of this many rows.
-    pub line: usize,
-    /// Rows of a band at most.
-    pub band: usize,
-    /// Whether the bands of a line are as equal as can be, which suits the register tile: 13 pixels by fours are 4, 3, 3
-    /// and 3, not three fours and a single one. Otherwise all but the last of a line are full.
-    pub equal: bool,
-    /// The last so many rows of a line are in bands that cross the lines, an image's, as equal as can be.
-    pub crossing: usize,
-    /// Lines of an image.
-    pub lines: usize,
-    /// Its columns.
-    pub columns: Columns,
-}
-
-impl Grid {
-    /// Bands of `band` rows all through the matrix.
-    pub fn new(rows: usize, band: usize, columns: Columns) -> Self {
-        Grid { rows, line: rows, band, equal: false, crossing: 0, lines: 1, columns }
-    }
-
-    /// Bands of an image along its lines and across them.
-    fn image_bands(&self) -> [usize; 2] {
-        let along = (self.line - self.crossing).div_ceil(self.band);
-        [self.lines * along, self.crossing * self.lines.div_ceil(self.band)]
-    }
-
-    /// Number of bands.
-    pub fn bands(&self) -> usize {
-        let image = self.lines * self.line;
-        self.rows / image * self.image_bands().iter().sum::<usize>() + (self.rows % image).div_ceil(self.band)
-    }
-
-    /// Number of blocks.
-    pub fn blocks(&self) -> usize {
-        self.bands() * self.columns.parts()
-    }
-
-    /// Band and part of block `index`: share after share of the bands, as many as there are `workers`, part by part in each.
-    fn block(&self, workers: usize, index: usize) -> (usize, usize) {
-        let (bands, parts) = (self.bands(), self.columns.parts());
-        let shares = workers.clamp(1, bands);
-        let first = |share: usize| share * bands / shares;
-        // The last share that begins at or before the band which would have this index if every band's parts came together.
-        let share = ((index / parts + 1) * shares - 1) / bands;
-        let (index, share) = (index - first(share) * parts, first(share)..first(share + 1));
-        (share.start + index % share.len(), index / share.len())
-    }
-
-    /// The rows of `band`: a range, and how far apart in it they are.
-    fn rows_of(&self, band: usize) -> (Range<usize>, usize) {
-        let [along, across] = self.image_bands();
-        let (image, band) = (band / (along + across), band % (along + across));
-        let image = image * self.lines * self.line;
-        if let Some(band) = band.checked_sub(along) {
-            let bands = self.lines.div_ceil(self.band);
-            let (column, band) = (self.line - self.crossing + band / bands, band % bands);
-            let [first, end] = [band, band + 1].map(|band| band * self.lines / bands);
-            let row = |line| image + line * self.line + column;
-            return (row(first)..row(end - 1) + 1, self.line);
-        }
-        let bands = along / self.lines;
-        let (line, band) = (image + band / bands * self.line, band % bands);
-        let len = (self.line - self.crossing).min(self.rows - line);
-        let rows = if self.equal {
-            let bands = len.div_ceil(self.band);
-            line + band * len / bands..line + (band + 1) * len / bands
-        } else {
-            line + band * self.band..line + (band * self.band + self.band).min(len)
-        };
-        (rows, 1)
-    }
-}
-
-/// Where a block stands in its matrix.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    /// Its rows: every `step`-th of these.
-    pub rows: Range<usize>,
-    /// One, but for bands that cross the lines.
-    pub step: usize,
-    /// Which part of its columns.
-    pub part: usize,
-}
+use crate::grid::{Grid, Place};
 
 /// Calls `task(share of scratch, place, block)` once for every block of `matrix`, from up to `workers` threads. Each of them
 /// has its share of the bands, part by part, so that the weights of a part serve all of them, and what it lowered it multiplies.
@@ -191,17 +19,16 @@ where
     assert_eq!(matrix.len(), grid.rows * width);
     let matrix = SharedSlice::new(matrix);
     for_each_task(workers, grid.blocks(), scratch, |share, index| {
-        let (band, part) = grid.block(workers, index);
-        let (rows, step) = grid.rows_of(band);
-        let columns = grid.columns.range(part);
+        let place = grid.place(workers, index);
+        let columns = grid.columns.range(place.part);
         let block = Block {
-            start: matrix.as_ptr().wrapping_add(rows.start * width + columns.start),
-            rows: rows.len().div_ceil(step),
+            start: matrix.as_ptr().wrapping_add(place.rows.start * width + columns.start),
+            rows: place.rows.len().div_ceil(place.step),
             columns: columns.len(),
-            stride: step * width,
+            stride: place.step * width,
             matrix: PhantomData,
         };
-        task(share, Place { rows, step, part }, block);
+        task(share, place, block);
     });
 }
 
@@ -228,6 +55,11 @@ impl<'a> Block<'a> {
     /// Rows of the block.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Columns of the block.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
     /// One row.
@@ -286,6 +118,19 @@ pub(crate) struct Operand<'a> {
     pub runs: &'a [Run],
 }
 
+/// The right side: weights of one register tile's output channels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TileWeights<'a> {
+    /// The instruction set they are cut for.
+    pub isa: Isa,
+    /// Vectors of the tile.
+    pub vectors: usize,
+    /// Rows of weights, vectors × lanes floats each.
+    pub weights: &'a [f32],
+    /// One float a channel, zero without a bias.
+    pub bias: &'a [f32],
+}
+
 /// What a product starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -302,7 +147,13 @@ pub(crate) enum Start {
 ///
 /// # Panics
 /// If the block's size is no register tile's, or the operand reaches outside its slices.
-pub(crate) fn multiply(weights: &TileBlock<'_>, operand: &Operand<'_>, start: Start, relu: bool, out: &mut Block<'_>) {
+pub(crate) fn multiply(
+    weights: &TileWeights<'_>,
+    operand: &Operand<'_>,
+    start: Start,
+    relu: bool,
+    out: &mut Block<'_>,
+) {
     let TileShape { vectors, lanes, .. } = weights.isa.tile_shape();
     let width = weights.vectors * lanes;
     assert!((1..=vectors).contains(&weights.vectors));
@@ -395,20 +246,7 @@ unsafe fn copy_run<S: Simd>(simd: S, from: *const f32, to: *mut f32, len: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pieces_are_equal_and_join() {
-        let columns = Columns::new(2, 125, 8, 3);
-        let widths: Vec<_> = (0..columns.parts()).map(|part| columns.range(part).len()).collect();
-        assert_eq!(widths, [16, 24, 24, 16, 24, 21].repeat(2));
-        let joined = columns.joined(3, 12);
-        assert_eq!(joined.parts(), 4);
-        for part in 0..joined.parts() {
-            let parts = columns.parts_of(&joined, part);
-            assert_eq!(columns.range(parts.start).start, joined.range(part).start);
-            assert_eq!(columns.range(parts.end - 1).end, joined.range(part).end);
-        }
-    }
+    use crate::grid::Columns;
 
     #[test]
     fn every_element_is_in_one_block() {

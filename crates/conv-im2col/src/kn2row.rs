@@ -8,78 +8,47 @@
 
 use std::ops::Range;
 
-use conv_core::{
-    Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
-};
-use conv_simd::{Isa, Run, Simd, SimdOp};
+use conv_core::{Phase, PlanOptions, Probe, Problem};
+use conv_simd::{Run, Simd, SimdOp};
 
 use crate::epilogue::finish;
-use crate::kernel::{Block, Grid, Operand, Place, Start, for_each_block, multiply};
+use crate::grid::{Grid, Place};
+use crate::kernel::{Block, Operand, Start, multiply};
 use crate::lowering::Lowering;
-use crate::tiles::TileWeights;
+use crate::plan::{Draft, Im2colPlan, Variant};
+use crate::tiles;
 
 /// Output pixels of a band: with 32 channels, 16 KiB of products.
 const BAND: usize = 128;
 
 /// Scratch: the products of one tap with a band, [`BAND`] pixels (or fewer) × the tile's output channels, a worker.
-pub(crate) struct Im2colKn2row;
-
-impl Algorithm for Im2colKn2row {
-    fn name(&self) -> &'static str {
-        "im2col/kn2row"
-    }
-
-    fn supports(&self, _: &Problem) -> Result<(), Unsupported> {
-        Ok(())
-    }
-
-    fn plan(
-        &self,
-        problem: &Problem,
-        filter: Filter<'_>,
-        epilogue: Epilogue,
-        options: &PlanOptions,
-    ) -> Result<Box<dyn Plan>, PlanError> {
-        filter.check(problem)?;
-        let isa = options.isa;
-        let shape = isa.tile_shape();
-        let [oh, ow] = problem.output_size();
-        let (line, band) = if ow > BAND { (ow, BAND) } else { (oh * ow, (BAND / ow).min(oh) * ow) };
-        let columns = TileWeights::columns_of(problem, (isa, shape.vectors));
-        let grid = Grid { line, ..Grid::new(problem.batch() * oh * ow, band, columns) };
-        let scratch = options.workers.min(grid.blocks()) * band * shape.channels();
-        let footprint = options.admit(TileWeights::bytes(problem, (isa, shape.vectors)), 4 * scratch as u128)?;
-        Ok(Box::new(Kn2rowPlan {
-            problem: problem.clone(),
-            isa,
-            workers: options.workers,
-            epilogue,
-            footprint,
-            lowering: Lowering::new(problem),
-            grid,
-            weights: TileWeights::new(problem, filter, (isa, shape.vectors), options.workers)?,
-        }))
-    }
-
-    /// As for every sum of `reduction` products and a bias, in any order: at most `reduction + 1` roundings meet any one
-    /// term (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., §3.1).
-    fn error_growth(&self, problem: &Problem) -> f64 {
-        problem.reduction() as f64 + 1.0
-    }
-}
-
-struct Kn2rowPlan {
-    problem: Problem,
-    isa: Isa,
-    workers: usize,
-    epilogue: Epilogue,
-    footprint: Footprint,
+pub(crate) struct Kn2row {
     lowering: Lowering,
     grid: Grid,
-    weights: TileWeights,
 }
 
-impl Kn2rowPlan {
+impl Variant for Kn2row {
+    const NAME: &'static str = "im2col/kn2row";
+
+    fn draft(problem: &Problem, options: &PlanOptions) -> Draft<Self> {
+        let shape = options.isa.tile_shape();
+        let layout = tiles::blocks(problem, options.isa, shape.vectors);
+        let [oh, ow] = problem.output_size();
+        let (line, band) = if ow > BAND { (ow, BAND) } else { (oh * ow, (BAND / ow).min(oh) * ow) };
+        let grid = Grid { line, ..Grid::new(problem.batch() * oh * ow, band, layout.columns) };
+        let scratch = options.workers.min(grid.blocks()) * band * shape.channels();
+        let own = Kn2row { lowering: Lowering::new(problem), grid };
+        Draft { own, layout, scratch: scratch as u128 }
+    }
+
+    fn execute(plan: &Im2colPlan<Self>, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        plan.for_each_block(&plan.own.grid, output, scratch, probe, |products, place, block| {
+            plan.band(input, products, place, block, probe);
+        });
+    }
+}
+
+impl Im2colPlan<Kn2row> {
     /// The stretches of `pixels`, each in one output row, for which the tap lies inside the image, with the address of
     /// the first one's input in floats.
     fn stretches(&self, pixels: Range<usize>, [r, s]: [usize; 2]) -> impl Iterator<Item = (Range<usize>, usize)> {
@@ -88,7 +57,7 @@ impl Kn2rowPlan {
         let (rows, columns) = (height.valid_outputs(r), width.valid_outputs(s));
         let ow = width.output();
         (pixels.start / ow..pixels.end.div_ceil(ow)).filter_map(move |line| {
-            let [image, oy, _] = self.lowering.pixel(line * ow);
+            let [image, oy, _] = self.own.lowering.pixel(line * ow);
             let start = (line * ow + columns.start).max(pixels.start);
             let end = (line * ow + columns.end).min(pixels.end);
             (rows.contains(&oy) && start < end).then(|| {
@@ -101,13 +70,13 @@ impl Kn2rowPlan {
     }
 
     fn band(&self, input: &[f32], products: &mut [f32], place: &Place, block: &mut Block<'_>, probe: &dyn Probe) {
-        let weights = self.weights.block(place.part);
-        let (group, channels) = (self.grid.columns.group(place.part), self.problem.group_in_channels());
+        let weights = tiles::block(&self.weights, self.isa, place.part);
+        let (group, channels) = (self.own.grid.columns.group(place.part), self.problem.group_in_channels());
         let pixel = self.problem.width().stride * self.problem.in_channels();
         let shape = self.isa.tile_shape();
         let largest = shape.pixels;
         let mut products = Block::of(products, shape.channels());
-        let columns = 0..self.grid.columns.range(place.part).len();
+        let columns = 0..block.columns();
         let first = place.rows.start;
         let [kh, kw] = [self.problem.height().kernel, self.problem.width().kernel];
 
@@ -137,46 +106,32 @@ impl Kn2rowPlan {
             }
             probe.enter(Phase::Reshape);
             for (pixels, _) in self.stretches(place.rows.clone(), at) {
-                for row in pixels.start - first..pixels.end - first {
-                    self.isa.run(Add { to: block.row(row), from: products.row(row) });
-                }
+                let rows = pixels.start - first..pixels.end - first;
+                let to = block.part(rows.clone(), columns.clone());
+                self.isa.run(Add { to, from: products.part(rows, columns.clone()) });
             }
         }
         finish(self.isa, block, None, self.epilogue);
-        probe.enter(Phase::Idle);
     }
 }
 
-/// `to += from`, over the columns of `to`.
+/// `to += from`, of equal sizes.
 struct Add<'a> {
-    to: &'a mut [f32],
-    from: &'a [f32],
+    to: Block<'a>,
+    from: Block<'a>,
 }
 
 impl SimdOp for Add<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<S: Simd>(self, simd: S) {
-        for (to, from) in self.to.chunks_mut(S::LANES).zip(self.from.chunks(S::LANES)) {
-            let sum = simd.add(simd.load_partial(to), simd.load_partial(from));
-            simd.store_partial(to, sum);
+    fn eval<S: Simd>(mut self, simd: S) {
+        for row in 0..self.to.rows() {
+            let (to, from) = (self.to.row(row), self.from.row(row));
+            for (to, from) in to.chunks_mut(S::LANES).zip(from.chunks(S::LANES)) {
+                let sum = simd.add(simd.load_partial(to), simd.load_partial(from));
+                simd.store_partial(to, sum);
+            }
         }
-    }
-}
-
-impl Plan for Kn2rowPlan {
-    fn problem(&self) -> &Problem {
-        &self.problem
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.footprint
-    }
-
-    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
-        for_each_block(self.workers, &self.grid, output, scratch, |products, place, mut block| {
-            self.band(input, products, &place, &mut block, probe);
-        });
     }
 }

@@ -4,6 +4,12 @@
 //! the filter; the weights are a matrix `[kh·kw·ic/groups × oc/groups]`; their product is the output. In NHWC the product
 //! *is* the output tensor, row by row, so nothing is reshaped afterwards.
 //!
+//! # A variant is a file
+//! It implements `plan::Variant`: how a problem is cut up, what scratch that takes, and what a run does. All else is
+//! `plan.rs`: the algorithm, the plan, and the loops over blocks. Below them lie the products (`gemm.rs` by faer, `tiles.rs`
+//! and `kernel.rs` by the register tile), the copies (`lowering.rs`), the prepared weights (`weights.rs`), and, at the
+//! bottom, the cuts of a matrix (`grid.rs`).
+//!
 //! # Memory that faer keeps
 //! faer's matrix product packs operands into a buffer of its own, one in each thread that ever multiplied, as large as
 //! two L3 caches (of which it touches what it packs) and never returned. It is neither prepared weights nor scratch, so
@@ -16,11 +22,13 @@
 #![deny(unsafe_code)]
 
 use conv_core::Algorithm;
+use plan::Im2col;
 
 mod blocked;
 mod epilogue;
 mod explicit;
 mod gemm;
+mod grid;
 mod implicit;
 mod indirect;
 #[allow(unsafe_code)]
@@ -29,16 +37,18 @@ mod kn2row;
 mod lowering;
 mod mec;
 mod nchw;
+mod plan;
 mod tiles;
+mod transpose;
 mod weights;
 
 /// Every algorithm of this crate.
 pub static ALGORITHMS: &[&dyn Algorithm] = &[
-    &explicit::Im2colFaer,
-    &nchw::Im2colNchw,
-    &blocked::Im2colBlocked,
-    &implicit::Im2colImplicit,
-    &indirect::Im2colIndirect,
-    &mec::Im2colMec,
-    &kn2row::Im2colKn2row,
+    &Im2col::<explicit::Explicit>::new(),
+    &Im2col::<nchw::Nchw>::new(),
+    &Im2col::<blocked::Blocked>::new(),
+    &Im2col::<implicit::Implicit>::new(),
+    &Im2col::<indirect::Table>::new(),
+    &Im2col::<mec::Mec>::new(),
+    &Im2col::<kn2row::Kn2row>::new(),
 ];

@@ -3,116 +3,84 @@
 //! weights as they are stored; the product, planes again, is transposed back. Both transpositions are
 //! [`Phase::Reshape`], so that the textbook's two disadvantages, duplication and the reshaped result, have figures.
 
-use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
-};
-use conv_simd::AlignedBuffer;
+use conv_core::{Axis, Phase, PlanOptions, Probe, Problem};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatRef, Par};
 
-use crate::kernel::{Columns, Grid, for_each_block};
+use crate::grid::{Columns, Grid};
 use crate::lowering::Lowering;
+use crate::plan::{Draft, Im2colPlan, Variant};
+use crate::transpose::{SQUARE, transpose};
+use crate::weights::{Form, Layout};
 
-/// Sides of the squares that are transposed at a time: a cache line of each row.
-const SQUARE: usize = 16;
-
-/// Scratch: of one image the input, its columns (`kh·kw` times the input, and none for a 1×1 filter at every pixel) and
-/// the product. Weights are kept as they come.
-pub(crate) struct Im2colNchw;
-
-impl Algorithm for Im2colNchw {
-    fn name(&self) -> &'static str {
-        "im2col/nchw-faer"
-    }
-
-    fn supports(&self, _: &Problem) -> Result<(), Unsupported> {
-        Ok(())
-    }
-
-    fn plan(
-        &self,
-        problem: &Problem,
-        filter: Filter<'_>,
-        epilogue: Epilogue,
-        options: &PlanOptions,
-    ) -> Result<Box<dyn Plan>, PlanError> {
-        filter.check(problem)?;
-        let kept = problem.weight_len() + filter.bias.map_or(0, <[f32]>::len);
-        let sizes = Sizes::new(problem);
-        let scratch = sizes.input as u128 + sizes.columns as u128 + sizes.product as u128;
-        let footprint = options.admit(4 * kept as u128, 4 * scratch)?;
-        Ok(Box::new(NchwPlan {
-            problem: problem.clone(),
-            workers: options.workers,
-            epilogue,
-            footprint,
-            sizes,
-            weights: AlignedBuffer::copy_of(filter.weights)?,
-            bias: filter.bias.map(AlignedBuffer::copy_of).transpose()?,
-        }))
-    }
-
-    /// As for every sum of `reduction` products and a bias, in any order: at most `reduction + 1` roundings meet any one
-    /// term (Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., §3.1).
-    fn error_growth(&self, problem: &Problem) -> f64 {
-        problem.reduction() as f64 + 1.0
-    }
-}
-
-/// Floats of one image.
-#[derive(Debug, Clone, Copy)]
-struct Sizes {
+/// Scratch: of one image the input, its columns and the product. Weights are kept as they come. Sizes are in floats.
+pub(crate) struct Nchw {
     input: usize,
-    /// Zero where the transposed input already is the matrix of columns.
+    /// `kh·kw` times the input; zero where the transposed input already is the matrix of columns, for a 1×1 filter at every
+    /// pixel.
     columns: usize,
     product: usize,
 }
 
-impl Sizes {
-    fn new(problem: &Problem) -> Self {
+impl Variant for Nchw {
+    const NAME: &'static str = "im2col/nchw-faer";
+
+    fn draft(problem: &Problem, _: &PlanOptions) -> Draft<Self> {
         let lowering = Lowering::new(problem);
         let pixels = lowering.rows() / problem.batch();
         let everywhere = |axis: &Axis| *axis == Axis::new(axis.input, 1);
         let identity = everywhere(problem.height()) && everywhere(problem.width());
-        Sizes {
+        let own = Nchw {
             input: problem.input_len() / problem.batch(),
             columns: if identity { 0 } else { lowering.row_len() * pixels },
             product: problem.out_channels() * pixels,
+        };
+        let scratch = own.input as u128 + own.columns as u128 + own.product as u128;
+        let layout = Layout { columns: Columns::whole(problem.out_channels()), form: Form::Filters };
+        Draft { own, layout, scratch }
+    }
+
+    fn executed_flops(&self, problem: &Problem) -> u128 {
+        problem.flops()
+    }
+
+    fn execute(plan: &Im2colPlan<Self>, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        let sizes = &plan.own;
+        let (planes, rest) = scratch.split_at_mut(sizes.input);
+        let (columns, product) = rest.split_at_mut(sizes.columns);
+        let images = input.chunks_exact(sizes.input).zip(output.chunks_exact_mut(sizes.product));
+        for (input, output) in images {
+            plan.split(input, planes, probe);
+            if columns.is_empty() {
+                plan.multiply(planes, product, probe);
+            } else {
+                plan.write_columns(planes, columns, probe);
+                plan.multiply(columns, product, probe);
+            }
+            plan.join(product, output, probe);
         }
     }
 }
 
-struct NchwPlan {
-    problem: Problem,
-    workers: usize,
-    epilogue: Epilogue,
-    footprint: Footprint,
-    sizes: Sizes,
-    weights: AlignedBuffer,
-    bias: Option<AlignedBuffer>,
-}
-
-impl NchwPlan {
+impl Im2colPlan<Nchw> {
     /// `to[k][p] = from[p][k]`: pixels to planes.
     fn split(&self, from: &[f32], to: &mut [f32], probe: &dyn Probe) {
         let channels = self.problem.in_channels();
         let pixels = to.len() / channels;
         let grid = Grid::new(channels, SQUARE, Columns::whole(pixels));
-        for_each_block(self.workers, &grid, to, &mut [], |_, place, mut block| {
-            probe.enter(Phase::Reshape);
-            transpose((&from[place.rows.start..], channels), (block.as_slice(), pixels), |_, value| value);
-            probe.enter(Phase::Idle);
+        self.for_each_block_in((Phase::Reshape, probe), &grid, to, |place, block| {
+            let from = (&from[place.rows.start..], channels);
+            transpose(from, (block.as_slice(), pixels), pixels, |k| k, |_, value| value);
         });
     }
 
     /// The columns of an image of planes: row `(c, y, x)` holds what channel `c` has under that tap at each output pixel.
-    fn lower(&self, planes: &[f32], columns: &mut [f32], probe: &dyn Probe) {
+    fn write_columns(&self, planes: &[f32], columns: &mut [f32], probe: &dyn Probe) {
         let (height, width) = (self.problem.height(), self.problem.width());
         let [oh, ow] = self.problem.output_size();
         let taps = height.kernel * width.kernel;
         let grid = Grid::new(columns.len() / (oh * ow), width.kernel, Columns::whole(oh * ow));
-        for_each_block(self.workers, &grid, columns, &mut [], |_, place, mut block| {
-            probe.enter(Phase::Lower);
+        self.for_each_block_in((Phase::Lower, probe), &grid, columns, |place, block| {
             let plane = &planes[place.rows.start / taps * height.input * width.input..][..height.input * width.input];
             let tap_y = place.rows.start % taps / width.kernel;
             for tap_x in 0..width.kernel {
@@ -126,7 +94,6 @@ impl NchwPlan {
                     }
                 }
             }
-            probe.enter(Phase::Idle);
         });
     }
 
@@ -138,15 +105,14 @@ impl NchwPlan {
         let pieces = if self.workers == 1 { 1 } else { (4 * self.workers).div_ceil(self.problem.groups()) };
         let parts = Columns::new(1, pixels, SQUARE, pixels.div_ceil(pieces * SQUARE));
         let grid = Grid::new(self.problem.out_channels(), channels, parts);
-        for_each_block(self.workers, &grid, product, &mut [], |_, place, mut block| {
-            probe.enter(Phase::Multiply);
-            let filters = &self.weights[place.rows.start * reduction..place.rows.end * reduction];
+        let (filters, _) = self.weights.part(0);
+        self.for_each_block_in((Phase::Multiply, probe), &grid, product, |place, block| {
+            let filters = &filters[place.rows.start * reduction..place.rows.end * reduction];
             let first = place.rows.start / channels * reduction * pixels + parts.range(place.part).start;
             let lhs = MatRef::from_row_major_slice(filters, channels, reduction);
             let count = parts.range(place.part).len();
             let rhs = MatRef::from_row_major_slice_with_stride(&columns[first..], reduction, count, pixels);
             matmul(block.as_mat(), Accum::Replace, lhs, rhs, 1.0, Par::Seq);
-            probe.enter(Phase::Idle);
         });
     }
 
@@ -155,16 +121,15 @@ impl NchwPlan {
         let channels = self.problem.out_channels();
         let pixels = to.len() / channels;
         let grid = Grid::new(pixels, SQUARE, Columns::whole(channels));
-        for_each_block(self.workers, &grid, to, &mut [], |_, place, mut block| {
-            probe.enter(Phase::Reshape);
-            let bias = self.bias.as_deref();
-            let relu = self.epilogue.relu;
-            transpose((&from[place.rows.start..], pixels), (block.as_slice(), channels), |k, value| {
-                let value = bias.map_or(value, |bias| value + bias[k]);
-                // Written so that a NaN stays one.
-                if relu && value < 0.0 { 0.0 } else { value }
-            });
-            probe.enter(Phase::Idle);
+        let ((_, bias), relu) = (self.weights.part(0), self.epilogue.relu);
+        let finish = |k, value| {
+            let value = bias.map_or(value, |bias| value + bias[k]);
+            // Written so that a NaN stays one.
+            if relu && value < 0.0 { 0.0 } else { value }
+        };
+        self.for_each_block_in((Phase::Reshape, probe), &grid, to, |place, block| {
+            let from = (&from[place.rows.start..], pixels);
+            transpose(from, (block.as_slice(), channels), channels, |p| p, finish);
         });
     }
 }
@@ -183,61 +148,5 @@ fn write_line(line: &[f32], width: &Axis, tap: usize, to: &mut [f32]) {
         to.copy_from_slice(&from[..to.len()]);
     } else {
         to.iter_mut().zip(from.iter().step_by(width.stride)).for_each(|(to, from)| *to = *from);
-    }
-}
-
-/// `to[r][c] = map(c, from[c][r])` for all of `to`; the strides are the floats from one row to the next, and `to` has no
-/// gaps. Square by square, so that every line fetched is used whole.
-fn transpose(
-    (from, from_stride): (&[f32], usize),
-    (to, to_stride): (&mut [f32], usize),
-    map: impl Fn(usize, f32) -> f32,
-) {
-    let rows = to.len() / to_stride;
-    for first_row in (0..rows).step_by(SQUARE) {
-        let height = SQUARE.min(rows - first_row);
-        for first in (0..to_stride).step_by(SQUARE) {
-            let width = SQUARE.min(to_stride - first);
-            let mut square = [[0.0; SQUARE]; SQUARE];
-            for (c, column) in square[..width].iter_mut().enumerate() {
-                column[..height].copy_from_slice(&from[(first + c) * from_stride + first_row..][..height]);
-            }
-            for r in 0..height {
-                let row = &mut to[(first_row + r) * to_stride + first..][..width];
-                for (c, value) in row.iter_mut().enumerate() {
-                    *value = map(first + c, square[c][r]);
-                }
-            }
-        }
-    }
-}
-
-impl Plan for NchwPlan {
-    fn problem(&self) -> &Problem {
-        &self.problem
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.footprint
-    }
-
-    fn executed_flops(&self) -> u128 {
-        self.problem.flops()
-    }
-
-    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
-        let (planes, rest) = scratch.split_at_mut(self.sizes.input);
-        let (columns, product) = rest.split_at_mut(self.sizes.columns);
-        let images = input.chunks_exact(self.sizes.input).zip(output.chunks_exact_mut(self.sizes.product));
-        for (input, output) in images {
-            self.split(input, planes, probe);
-            if columns.is_empty() {
-                self.multiply(planes, product, probe);
-            } else {
-                self.lower(planes, columns, probe);
-                self.multiply(columns, product, probe);
-            }
-            self.join(product, output, probe);
-        }
     }
 }

@@ -32,3 +32,16 @@ fn batches_lowered_in_parts_conform() {
         }
     }
 }
+
+/// Rows of the matrix that are longer than all that a worker lowers or gathers at a time.
+#[test]
+fn rows_longer_than_any_part_conform() {
+    let problem: Problem = "mb1ic1024ih17oc4kh16".parse().unwrap();
+    let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
+    for isa in Isa::available() {
+        for algorithm in ALGORITHMS {
+            let checked = case.check(*algorithm, &PlanOptions::new(1).isa(isa));
+            checked.unwrap_or_else(|failure| panic!("{} on {isa}: {failure}", algorithm.name()));
+        }
+    }
+}

@@ -2,19 +2,20 @@
 
 use conv_simd::{SharedSlice, Simd, SimdOp, prefetch_weights};
 
-use super::IndirectPlan;
-use super::table::{Step, Tile, ZEROS};
+use super::table::{Step, Table, Tile, ZEROS};
+use crate::plan::Im2colPlan;
+use crate::tiles;
 
 /// Computes `tile` of copy `copy` of the table for one block of output channels.
 pub(super) fn run_tile(
-    plan: &IndirectPlan,
+    plan: &Im2colPlan<Table>,
     input: &[f32],
     output: &SharedSlice<'_, f32>,
     (copy, part): (usize, usize),
     tile: &Tile,
 ) {
-    let (problem, table) = (&plan.problem, &plan.table);
-    let weights = plan.weights.block(part);
+    let (problem, table) = (&plan.problem, &plan.own);
+    let weights = tiles::block(&plan.weights, plan.isa, part);
     let columns = plan.weights.columns();
     let range = columns.range(part);
     let [oh, ow] = problem.output_size();
@@ -24,7 +25,7 @@ pub(super) fn run_tile(
         steps: &table.steps[tile.steps.clone()],
         inputs: &table.inputs[tile.inputs..],
         input: input.as_ptr().wrapping_add(copy * table.images * input_image + group),
-        zeros: plan.zeros.as_ptr(),
+        zeros: table.zeros.as_ptr(),
         weights: weights.weights.as_ptr(),
         bias: weights.bias.as_ptr(),
         pixels: &table.pixels[tile.pixels.clone()],

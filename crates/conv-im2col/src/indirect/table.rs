@@ -2,14 +2,18 @@
 
 use std::ops::Range;
 
-use conv_core::Problem;
+use conv_core::{PlanError, Problem};
+use conv_simd::AlignedBuffer;
+
+/// Input of one panel of tiles, which stays in about half of a 1 MiB L2 while all blocks of output channels pass over it.
+const PANEL_BYTES: usize = 512 << 10;
 
 /// Stands for the row of zeros, in place of an input offset.
 pub(super) const ZEROS: usize = usize::MAX;
 
 /// Multiply-adds of every pixel of a tile: `len` consecutive floats of each against `len` rows of the weights from `w` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
+pub(crate) struct Step {
     pub w: usize,
     pub len: usize,
     /// The filter's tap (vertical, horizontal) with which it begins.
@@ -18,7 +22,7 @@ pub(super) struct Step {
 
 /// Some output pixels whose sums stand in registers together, from anywhere in the image.
 #[derive(Debug, Clone)]
-pub(super) struct Tile {
+pub(crate) struct Tile {
     /// Among the table's pixels.
     pub pixels: Range<usize>,
     /// Among its steps.
@@ -33,7 +37,7 @@ pub(super) struct Tile {
 /// Pixels with the same taps inside the image stand side by side: the corners, the edges, the inside. A tap that is
 /// padding for a whole tile has no step; only a tile that spans two kinds of pixels multiplies zeros (1% on 13×13 maps).
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// Images that it covers.
     pub images: usize,
     /// Output pixels, counted through the images.
@@ -42,8 +46,12 @@ pub(super) struct Table {
     pub steps: Box<[Step]>,
     /// Floats from the first of the images to where a pixel's input at a step begins in group 0, or [`ZEROS`].
     pub inputs: Box<[usize]>,
-    /// Floats that [`ZEROS`] must have.
-    pub zeros: usize,
+    /// The row that [`ZEROS`] stands for.
+    pub zeros: AlignedBuffer,
+    /// Floats that it needs.
+    zeros_len: usize,
+    /// Tiles of a panel.
+    panel: usize,
 }
 
 impl Table {
@@ -52,16 +60,48 @@ impl Table {
         let [oh, ow] = problem.output_size();
         let images = if oh * ow < largest { problem.batch() } else { 1 };
         let (pixels, kinds) = sorted_pixels(problem, images);
-        let mut table =
-            Table { images, pixels, tiles: Box::default(), steps: Box::default(), inputs: Box::default(), zeros: 0 };
-        let (mut tiles, mut steps, mut inputs) = (Vec::new(), Vec::new(), 0);
-        for pixels in tile_pixels(&kinds, largest) {
+        let (mut tiles, mut steps, mut inputs, mut zeros_len) = (Vec::new(), Vec::new(), 0, 0);
+        for tile in tile_pixels(&kinds, largest) {
             let first = steps.len();
-            table.zeros = table.zeros.max(push_steps(problem, &table.pixels[pixels.clone()], &mut steps));
-            tiles.push(Tile { pixels: pixels.clone(), steps: first..steps.len(), inputs });
-            inputs += (steps.len() - first) * pixels.len();
+            zeros_len = zeros_len.max(push_steps(problem, &pixels[tile.clone()], &mut steps));
+            tiles.push(Tile { pixels: tile.clone(), steps: first..steps.len(), inputs });
+            inputs += (steps.len() - first) * tile.len();
         }
-        Table { tiles: tiles.into(), steps: steps.into(), ..table }
+        Table {
+            images,
+            pixels,
+            panel: tiles.len(),
+            tiles: tiles.into(),
+            steps: steps.into(),
+            inputs: Box::default(),
+            zeros: AlignedBuffer::default(),
+            zeros_len,
+        }
+    }
+
+    /// The same in panels of as many tiles as [`PANEL_BYTES`] hold the input of, fewer where `workers` would have too little
+    /// to share, each panel `parts` times.
+    pub fn in_panels(self, problem: &Problem, parts: usize, workers: usize) -> Self {
+        let tiles = self.tiles.len();
+        let input = 4 * problem.input_len() / problem.batch() * self.images;
+        let wanted = (8 * workers).div_ceil(self.copies(problem) * parts);
+        Table { panel: (PANEL_BYTES / input.div_ceil(tiles)).clamp(1, tiles.div_ceil(wanted)), ..self }
+    }
+
+    /// How many panels there are.
+    pub fn panels(&self) -> usize {
+        self.tiles.len().div_ceil(self.panel)
+    }
+
+    /// The tiles of one.
+    pub fn panel(&self, panel: usize) -> &[Tile] {
+        let first = panel * self.panel;
+        &self.tiles[first..(first + self.panel).min(self.tiles.len())]
+    }
+
+    /// How often a batch uses the table.
+    pub fn copies(&self, problem: &Problem) -> usize {
+        problem.batch() / self.images
     }
 
     /// Bytes of the finished table, its zeros included.
@@ -70,15 +110,19 @@ impl Table {
             + size_of_val(&*self.tiles)
             + size_of_val(&*self.steps)
             + size_of::<usize>() * self.input_count()
-            + size_of::<f32>() * self.zeros) as u128
+            + size_of::<f32>() * self.zeros_len) as u128
     }
 
     fn input_count(&self) -> usize {
         self.tiles.iter().map(|tile| tile.pixels.len() * tile.steps.len()).sum()
     }
 
-    /// Writes the offsets.
-    pub fn point(&mut self, problem: &Problem) {
+    /// Writes the offsets and the zeros.
+    ///
+    /// # Errors
+    /// [`PlanError::Allocation`].
+    pub fn point(&mut self, problem: &Problem) -> Result<(), PlanError> {
+        self.zeros = AlignedBuffer::zeroed(self.zeros_len)?;
         let mut inputs = Vec::with_capacity(self.input_count());
         for tile in &self.tiles {
             for step in &self.steps[tile.steps.clone()] {
@@ -86,6 +130,7 @@ impl Table {
             }
         }
         self.inputs = inputs.into();
+        Ok(())
     }
 
     /// Multiply-adds of one image's output channel, zeros included, over all images of the table.
@@ -208,7 +253,7 @@ mod tests {
     fn table(descriptor: &str, largest: usize) -> Table {
         let problem: Problem = descriptor.parse().unwrap();
         let mut table = Table::new(&problem, largest);
-        table.point(&problem);
+        table.point(&problem).unwrap();
         table
     }
 
@@ -224,7 +269,7 @@ mod tests {
     fn contiguous_taps_are_one_step() {
         let table = table("mb1ic3ih227oc8kh11sh4", 14);
         assert!(table.tiles.iter().all(|tile| tile.steps.len() == 11));
-        assert_eq!(table.zeros, 0);
+        assert!(table.zeros.is_empty());
     }
 
     #[test]
