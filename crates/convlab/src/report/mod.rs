@@ -14,9 +14,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wildmatch::WildMatch;
+
 use crate::plot::format_bytes;
 use crate::record::{Cache, Clock, Kind, Model, Record};
-use crate::registry::{families, matches};
+use crate::registry::families;
 use crate::tune;
 
 /// What a table is about.
@@ -81,8 +83,8 @@ impl Query {
             wanted.is_none_or(|wanted| wanted == value)
         }
         let algorithm = record.algorithm.as_deref().unwrap_or_default();
-        let named = |pattern: &String| matches(pattern, algorithm) || pattern == family(record);
-        self.name.as_deref().is_none_or(|pattern| matches(pattern, &record.name))
+        let named = |pattern: &String| WildMatch::new(pattern).matches(algorithm) || pattern == family(record);
+        self.name.as_deref().is_none_or(|pattern| WildMatch::new(pattern).matches(&record.name))
             && (self.algorithms.is_empty() || self.algorithms.iter().any(named))
             && is(self.batch.as_ref(), &record.batch.unwrap_or(1))
             && is(self.threads.as_ref(), &record.threads)
