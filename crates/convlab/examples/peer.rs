@@ -16,7 +16,7 @@ use conv_core::PlanOptions;
 use convlab::conv::transpose;
 use convlab::forward::TimedPass;
 use convlab::machine::{Machine, pool};
-use convlab::memory::counted;
+use convlab::memory::{available_bytes, counted};
 use convlab::record::Record;
 use convlab::registry::Chooser;
 
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 fn work(args: &Args) -> Result<(), Failure> {
     let network = Network::by_name(&args.network)?;
-    let array = npy::read(&args.input)?;
+    let array = npy::read(&args.input, available_bytes())?;
     let pixels = network.input.height * network.input.width;
     let input = transpose(&array.data, [network.input.channels, pixels])?;
     let [batch, ..] = array.shape[..] else { return Err("the input has no dimensions".into()) };
