@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use conv_core::PlanOptions;
-use conv_measure::memory::counted;
+use conv_measure::memory::{available_bytes, counted};
 use conv_measure::{Machine, pool};
 use conv_net::{Network, Synthetic, npy};
 use conv_report::record::Record;
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 fn work(args: &Args) -> Result<(), Failure> {
     let network = Network::by_name(&args.network)?;
-    let array = npy::read(&args.input)?;
+    let array = npy::read(&args.input, available_bytes())?;
     let pixels = network.input.height * network.input.width;
     let input = transpose(&array.data, [network.input.channels, pixels])?;
     let [batch, ..] = array.shape[..] else { return Err("the input has no dimensions".into()) };

@@ -1,6 +1,7 @@
 //! `convlab conv` as a user runs it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -9,6 +10,8 @@ use conv_core::{Axis, Epilogue, Problem};
 use conv_net::npy::{self, Array};
 use conv_tune::algorithms;
 use convlab::conv::transpose;
+use half::f16;
+use rawzip::ZipArchiveWriter;
 use tempfile::TempDir;
 
 /// A problem's arrays as files, and its exact result.
@@ -50,7 +53,7 @@ impl Files {
     fn convolve(&self, arguments: &str) -> Array {
         let output = self.run(&format!("{arguments} --output y.npy"));
         assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
-        npy::read(&self.path("y")).unwrap()
+        npy::read(&self.path("y"), usize::MAX).unwrap()
     }
 
     /// Runs the command, which must end with `code`, and returns its message.
@@ -128,7 +131,7 @@ fn both_layouts_and_single_images_give_the_same_numbers() {
     assert_eq!(nhwc.shape, [n, h, w, c]);
     assert_eq!(transpose(&nchw.data, [c, h * w]).unwrap()[..], nhwc.data);
 
-    let input = npy::read(&files.path("x")).unwrap();
+    let input = npy::read(&files.path("x"), usize::MAX).unwrap();
     files.write("one", &input.shape[1..], &input.data[..input.data.len() / 2]);
     let one = files.convolve(&format!("{} --algorithm direct", COMMON.replace("x.npy", "one.npy")));
     assert_eq!(one.shape, nchw.shape[1..]);
@@ -145,6 +148,63 @@ fn bias_and_relu_are_applied_only_if_asked_for() {
     assert_ne!(plain, biased);
     assert!(biased.data.iter().any(|&y| y < 0.0));
     assert!(biased.data.iter().zip(&relu.data).all(|(&y, &relu)| relu == y.max(0.0)));
+}
+
+/// What numpy.save writes for `array` if its type is `descr`, of which `bytes` makes elements.
+fn saved<const SIZE: usize>(array: &Array, descr: &str, fortran: bool, bytes: fn(f32) -> [u8; SIZE]) -> Vec<u8> {
+    let (shape, order) = (&array.shape, if fortran { "True" } else { "False" });
+    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({sizes}), }}\n");
+    let mut file = b"\x93NUMPY\x01\0".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    for mut position in 0..array.data.len() {
+        let mut place = position;
+        if fortran {
+            place = 0;
+            for (dimension, size) in shape.iter().enumerate() {
+                place += position % size * shape[dimension + 1..].iter().product::<usize>();
+                position /= size;
+            }
+        }
+        file.extend(bytes(array.data[place]));
+    }
+    file
+}
+
+#[test]
+fn whatever_numpy_saves_gives_the_same_numbers() {
+    let files = Files::new(&common(), true);
+    let mut archive = ZipArchiveWriter::new(File::create(files.folder.path().join("all.npz")).unwrap());
+    for name in ["x", "w", "b"] {
+        let mut array = npy::read(&files.path(name), usize::MAX).unwrap();
+        // Numbers that all of the types hold.
+        array.data.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+        files.write(name, &array.shape, &array.data);
+        let save = |kind: &str, bytes: Vec<u8>| fs::write(files.path(&format!("{kind}_{name}")), bytes).unwrap();
+        save("double", saved(&array, "<f8", false, |value| f64::from(value).to_le_bytes()));
+        save("half", saved(&array, "<f2", false, |value| f16::from_f32(value).to_le_bytes()));
+        save("big", saved(&array, ">f4", false, f32::to_be_bytes));
+        save("fortran", saved(&array, "<f4", true, f32::to_le_bytes));
+        let (mut entry, config) = archive.new_file(&*format!("{name}.npy")).start().unwrap();
+        let mut data = config.wrap(&mut entry);
+        data.write_all(&fs::read(files.path(name)).unwrap()).unwrap();
+        let (_, descriptor) = data.finish().unwrap();
+        entry.finish(descriptor).unwrap();
+    }
+    archive.finish().unwrap();
+    let convolve = |file: &dyn Fn(&str) -> String| {
+        let arrays = format!("--input {} --weights {} --bias {}", file("x"), file("w"), file("b"));
+        files.convolve(&format!("{arrays} --pad 0,2,1,1 --groups 2 --relu --algorithm direct/nhwc"))
+    };
+    let expected = convolve(&|name| format!("{name}.npy"));
+    assert!(expected.data.iter().any(|&y| y > 0.0));
+    for kind in ["double", "half", "big", "fortran"] {
+        assert_eq!(convolve(&|name| format!("{kind}_{name}.npy")), expected, "{kind}");
+    }
+    assert_eq!(convolve(&|name| format!("all.npz:{name}")), expected);
+    let message = files.fail("--input all.npz --weights w.npy --algorithm direct --output y.npy", 2);
+    assert!(message.contains("all.npz holds 3 arrays, x, w, b: name one, as all.npz:NAME"), "{message}");
 }
 
 #[test]
@@ -167,10 +227,15 @@ fn bad_input_exits_with_2_and_says_what() {
     files.write("flat", &[2, 3], &[0.0; 6]);
     files.write("thirteen", &[13], &[0.0; 13]);
     files.write("empty", &[2, 8, 0, 11], &[]);
+    let beyond = Array { shape: vec![1], data: vec![1.0] };
+    fs::write(files.path("beyond"), saved(&beyond, "<f8", false, |_| 1e300_f64.to_le_bytes())).unwrap();
+    fs::write(files.path("complex"), saved(&beyond, "<c8", false, |_| [0; 8])).unwrap();
     for (arguments, part) in [
         (direct(&COMMON.replace("x.npy", "none.npy")), "none.npy"),
         (direct(&COMMON.replace("x.npy", "short.npy")), "truncated"),
         (direct(&COMMON.replace("x.npy", "text.npy")), "text.npy is no .npy file"),
+        (direct(&COMMON.replace("b.npy", "beyond.npy")), "beyond.npy: element [0] is 1e300"),
+        (direct(&COMMON.replace("b.npy", "complex.npy")), "type '<c8'; floats of 16, 32 or 64 bits, integers and bool"),
         (direct(&COMMON.replace("x.npy", "flat.npy")), "the input has the shape [2, 3]; expected [n, c, h, w]"),
         (direct(&COMMON.replace("x.npy", "empty.npy")), "ih is 0"),
         (direct(&COMMON.replace("w.npy", "b.npy")), "the weights has the shape [12]"),

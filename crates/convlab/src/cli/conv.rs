@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 
 use conv_core::PlanOptions;
-use conv_measure::pool;
+use conv_measure::{memory, pool};
 use conv_net::npy;
 
 use crate::cli::plan::{Asked, Setting};
 use crate::cli::{CliError, Exit, print};
 use crate::conv::{Arrays, ConvError, Layout, Parameters, convolve, problem};
 
-/// Convolve arrays from .npy files (32-bit floats) and write the result as one.
+/// Convolve NumPy's arrays and write the result as a .npy file of 32-bit floats.
+///
+/// Arrays are .npy files, or .npz archives: of one array, or with the name of one as in arrays.npz:w. They hold floats of
+/// 16, 32 or 64 bits, integers or bool, of either byte order, in C or Fortran order, and are computed with as 32-bit floats.
 ///
 /// As neural networks use the word: the filter is not flipped. Exit code 3 if the algorithm does not compute this
 /// convolution.
@@ -19,6 +22,7 @@ use crate::conv::{Arrays, ConvError, Layout, Parameters, convolve, problem};
 Examples:
   convlab conv --input x.npy --weights w.npy --pad 1 --algorithm winograd/f4x3 --output y.npy
   convlab conv --input x.npy --weights w.npy --bias b.npy --relu --stride 4 --groups 2 --algorithm direct/nhwc --output y.npy
+  convlab conv --input arrays.npz:x --weights arrays.npz:w --algorithm auto --output y.npy
   convlab conv --input nhwc.npy --layout nhwc --weights w.npy --pad 0,0,1,1 --algorithm im2col --output y.npy")]
 pub struct Args {
     /// Input, [n, c, h, w] or one image [c, h, w].
@@ -63,7 +67,7 @@ pub struct Args {
 /// cannot be read or written, arrays that do not fit together, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let Setting { chooser, threads, isa } = Setting::named(&args.algorithm, Asked { isa: None, threads: None })?;
-    let read = |path: &PathBuf| npy::read(path).map_err(CliError::input);
+    let read = |path: &PathBuf| npy::read(path, memory::available_bytes()).map_err(CliError::input);
     let arrays = Arrays {
         input: read(&args.input)?,
         weights: read(&args.weights)?,

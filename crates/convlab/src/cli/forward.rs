@@ -60,7 +60,8 @@ pub struct Args {
     /// JPEG or PNG pictures, one for each image of the batch: shorter side to 256, centre cut out, normalised.
     #[arg(long, value_name = "F", num_args = 1.., conflicts_with = "input")]
     image: Vec<PathBuf>,
-    /// Prepared input, [n, c, h, w] or one image [c, h, w].
+    /// Prepared input, [n, c, h, w] or one image [c, h, w]: a .npy file, or an array in an archive as x.npz:NAME, of floats,
+    /// integers or bool.
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
     /// Trained weights, f32, f16 or bf16, under torchvision's names (features.0.weight, classifier.6.bias) or the layers'
@@ -73,7 +74,7 @@ pub struct Args {
     /// Seed of the synthetic weights, and of the input if none is given.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Where the output goes, [n, classes], or [n, c, h, w] if it is a map.
+    /// Where the output goes, 32-bit floats, [n, classes], or [n, c, h, w] if it is a map.
     #[arg(long, value_name = "Y.npy")]
     output: Option<PathBuf>,
     /// Most probable classes to print for each image.
@@ -234,7 +235,7 @@ fn read_input(args: &Args, network: &Network) -> Result<Input, CliError> {
         return Ok(Input { names: args.image.iter().map(|path| path.display().to_string()).collect(), data });
     }
     if let Some(path) = &args.input {
-        let array = npy::read(path).map_err(CliError::input)?;
+        let array = npy::read(path, memory::available_bytes()).map_err(CliError::input)?;
         let Shape { height, width, channels } = network.input;
         let images = match array.shape[..] {
             [c, h, w] if [c, h, w] == [channels, height, width] => 1,
