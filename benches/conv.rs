@@ -32,7 +32,7 @@ fn main() {
     // A mere test of the benches has no use for the peak.
     let bench = Bench::new(&Machine::detect(), pool, if measuring { &isas } else { &[] }, Effort::FULL)
         .expect("memory to measure bandwidth");
-    let problems = suite::problems(&["paper".into(), "owt".into()], &[1]).expect("built-in networks");
+    let problems = suite::problems(&["paper".into(), "owt".into()], &[1]).expect("built-in networks").problems;
     let mut records = bench.machine_records();
     for case in suite::cases(problems, &algorithms(), &isas) {
         records.extend(bench_case(&mut criterion, &bench, &case));

@@ -35,6 +35,7 @@ pub mod machine;
 pub mod measure;
 pub mod memory;
 pub mod plot;
+pub mod problem_file;
 pub mod record;
 pub mod registry;
 pub mod report;

@@ -5,9 +5,10 @@ use clap::ValueEnum;
 use conv_core::Problem;
 use serde_json::{Value, json};
 
+use crate::cli::selection::problems;
 use crate::cli::{CliError, Exit, print, table};
 use crate::registry::{algorithms, family};
-use crate::suite::{self, label};
+use crate::suite::label;
 
 /// List the algorithms, problems or networks that are built in.
 #[derive(Debug, clap::Args)]
@@ -64,7 +65,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
 /// The convolutions of all networks, one image.
 fn all_problems() -> Result<Vec<Problem>, CliError> {
     let names: Vec<String> = networks().into_iter().map(|network| network.name).collect();
-    suite::problems(&names, &[]).map_err(CliError::input)
+    problems(&names, &[])
 }
 
 fn list_algorithms() -> Result<Listing, CliError> {

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use conv_core::{PlanError, Unsupported};
+use conv_core::{DescriptorError, PlanError, Unsupported};
+
+use crate::suite::SuiteError;
 
 mod bench;
 mod check;
@@ -64,6 +66,9 @@ pub enum CliError {
     /// Exit code 3: the algorithm does not compute this problem.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// Exit code 3: no problem of two dimensions.
+    #[error("{0}")]
+    NoProblem(String),
     /// Standard output was closed by its reader, who has seen enough (`convlab list problems | head`): exit code 0.
     #[error("standard output is closed")]
     ReaderGone,
@@ -73,6 +78,15 @@ impl CliError {
     /// Bad input, told by `error`.
     pub fn input(error: impl Display) -> Self {
         CliError::Input(error.to_string())
+    }
+}
+
+impl From<SuiteError> for CliError {
+    fn from(error: SuiteError) -> Self {
+        match error {
+            SuiteError::Problem(DescriptorError::Unrepresentable { .. }) => CliError::NoProblem(error.to_string()),
+            other => CliError::input(other),
+        }
     }
 }
 
@@ -117,7 +131,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if stderr is closed too.
             let _ = writeln!(io::stderr(), "convlab: {error}");
-            ExitCode::from(if matches!(error, CliError::Unsupported(_)) { 3 } else { 2 })
+            ExitCode::from(if matches!(error, CliError::Unsupported(_) | CliError::NoProblem(_)) { 3 } else { 2 })
         }
     }
 }
