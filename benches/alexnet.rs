@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let threads = pool_of_all()?;
     let (mut cases, mut choosers) = (Vec::new(), Vec::new());
     let names: Vec<String> = networks().into_iter().map(|network| network.name).collect();
-    for case in suite::cases(suite::problems(&names, &[1])?, &conv_tune::algorithms(), &isas) {
+    for case in suite::cases(suite::problems(&names, &[1])?.problems, &conv_tune::algorithms(), &isas) {
         cases.extend(layers::bench(&mut criterion, &threads, case));
     }
     for network in networks() {

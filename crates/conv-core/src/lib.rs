@@ -16,7 +16,7 @@ pub use algorithm::{
     Algorithm, Epilogue, Filter, Phase, Plan, PlanError, PlanOptions, Probe, ReadWeights, Silent, StreamedFilter,
     Unsupported,
 };
-pub use descriptor::DescriptorError;
+pub use descriptor::{DescriptorError, Unrepresentable};
 pub use memory::{Footprint, RunError, Scratch};
 pub use method::Method;
 pub use problem::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};

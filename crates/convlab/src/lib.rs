@@ -11,6 +11,7 @@ pub mod conv;
 pub mod describe;
 pub mod forward;
 pub mod measure;
+pub mod problem_file;
 pub mod records;
 pub mod results;
 pub mod suite;

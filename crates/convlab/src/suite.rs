@@ -1,9 +1,7 @@
 //! What is computed: the problems that arguments name, and the algorithms that compute each of them. The one enumeration
 //! behind `check`, `bench` and `cargo bench`.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use conv_core::{Algorithm, DescriptorError, Problem, ProblemError, Unsupported};
 use conv_measure::Candidate;
@@ -11,8 +9,7 @@ use conv_net::onnx::{Model, OnnxError};
 use conv_net::{Network, NetworkError, networks};
 use conv_simd::Isa;
 
-/// Bytes of a file of problems that are read at most.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+use crate::problem_file::{self, LeftOut, ProblemFileError};
 
 /// Why an argument names no problems.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +24,7 @@ pub enum SuiteError {
         /// What is wrong with it as a descriptor.
         source: Box<DescriptorError>,
     },
-    /// A problem descriptor, but of no convolution.
+    /// A problem descriptor, but of no convolution, or of none that a [`Problem`] can be.
     #[error(transparent)]
     Problem(DescriptorError),
     /// A network, but no such layer.
@@ -41,23 +38,8 @@ pub enum SuiteError {
         known: String,
     },
     /// A file that cannot be read.
-    #[error("cannot read problems from {}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A line of a file that is no descriptor.
-    #[error("{}:{line}: {source}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Why.
-        source: Box<DescriptorError>,
-    },
+    #[error(transparent)]
+    File(#[from] ProblemFileError),
     /// A model that cannot be read.
     #[error(transparent)]
     Model(#[from] OnnxError),
@@ -76,31 +58,39 @@ pub enum SuiteError {
     },
 }
 
+/// What arguments name.
+#[derive(Debug)]
+pub struct Named {
+    /// The problems, in order.
+    pub problems: Vec<Problem>,
+    /// Of each file that had something else too, what that was.
+    pub left_out: Vec<LeftOut>,
+}
+
 /// The problems that `arguments` name, each once for every batch in `batches`; with none given, networks have one image
 /// and descriptors what they say.
 ///
 /// An argument is a network (`paper`, or a model `file.onnx`: its convolutions), one of its layers (`paper/conv2`,
-/// `file.onnx/conv2`), a file of descriptors (one a
-/// line, `#` begins a comment, named `file/name`), or a descriptor.
+/// `file.onnx/conv2`), a file of problems ([`problem_file`]), or a descriptor.
 ///
 /// # Errors
 /// [`SuiteError`] naming the argument, the file and the line.
-pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>, SuiteError> {
-    let mut all = Vec::new();
+pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Named, SuiteError> {
+    let mut named = Named { problems: Vec::new(), left_out: Vec::new() };
     for argument in arguments {
-        let problems = parse(argument)?;
+        let problems = parse(argument, &mut named.left_out)?;
         if batches.is_empty() {
-            all.extend(problems);
+            named.problems.extend(problems);
             continue;
         }
         for problem in &problems {
             for &batch in batches {
                 let error = |source| SuiteError::Batch { name: problem.label(), batch, source };
-                all.push(problem.with_batch(batch).map_err(error)?);
+                named.problems.push(problem.with_batch(batch).map_err(error)?);
             }
         }
     }
-    Ok(all)
+    Ok(named)
 }
 
 /// Whether `path` is named as an ONNX model.
@@ -114,7 +104,7 @@ pub fn model(argument: &str) -> Option<Result<Network, OnnxError>> {
     is_model(path).then(|| Ok(Model::open(path)?.network().clone()))
 }
 
-fn parse(argument: &str) -> Result<Vec<Problem>, SuiteError> {
+fn parse(argument: &str, left_out: &mut Vec<LeftOut>) -> Result<Vec<Problem>, SuiteError> {
     if let Ok(network) = Network::by_name(argument) {
         return Ok(network.problems(1)?);
     }
@@ -131,10 +121,12 @@ fn parse(argument: &str) -> Result<Vec<Problem>, SuiteError> {
     }
     let path = Path::new(argument);
     if path.exists() {
-        return read_file(path);
+        let file = problem_file::read(path)?;
+        left_out.extend(Some(file.left_out).filter(|left_out| !left_out.is_empty()));
+        return Ok(file.problems);
     }
     let problem = argument.parse().map_err(|source: DescriptorError| {
-        if let DescriptorError::Problem { .. } = source {
+        if let DescriptorError::Problem { .. } | DescriptorError::Unrepresentable { .. } = source {
             return SuiteError::Problem(source);
         }
         let networks = networks().iter().map(|network| network.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -154,34 +146,6 @@ fn network_layer(network: &Network, layer: &str) -> Result<Vec<Problem>, SuiteEr
             known: problems.iter().filter_map(layer_of).collect::<Vec<_>>().join(", "),
         }),
     }
-}
-
-fn read_file(path: &Path) -> Result<Vec<Problem>, SuiteError> {
-    let mut text = String::new();
-    let error = |source| SuiteError::File { path: path.into(), source };
-    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)).map_err(error)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(error(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes"))));
-    }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut problems = Vec::new();
-    for (i, line) in text.lines().enumerate() {
-        let descriptor = line.split_once('#').map_or(line, |(before, _)| before).trim();
-        if descriptor.is_empty() {
-            continue;
-        }
-        let error =
-            |source: DescriptorError| SuiteError::Line { path: path.into(), line: i + 1, source: source.into() };
-        let problem: Problem = descriptor.parse().map_err(error)?;
-        problems.push(match problem.name() {
-            Some(name) => {
-                let name = format!("{stem}/{name}");
-                problem.with_name(name)
-            }
-            None => problem,
-        });
-    }
-    Ok(problems)
 }
 
 /// One problem and who computes it.
@@ -215,8 +179,8 @@ mod tests {
 
     fn names(arguments: &[&str], batches: &[usize]) -> Vec<String> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        let problems = problems(&arguments, batches).unwrap_or_else(|error| panic!("{error}"));
-        problems.iter().map(|problem| format!("{} x{}", problem.label(), problem.batch())).collect()
+        let named = problems(&arguments, batches).unwrap_or_else(|error| panic!("{error}"));
+        named.problems.iter().map(|problem| format!("{} x{}", problem.label(), problem.batch())).collect()
     }
 
     fn error(argument: &str) -> String {
@@ -227,7 +191,7 @@ mod tests {
     fn arguments_are_networks_layers_files_and_descriptors() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("set.txt");
-        std::fs::write(&file, "# comment\n\nmb4ic8ih9oc8kh3n\"a\"  # the first\nic8ih9oc8kh1\n").unwrap();
+        std::fs::write(&file, "mb4ic8ih9oc8kh3n\"a\"\nic8ih9oc8kh1\n").unwrap();
         assert_eq!(
             names(&["paper/conv2", "owt/conv5"], &[1, 16]),
             ["paper/conv2 x1", "paper/conv2 x16", "owt/conv5 x1", "owt/conv5 x16"]
@@ -241,12 +205,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_of_files_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a", "b", "c"].map(|name| folder.path().join(name));
+        for (path, text) in files.iter().zip(["ic8ih9oc8kh3", "ic8id9oc8kd3", "ic8ih9oc8kh3 -v1"]) {
+            std::fs::write(path, text).unwrap();
+        }
+        let named = problems(&files.map(|path| path.to_str().unwrap().into()), &[1, 2]).unwrap();
+        let told: Vec<String> = named.left_out.iter().map(ToString::to_string).collect();
+        assert_eq!(named.problems.len(), 4);
+        assert!(
+            told.len() == 2 && told[0].contains("b: left out 1 three-") && told[1].contains("c: left out"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn errors_name_the_argument_the_file_and_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("set.txt");
         std::fs::write(&file, "ic8ih9oc8kh3\nic8ih9oc8kx3\n").unwrap();
         let message = error(file.to_str().unwrap());
         assert!(message.contains("set.txt:2: ") && message.contains("       ^"), "{message}");
+        assert!(error("ic3oc4id5kd3").starts_with("this is three-dimensional"));
         assert!(error("papre").contains("no network (paper, owt)"), "{}", error("papre"));
         assert!(error("paper/conv9").contains("it has conv1, conv2, conv3, conv4, conv5"));
         assert!(error(folder.path().to_str().unwrap()).contains("cannot read"));

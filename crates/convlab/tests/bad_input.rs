@@ -22,7 +22,10 @@ fn problems() {
     let folder = Folder::new();
     folder.write("set.txt", "ic8ih9oc8kh3\nic8ih9oc8kh3z5\n");
     folder.write("empty.txt", "# nothing\n");
-    folder.write("same.txt", "ic8ih9oc8kh3n\"a\"\nic8ih9oc8kh3sh2n\"a\"\n");
+    folder.write("same.txt", "ic8ih9oc8kh3n\"a\"\n");
+    folder.write("deep.txt", "ic8id9oc8kd3\nic8id5oc8kd3 --dir=BWD_D\n");
+    fs::create_dir(folder.path("other")).unwrap();
+    folder.write("other/same.txt", "ic8ih9oc8kh3sh2n\"a\"\n");
     fs::write(folder.path("binary"), [0xff; 16]).unwrap();
     for command in ["check", "bench --quick --out out"] {
         let cases = [
@@ -35,8 +38,7 @@ fn problems() {
             ("papre", "no network (paper, owt)"),
             ("paper/conv9", "it has conv1, conv2"),
             ("set.txt", "set.txt:2: "),
-            ("empty.txt", "empty.txt holds no problem"),
-            ("same.txt", "two problems are called same/a"),
+            ("same.txt other/same.txt", "two problems are called same/a"),
             ("binary", "cannot read problems from binary"),
             (".", "cannot read problems from ."),
             ("paper/conv3 --algorithm wingorad", "did you mean winograd?"),
@@ -48,14 +50,16 @@ fn problems() {
         for (problem, part) in cases {
             assert_refused(&folder, 2, &[(&format!("{command} {problem}"), part)]);
         }
-        assert_refused(
-            &folder,
-            3,
-            &[(
-                &format!("{command} paper/conv2 --algorithm winograd/f4x3"),
-                "winograd/f4x3 computes 3x3, 3x1 and 1x3 filters, not 5x5",
-            )],
-        );
+        let cases = [
+            ("paper/conv2 --algorithm winograd/f4x3", "winograd/f4x3 computes 3x3, 3x1 and 1x3 filters, not 5x5"),
+            ("empty.txt", "convlab: empty.txt holds no problem that convlab has"),
+            ("deep.txt", "convlab: deep.txt: left out 2 three-dimensional problems, 1 option that"),
+            ("deep.txt empty.txt", "convlab: deep.txt, empty.txt holds no problem that convlab has"),
+            ("ic8id9oc8kd3", "this is three-dimensional; convlab has two dimensions"),
+        ];
+        for (problem, part) in cases {
+            assert_refused(&folder, 3, &[(&format!("{command} {problem}"), part)]);
+        }
     }
     assert!(!folder.path("out").exists());
 }

@@ -105,6 +105,29 @@ fn checks_a_file_of_problems() {
     assert!(text.contains("not computed by winograd/f2x3"), "{text}");
 }
 
+/// As benchdnn's files are: what convlab does not compute is told in one line on standard error, and the rest is checked.
+#[test]
+fn checks_what_it_computes_of_a_file() {
+    let folder = Folder::new();
+    folder.write("deep.txt", "--mb=3 --stag=axb --attr-post-ops=relu\nic3oc4id5kd3 ic3oc4id5kd3pd1\n");
+    folder.write("set.txt", "--batch=deep.txt\nic3oc4_iw9kw3n\"a\" ic3oc4_id1kd1ih9kh3iw9kw3_n\"a\"\n");
+    for command in ["check --algorithm direct/nhwc --isa portable", "bench --algorithm direct/nhwc --quick --out out"] {
+        let output = folder.run(&format!("{command} set.txt"));
+        let (printed, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{command}: {told}");
+        assert!(printed.contains("set/a  mb3ic3ih1iw9") && printed.contains("set/a#2  mb3ic3ih9oc4oh7"), "{printed}");
+        let notice = "convlab: set.txt: left out 2 three-dimensional problems, 2 options that convlab does not have \
+                      (--attr-post-ops, --stag)\n";
+        assert_eq!(told.matches("left out").count(), 1, "{told}");
+        assert!(told.contains(notice), "{told}");
+    }
+    let folder = Folder::new();
+    folder.write("set.txt", "ic3oc4id5kd3 mb1ic3oc4ih9kh1\n");
+    let output = folder.run("tune set.txt --algorithm direct/nhwc --isa portable --threads 1 --time 1s");
+    let told = text(&output.stderr);
+    assert!(output.status.success() && told.contains("set.txt: left out 1 three-dimensional problem\n"), "{told}");
+}
+
 #[test]
 fn benches_into_a_folder_then_plots_and_reports() {
     let folder = Folder::new();

@@ -7,8 +7,8 @@ use conv_report::table;
 use conv_tune::{algorithms, family};
 use serde_json::{Value, json};
 
+use crate::cli::selection::problems;
 use crate::cli::{CliError, Exit, print};
-use crate::suite;
 
 /// List the algorithms, problems or networks that are built in.
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
 /// The convolutions of all networks, one image.
 fn all_problems() -> Result<Vec<Problem>, CliError> {
     let names: Vec<String> = networks().into_iter().map(|network| network.name).collect();
-    suite::problems(&names, &[]).map_err(CliError::input)
+    problems(&names, &[])
 }
 
 fn list_algorithms() -> Result<Listing, CliError> {

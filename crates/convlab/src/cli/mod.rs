@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use conv_core::{PlanError, Unsupported};
+use conv_core::{DescriptorError, PlanError, Unsupported};
+
+use crate::suite::SuiteError;
 
 mod bench;
 mod check;
@@ -77,6 +79,15 @@ impl CliError {
     /// Bad input, told by `error`.
     pub fn input(error: impl Display) -> Self {
         CliError::Input(error.to_string())
+    }
+}
+
+impl From<SuiteError> for CliError {
+    fn from(error: SuiteError) -> Self {
+        match error {
+            SuiteError::Problem(DescriptorError::Unrepresentable { .. }) => CliError::Nothing(error.to_string()),
+            other => CliError::input(other),
+        }
     }
 }
 

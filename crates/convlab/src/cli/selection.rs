@@ -1,5 +1,8 @@
 //! The arguments that say what is computed: problems, algorithms, instruction sets, batch.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{self, Write};
 use std::path::Path;
 
 use conv_core::{Algorithm, Problem};
@@ -8,13 +11,14 @@ use conv_simd::Isa;
 use conv_tune::{Chooser, algorithms, select};
 
 use crate::cli::CliError;
-use crate::suite::{self, Case};
+use crate::suite::{self, Case, Named};
 
 /// What to compute.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Selection {
-    /// Networks (paper, or models: file.onnx), their layers (paper/conv2), files of descriptors, or descriptors
-    /// (mb1ic96ih27oc256kh5ph2) [default: paper owt].
+    /// Networks (paper, or models: file.onnx), their layers (paper/conv2), descriptors (mb1ic96ih27oc256kh5ph2), or files
+    /// of them, as benchdnn has them: one- and two-dimensional ones are taken, and how many others there were is said
+    /// [default: paper owt].
     #[arg(value_name = "PROBLEM|FILE|NETWORK|NETWORK/LAYER")]
     problems: Vec<String>,
     /// Names, families or patterns (winograd/f4x3, winograd, '*/f?x3'), separated by commas [default: all].
@@ -29,24 +33,9 @@ impl Selection {
     /// Every problem with the algorithms that compute it.
     ///
     /// # Errors
-    /// [`CliError::Input`] for arguments that name nothing, [`CliError::Unsupported`] if no algorithm of the selection
-    /// computes any of the problems.
+    /// As [`problems`], and [`CliError::Unsupported`] if no algorithm of the selection computes any of the problems.
     pub fn cases(&self, isas: &[Isa]) -> Result<Vec<Case>, CliError> {
-        let arguments = self.arguments();
-        let problems = each_once(suite::problems(&arguments, &self.batch).map_err(CliError::input)?);
-        if problems.is_empty() {
-            return Err(CliError::input(format_args!("{} holds no problem", arguments.join(", "))));
-        }
-        // Records are told apart by their names.
-        for (i, problem) in problems.iter().enumerate() {
-            let same = |other: &&Problem| other.label() == problem.label() && other.batch() == problem.batch();
-            if let Some(other) = problems[..i].iter().find(same) {
-                let name = problem.label();
-                return Err(CliError::input(format_args!(
-                    "two problems are called {name}, '{other}' and '{problem}': give one of them another name"
-                )));
-            }
-        }
+        let problems = problems(&self.arguments(), &self.batch)?;
         let cases = suite::cases(problems, &self.algorithms()?, isas);
         if cases.iter().all(|case| case.candidates.is_empty())
             && let Some((_, reason)) = cases.iter().flat_map(|case| &case.unsupported).next()
@@ -119,6 +108,42 @@ impl Selection {
         }
         Ok(all)
     }
+}
+
+/// The problems that `arguments` name, each once, with each batch of `batches`. What files hold beside them is told on
+/// standard error.
+///
+/// # Errors
+/// [`CliError::Input`] for arguments that name nothing and for two problems of one name, [`CliError::Nothing`] if nothing
+/// is named that has two dimensions.
+pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>, CliError> {
+    let Named { problems: named, left_out } = suite::problems(arguments, batches)?;
+    for notice in &left_out {
+        // Nothing is lost if stderr is closed.
+        let _ = writeln!(io::stderr(), "convlab: {notice}");
+    }
+    if named.is_empty() {
+        return Err(CliError::Nothing(format!("{} holds no problem that convlab has", arguments.join(", "))));
+    }
+    // Records are told apart by their names.
+    let mut by_name: HashMap<_, Problem> = HashMap::new();
+    let mut problems = Vec::new();
+    for problem in named {
+        match by_name.entry((problem.label(), problem.batch())) {
+            Entry::Vacant(entry) => {
+                entry.insert(problem.clone());
+                problems.push(problem);
+            }
+            Entry::Occupied(entry) if *entry.get() == problem => {}
+            Entry::Occupied(entry) => {
+                let (name, other) = (&entry.key().0, entry.get());
+                return Err(CliError::input(format_args!(
+                    "two problems are called {name}, '{other}' and '{problem}': give one of them another name"
+                )));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 /// The instruction sets called `names`, or `otherwise` if there are none.
