@@ -1,6 +1,6 @@
 //! One problem with its data and its exact result, against which any number of algorithms are held.
 
-use conv_core::{Algorithm, Epilogue, Filter, PlanOptions, Problem, Scratch};
+use conv_core::{Algorithm, Epilogue, Filter, Plan, PlanError, PlanOptions, Problem, Scratch};
 use conv_simd::AlignedBuffer;
 
 use crate::data::{Data, Kind};
@@ -90,15 +90,19 @@ impl Case {
     /// # Errors
     /// [`Failure`] if there is no plan or no run.
     pub fn compute(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Vec<f32>, Failure> {
-        self.try_compute(algorithm, options).map_err(|flaw| Failure::new(flaw, &self.problem, algorithm, options.isa))
+        let output = self.plan(algorithm, options).map_err(Flaw::from).and_then(|plan| self.run(&*plan));
+        output.map_err(|flaw| Failure::new(flaw, &self.problem, algorithm, options.isa))
     }
 
-    pub(crate) fn try_compute(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Vec<f32>, Flaw> {
-        let plan = algorithm.plan(&self.problem, self.filter(), self.epilogue, options)?;
-        let mut scratch = Scratch::default();
-        scratch.reserve(plan.footprint().scratch_bytes).map_err(conv_core::PlanError::from)?;
+    pub(crate) fn plan(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Box<dyn Plan>, PlanError> {
+        algorithm.plan(&self.problem, self.filter(), self.epilogue, options)
+    }
+
+    /// Runs a plan of this case once, in a fresh output full of NaN and scratch full of NaN.
+    pub(crate) fn run(&self, plan: &dyn Plan) -> Result<Vec<f32>, Flaw> {
+        let mut scratch = Scratch::with_bytes(plan.footprint().scratch_bytes).map_err(PlanError::from)?;
         scratch.fill(f32::NAN);
-        let mut output = AlignedBuffer::zeroed(self.problem.output_len()).map_err(conv_core::PlanError::from)?;
+        let mut output = AlignedBuffer::zeroed(self.problem.output_len()).map_err(PlanError::from)?;
         output.fill(f32::NAN);
         plan.run(self.input(), &mut output, &mut scratch)?;
         Ok(output.to_vec())
@@ -126,9 +130,8 @@ impl Case {
     /// [`Flaw::NoBound`] if the algorithm's bound is not a number of at least zero, [`Flaw::Inexact`] if an element is beyond the algorithm's bound (or, for integers and an algorithm that only sums
     /// products, is not exact), [`Flaw::Zeros`] if it is zero where it should not be.
     pub fn judge(&self, algorithm: &dyn Algorithm, output: &[f32]) -> Result<Outcome, Flaw> {
-        let sums_products = ["direct/", "im2col/"].iter().any(|family| algorithm.name().starts_with(family));
         let bound = self.bound(algorithm)?;
-        let bound = if self.kind.exact() && sums_products { 0.0 } else { bound };
+        let bound = if self.kind.exact() && sums_products(algorithm) { 0.0 } else { bound };
         let errors = ErrorStats::new(output, &self.expected);
         if errors.max_abs > bound {
             return Err(Flaw::Inexact {
@@ -157,7 +160,12 @@ impl Case {
     }
 
     pub(crate) fn try_check(&self, algorithm: &dyn Algorithm, options: &PlanOptions) -> Result<Outcome, Flaw> {
-        let output = self.try_compute(algorithm, options)?;
+        let output = self.run(&*self.plan(algorithm, options)?)?;
         self.judge(algorithm, &output)
     }
+}
+
+/// Whether `algorithm` multiplies filters as they are and sums the products, and transforms nothing.
+pub(crate) fn sums_products(algorithm: &dyn Algorithm) -> bool {
+    ["direct/", "im2col/"].iter().any(|family| algorithm.name().starts_with(family))
 }

@@ -11,7 +11,6 @@ mod data;
 mod error;
 mod guard;
 mod oracle;
-mod problems;
 #[cfg(any(test, feature = "strategies"))]
 pub mod strategies;
 

@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn agrees_with_the_formula_on_the_suite() {
         let small = |problem: &Problem| problem.flops() < 1_000_000;
-        assert!(crate::problems::problems().iter().filter(|problem| small(problem)).count() > 40);
-        for problem in crate::problems::problems().iter().filter(|problem| small(problem)) {
+        assert!(crate::conformance::problems().iter().filter(|problem| small(problem)).count() > 40);
+        for problem in crate::conformance::problems().iter().filter(|problem| small(problem)) {
             assert_agrees(problem, 3);
         }
     }

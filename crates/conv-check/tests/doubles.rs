@@ -1,8 +1,10 @@
 //! The suite must be able to fail: algorithms that are wrong on purpose, each in one way, and each caught for that.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use conv_check::{Case, Failure, Flaw, Kind, conformance, oracle};
+use conv_check::conformance::{self, Cases, Counts, Extent};
+use conv_check::{Case, Failure, Flaw, Kind, oracle};
 use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Plan, PlanError, PlanOptions, Probe, Problem,
     RunError, Scratch, Unsupported, Work,
@@ -32,6 +34,7 @@ enum Wrong {
     AnyWeights,
     AnyBias,
     AnyMemory,
+    NotEvenEnoughMemory,
     AnyInput,
     AnyOutput,
     AnyScratch,
@@ -90,6 +93,9 @@ impl Algorithm for Double {
             Wrong::AnyWeights if filter.weights.len() != problem.weight_len() => {}
             Wrong::AnyBias if filter.weights.len() == problem.weight_len() => {}
             _ => filter.check(problem)?,
+        }
+        if wrong == Wrong::NotEvenEnoughMemory && options.memory_limit == 64 {
+            return Err(PlanError::Memory { needed: 64, limit: 64 });
         }
         if wrong != Wrong::AnyMemory {
             options.admit(0, if wrong == Wrong::OddScratch { 63 } else { 64 })?;
@@ -217,10 +223,18 @@ impl Plan for DoublePlan {
     }
 }
 
+/// The data of the suite's first problems, which show every flaw here.
+static CASES: LazyLock<Vec<Cases>> =
+    LazyLock::new(|| (0..).zip(conformance::problems()).take(8).map(|(seed, p)| Cases::new(&p, seed)).collect());
+
 /// The first failure that the suite finds.
 fn first_failure(double: &Double) -> Option<Failure> {
-    let isa = Isa::best();
-    (0..).zip(conformance::problems()).find_map(|(i, p)| conformance::check_problem(double, &p, isa, i).err())
+    CASES.iter().find_map(|cases| conformance::check_problem(double, cases, Isa::best(), Extent::Usual).err())
+}
+
+/// What the suite says of all problems that are not too wide.
+fn counts(double: &Double) -> Counts {
+    conformance::check_algorithms(&[double], &[Isa::best()], Extent::Usual).expect("no failure")[0]
 }
 
 /// The flaw itself, without the data that it shows on.
@@ -230,9 +244,9 @@ fn bare(flaw: &Flaw) -> &Flaw {
 
 #[test]
 fn a_right_algorithm_passes() {
-    for name in ["direct/double", "winograd/double"] {
-        let counts = conformance::assert_conforms(&Double { wrong: Wrong::Nothing, name }, Isa::best());
-        assert_eq!(counts.computed, conformance::problems().len());
+    let all = conformance::problems().len();
+    for (name, computed) in [("winograd/double", all), ("direct/double", all + conformance::wide_problems().len())] {
+        assert_eq!(counts(&Double { wrong: Wrong::Nothing, name }), Counts { computed, refused: 0 });
     }
 }
 
@@ -258,6 +272,7 @@ fn every_wrong_one_is_caught_for_what_it_is() {
         AnyWeights,
         AnyBias,
         AnyMemory,
+        NotEvenEnoughMemory,
         AnyInput,
         AnyOutput,
         AnyScratch,
@@ -308,13 +323,12 @@ fn zeros_are_caught_under_any_bound() {
 
 #[test]
 fn a_refusal_that_is_the_same_twice_is_right() {
-    let counts =
-        conformance::check_algorithm(&Double { wrong: Wrong::RefusesAll, name: "winograd/double" }, Isa::best());
-    assert_eq!(counts, Ok(conformance::Counts { computed: 0, refused: conformance::problems().len() }));
+    let double = Double { wrong: Wrong::RefusesAll, name: "winograd/double" };
+    assert_eq!(counts(&double), Counts { computed: 0, refused: conformance::problems().len() });
 }
 
 #[test]
 #[should_panic(expected = "computes no problem of the suite")]
 fn but_refusing_everything_does_not_conform() {
-    conformance::assert_conforms(&Double { wrong: Wrong::RefusesAll, name: "winograd/double" }, Isa::best());
+    conformance::assert_conform(&[&Double { wrong: Wrong::RefusesAll, name: "winograd/double" }], Extent::Usual);
 }

@@ -1,17 +1,21 @@
 //! The conformance suite on every instruction set of this machine.
 
-use conv_check::{Case, Kind, conformance};
+use conv_check::conformance::{self, Extent};
+use conv_check::{Case, Kind};
 use conv_core::{Epilogue, PlanOptions, Problem};
+use conv_direct::ALGORITHMS;
 use conv_simd::Isa;
 
 #[test]
 fn conforms() {
-    for isa in Isa::available() {
-        for algorithm in conv_direct::ALGORITHMS {
-            let counts = conformance::assert_conforms(*algorithm, isa);
-            assert_eq!(counts.refused, 0, "direct convolution refuses nothing");
-        }
-    }
+    let counts = conformance::assert_conform(ALGORITHMS, Extent::Usual);
+    assert!(counts.iter().all(|counts| counts.refused == 0), "direct convolution refuses nothing");
+}
+
+#[test]
+#[ignore = "long: see CONTRIBUTING.md"]
+fn conforms_at_length() {
+    conformance::assert_conform(ALGORITHMS, Extent::Long);
 }
 
 /// Outputs of more than 3 MiB: of depthwise layers, whose next row is prefetched, at strides and dilations that read different
@@ -30,7 +34,7 @@ fn large_outputs_conform() {
         assert!(conv_simd::worth_streaming(problem.output_len()), "{text}");
         let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
         for isa in Isa::available() {
-            let checked = case.check(conv_direct::ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
+            let checked = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
             checked.unwrap_or_else(|failure| panic!("{text} on {isa}: {failure}"));
         }
     }

@@ -1,18 +1,21 @@
 //! The conformance suite on every instruction set of this machine.
 
-use conv_check::{Case, Kind, conformance};
+use conv_check::conformance::{self, Extent};
+use conv_check::{Case, Kind};
 use conv_core::{Epilogue, PlanOptions, Problem};
 use conv_im2col::ALGORITHMS;
 use conv_simd::Isa;
 
 #[test]
 fn conforms() {
-    for isa in Isa::available() {
-        for algorithm in ALGORITHMS {
-            let counts = conformance::assert_conforms(*algorithm, isa);
-            assert_eq!(counts.refused, 0, "{} refuses nothing", algorithm.name());
-        }
-    }
+    let counts = conformance::assert_conform(ALGORITHMS, Extent::Usual);
+    assert!(counts.iter().all(|counts| counts.refused == 0), "im2col refuses nothing");
+}
+
+#[test]
+#[ignore = "long: see CONTRIBUTING.md"]
+fn conforms_at_length() {
+    conformance::assert_conform(ALGORITHMS, Extent::Long);
 }
 
 /// Batches of which `im2col/faer` lowers some images at a time, fewer the last time.

@@ -1,13 +1,14 @@
 //! The conformance suite on every instruction set of this machine.
 
-use conv_check::conformance;
-use conv_simd::Isa;
+use conv_check::conformance::{self, Extent};
 
 #[test]
 fn conforms() {
-    for isa in Isa::available() {
-        for algorithm in conv_winograd::ALGORITHMS {
-            conformance::assert_conforms(*algorithm, isa);
-        }
-    }
+    conformance::assert_conform(conv_winograd::ALGORITHMS, Extent::Usual);
+}
+
+#[test]
+#[ignore = "long: see CONTRIBUTING.md"]
+fn conforms_at_length() {
+    conformance::assert_conform(conv_winograd::ALGORITHMS, Extent::Long);
 }
