@@ -12,6 +12,7 @@ use conv_core::Algorithm;
 mod depthwise;
 mod linear;
 mod nhwc;
+mod weights;
 
 /// Every algorithm of this crate.
 pub static ALGORITHMS: &[&dyn Algorithm] = &[&nhwc::DirectNhwc];

@@ -153,8 +153,10 @@ fn benches_into_a_folder_then_plots_and_reports() {
     let charts: Vec<String> = charts.collect();
     let printed = text(&output.stdout);
     for chart in &charts {
-        assert!(folder.path("out/of").join(chart).exists() && printed.contains(chart), "{printed}");
+        assert!(folder.path("out/of").join(chart).exists(), "{printed}");
     }
+    assert!(printed.contains("charts:  out/of/*.svg (4, and each as PNG)"), "{printed}");
+    assert!(folder.path("out/of/tables.md").exists() && printed.contains("out/of/tables.md"), "{printed}");
     let plotted = folder.ok("plot out/of/records.jsonl --out charts");
     assert_eq!(plotted.lines().count(), charts.len());
     assert_eq!(

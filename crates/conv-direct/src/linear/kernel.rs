@@ -5,7 +5,7 @@ use std::ops::Range;
 use conv_simd::{Init, Run, SharedSlice, Simd, SimdOp, TileArgs};
 
 use super::LinearPlan;
-use crate::nhwc::weights::Block;
+use crate::weights::Block;
 
 /// How many rows of weights ahead to prefetch in each; 64 and 128 measured no better.
 const PREFETCH_ROWS: usize = 16;

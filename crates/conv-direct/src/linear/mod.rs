@@ -9,7 +9,7 @@ use conv_core::{
 };
 use conv_simd::{AlignedBuffer, Core, Isa, SharedSlice};
 
-use crate::nhwc::weights::{Block, Layout, PackedWeights};
+use crate::weights::{Block, Layout, PackedWeights};
 
 #[allow(unsafe_code)]
 mod kernel;

@@ -1,4 +1,4 @@
-//! The unsafe part: pointers for the register tile, and the packing of weights.
+//! The unsafe part: pointers for the register tile.
 
 use std::ops::Range;
 
@@ -60,26 +60,6 @@ pub(super) fn run_tiles(
             unsafe { tile.run(&args) };
             args.x = args.x.wrapping_add(segment.pixels * x_pixel);
             args.y = args.y.wrapping_add(segment.pixels * along.output);
-        }
-    }
-}
-
-/// Packs one block: `source` is `[channels][ic][taps]`, the result from `start` on `[taps][ic][width]`.
-pub(super) fn pack_block(
-    packed: &SharedSlice<'_, f32>,
-    start: usize,
-    source: &[f32],
-    in_channels: usize,
-    taps: usize,
-    width: usize,
-) {
-    // SAFETY: each block has its own range of the packed weights.
-    let packed = unsafe { packed.slice(start, taps * in_channels * width) };
-    for (k, filter) in source.chunks_exact(taps * in_channels).enumerate() {
-        for (c, channel) in filter.chunks_exact(taps).enumerate() {
-            for (tap, &weight) in channel.iter().enumerate() {
-                packed[(tap * in_channels + c) * width + k] = weight;
-            }
         }
     }
 }

@@ -1,24 +1,25 @@
 //! `direct/nhwc`: any stride, padding, dilation, groups and channel counts; no scratch.
 
 use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Phase, Plan, PlanError, PlanOptions, Probe,
-    Problem, StreamedFilter, Unsupported, Work, for_each_task,
+    Algorithm, Epilogue, Filter, Footprint, Parameter, Parameters, Phase, Plan, PlanError, PlanOptions, Probe, Problem,
+    StreamedFilter, Unsupported, Work, for_each_task,
 };
 use conv_simd::{SharedSlice, worth_streaming};
 
+use crate::weights::{self, PackedWeights};
 use crate::{depthwise, linear};
 
+mod geometry;
 #[allow(unsafe_code)]
 mod kernel;
 mod schedule;
 mod tiling;
 mod tuning;
-pub(crate) mod weights;
 
+use geometry::Geometry;
 use schedule::Schedule;
-use tiling::{Direction, Tiling};
+use tiling::Tiling;
 use tuning::Choice;
-use weights::PackedWeights;
 
 /// The algorithm; see the [module](self).
 pub(crate) struct DirectNhwc;
@@ -121,64 +122,6 @@ impl Algorithm for DirectNhwc {
             between_set: 0.0,
             tasks: schedule.tasks(),
         })
-    }
-}
-
-/// The loops of a problem. A dense 1×1 filter at stride 1 is a matrix product: all pixels of the batch form one row.
-#[derive(Debug, Clone)]
-struct Geometry {
-    images: usize,
-    height: Axis,
-    width: Axis,
-    /// Floats of one input pixel, all groups.
-    in_channels: usize,
-    out_channels: usize,
-    /// Output rows and columns.
-    output: [usize; 2],
-}
-
-impl Geometry {
-    fn new(problem: &Problem) -> Self {
-        let (height, width) = (*problem.height(), *problem.width());
-        let pointwise = |axis: &Axis| *axis == Axis::new(axis.input, 1);
-        let (images, height, width) = if pointwise(&height) && pointwise(&width) {
-            (1, Axis::new(1, 1), Axis::new(problem.batch() * height.input * width.input, 1))
-        } else {
-            (problem.batch(), height, width)
-        };
-        Geometry {
-            images,
-            height,
-            width,
-            in_channels: problem.in_channels(),
-            out_channels: problem.out_channels(),
-            output: [height.output(), width.output()],
-        }
-    }
-
-    /// Floats of the input from one output pixel's to the next one's in its row.
-    fn pitch(&self) -> usize {
-        self.width.stride * self.in_channels
-    }
-
-    /// Along an image's rows.
-    fn across(&self, problem: &Problem) -> Direction {
-        Direction {
-            axis: self.width,
-            input: self.in_channels,
-            weights: problem.group_in_channels(),
-            output: self.out_channels,
-        }
-    }
-
-    /// Down its columns.
-    fn down(&self, problem: &Problem) -> Direction {
-        Direction {
-            axis: self.height,
-            input: self.width.input * self.in_channels,
-            weights: self.width.kernel * problem.group_in_channels(),
-            output: self.output[1] * self.out_channels,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Geometry;
+use super::geometry::Geometry;
 use super::tuning::Choice;
 
 /// How the output is cut into tasks: images × panels of tiles × blocks of output channels × pieces of a panel.

@@ -2,22 +2,10 @@
 
 use std::ops::Range;
 
-use conv_core::{Axis, Problem};
+use conv_core::Problem;
 use conv_simd::{MAX_CLIP, Run, STARVED_SUMS};
 
-use super::Geometry;
-
-/// One way through the image, across or down, and how far apart its steps lie.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Direction {
-    pub axis: Axis,
-    /// Floats from one input pixel to the next.
-    pub input: usize,
-    /// Rows of weights from one tap to the next.
-    pub weights: usize,
-    /// Floats from one output pixel to the next.
-    pub output: usize,
-}
+use super::geometry::{Direction, Geometry};
 
 /// A line of output pixels.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::ops::Range;
 use conv_core::{Filter, PlanError, PlanOptions, Problem, for_each_task};
 use conv_simd::{AlignedBuffer, SharedSlice, TileShape};
 
-use super::kernel;
+#[allow(unsafe_code)]
+mod kernel;
 
 /// One block of output channels: the columns of a tile.
 #[derive(Debug, Clone, Copy)]
