@@ -1,4 +1,4 @@
-//! The one way in which a run's work is handed to threads.
+//! The one way in which work is handed to threads.
 
 use std::array;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,6 +44,12 @@ where
     fork(workers, share, scratch, &strand);
 }
 
+/// Calls `task(index)` once for every index below `tasks`, on all threads of the current rayon pool: [`for_each_task`] for
+/// what a plan prepares, which is worth them all however few are to work on its runs.
+pub fn parallel_for<F: Fn(usize) + Sync>(tasks: usize, task: F) {
+    for_each_task(rayon::current_num_threads(), tasks, &mut [], |_, index| task(index));
+}
+
 /// Splits the strands in two halves until each has one share.
 fn fork<F: Fn(&mut [f32]) + Sync>(workers: usize, share: usize, scratch: &mut [f32], strand: &F) {
     if workers == 1 {
@@ -56,7 +62,8 @@ fn fork<F: Fn(&mut [f32]) + Sync>(workers: usize, share: usize, scratch: &mut [f
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::sync::{Barrier, Condvar, Mutex};
+    use std::time::Duration;
 
     use super::*;
 
@@ -73,6 +80,25 @@ mod tests {
             });
             assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
         }
+    }
+
+    #[test]
+    fn every_index_once_and_on_all_threads() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        // The first three tasks wait for each other.
+        let (begun, changed) = (Mutex::new(0), Condvar::new());
+        let counts: [AtomicUsize; 9] = Default::default();
+        pool.install(|| {
+            parallel_for(counts.len(), |index| {
+                counts[index].fetch_add(1, Ordering::Relaxed);
+                *begun.lock().unwrap() += 1;
+                changed.notify_all();
+                let alone = |begun: &mut usize| *begun < 3;
+                let met = changed.wait_timeout_while(begun.lock().unwrap(), Duration::from_secs(20), alone);
+                assert!(!met.unwrap().1.timed_out(), "no three threads");
+            });
+        });
+        assert_eq!(counts.map(AtomicUsize::into_inner), [1; 9]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Aligned memory, in huge pages where it is large.
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -15,21 +16,23 @@ pub struct AllocationError {
     pub bytes: u128,
 }
 
-/// Zero-initialised floats, aligned to 64 bytes; from 2 MiB on aligned to 2 MiB and advised into huge pages.
+/// Floats, aligned to 64 bytes; from 2 MiB on aligned to 2 MiB and advised into huge pages.
 ///
 /// Huge pages matter for streams: one core of a Zen 4 server reads 28–30 GB/s from them and 21–25 GB/s from 4 KiB pages.
 /// They also make times repeatable. Memory that the allocator had given out before keeps the small pages that it had then,
 /// whatever is advised, and with weights there one and the same plan took up to a fifth longer, by luck. So the whole huge
 /// pages of a buffer are collapsed too (Linux 6.1 and later).
-pub struct AlignedBuffer {
-    start: NonNull<f32>,
+///
+/// One of [`MaybeUninit`] floats is yet to be written: see [`AlignedBuffer::uninit`].
+pub struct AlignedBuffer<T = f32> {
+    start: NonNull<T>,
     len: usize,
 }
 
-// SAFETY: the buffer owns its memory as a `Vec<f32>` would.
-unsafe impl Send for AlignedBuffer {}
+// SAFETY: the buffer owns its memory as a `Vec<T>` would.
+unsafe impl<T: Send> Send for AlignedBuffer<T> {}
 // SAFETY: shared access only reads.
-unsafe impl Sync for AlignedBuffer {}
+unsafe impl<T: Sync> Sync for AlignedBuffer<T> {}
 
 impl AlignedBuffer {
     /// `len` zeroed floats, every page touched.
@@ -37,24 +40,32 @@ impl AlignedBuffer {
     /// # Errors
     /// [`AllocationError`] if the system has not that much memory to give.
     pub fn zeroed(len: usize) -> Result<Self, AllocationError> {
+        let mut buffer = Self::uninit(len)?;
+        // SAFETY: `len` floats, for which all-zero bytes are valid.
+        unsafe {
+            buffer.as_mut_ptr().write_bytes(0, len);
+            Ok(buffer.assume_init())
+        }
+    }
+
+    /// `len` floats that are yet to be written, no page touched: those who write them share the work of the system, which
+    /// clears each page at its first touch.
+    ///
+    /// # Errors
+    /// As [`AlignedBuffer::zeroed`].
+    pub fn uninit(len: usize) -> Result<AlignedBuffer<MaybeUninit<f32>>, AllocationError> {
         let error = || AllocationError { bytes: len as u128 * 4 };
         if len == 0 {
             return Ok(AlignedBuffer { start: NonNull::dangling(), len });
         }
-        let layout = Self::layout(len).ok_or_else(error)?;
+        let layout = layout(len).ok_or_else(error)?;
         // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc(layout) }.cast::<f32>()).ok_or_else(error)?;
-        let is_large = layout.align() == HUGE_PAGE;
-        if is_large {
+        let start = NonNull::new(unsafe { alloc(layout) }).ok_or_else(error)?;
+        if is_large(layout) {
+            // Before the first touch, which so gets huge pages.
             pages::advise(start, layout.size());
         }
-        // SAFETY: the allocation holds `len` floats, for which all-zero bytes are valid. Written only after the advice,
-        // so that the first touch already gets huge pages.
-        unsafe { start.write_bytes(0, len) };
-        if is_large {
-            pages::collapse(start, layout.size());
-        }
-        Ok(AlignedBuffer { start, len })
+        Ok(AlignedBuffer { start: start.cast(), len })
     }
 
     /// A copy of `values`.
@@ -66,11 +77,29 @@ impl AlignedBuffer {
         buffer.copy_from_slice(values);
         Ok(buffer)
     }
+}
 
-    fn layout(len: usize) -> Option<Layout> {
-        let bytes = len.checked_mul(size_of::<f32>())?;
-        Layout::from_size_align(bytes, if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE }).ok()
+impl AlignedBuffer<MaybeUninit<f32>> {
+    /// The floats that were written.
+    ///
+    /// # Safety
+    /// All of them must have been.
+    pub unsafe fn assume_init(self) -> AlignedBuffer {
+        let AlignedBuffer { start, len } = *ManuallyDrop::new(self);
+        if let Some(layout) = layout(len).filter(|&layout| is_large(layout)) {
+            pages::collapse(start.cast(), layout.size());
+        }
+        AlignedBuffer { start: start.cast(), len }
     }
+}
+
+fn layout(len: usize) -> Option<Layout> {
+    let bytes = len.checked_mul(size_of::<f32>())?;
+    Layout::from_size_align(bytes, if bytes >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE }).ok()
+}
+
+fn is_large(layout: Layout) -> bool {
+    layout.align() == HUGE_PAGE
 }
 
 impl Default for AlignedBuffer {
@@ -85,16 +114,16 @@ mod pages {
     use std::ptr::NonNull;
 
     /// Advises the system to put memory into huge pages at its first touch.
-    pub fn advise(start: NonNull<f32>, bytes: usize) {
+    pub fn advise(start: NonNull<u8>, bytes: usize) {
         madvise(start, bytes, libc::MADV_HUGEPAGE);
     }
 
     /// Moves memory that was touched before into huge pages.
-    pub fn collapse(start: NonNull<f32>, bytes: usize) {
+    pub fn collapse(start: NonNull<u8>, bytes: usize) {
         madvise(start, bytes, libc::MADV_COLLAPSE);
     }
 
-    fn madvise(start: NonNull<f32>, bytes: usize, advice: libc::c_int) {
+    fn madvise(start: NonNull<u8>, bytes: usize, advice: libc::c_int) {
         // SAFETY: the range is one allocation of ours, page-aligned; neither advice changes contents, and a refusal (a
         // kernel without huge pages, or none left) only costs speed.
         unsafe { libc::madvise(start.as_ptr().cast(), bytes, advice) };
@@ -105,36 +134,36 @@ mod pages {
 mod pages {
     use std::ptr::NonNull;
 
-    pub fn advise(_: NonNull<f32>, _: usize) {}
-    pub fn collapse(_: NonNull<f32>, _: usize) {}
+    pub fn advise(_: NonNull<u8>, _: usize) {}
+    pub fn collapse(_: NonNull<u8>, _: usize) {}
 }
 
-impl Drop for AlignedBuffer {
+impl<T> Drop for AlignedBuffer<T> {
     fn drop(&mut self) {
         if self.len > 0 {
-            let layout = Self::layout(self.len).expect("the layout was valid when it was allocated");
-            // SAFETY: allocated in `zeroed` with this same layout.
+            let layout = layout(self.len).expect("the layout was valid when it was allocated");
+            // SAFETY: allocated in `uninit` with this same layout.
             unsafe { dealloc(self.start.as_ptr().cast(), layout) };
         }
     }
 }
 
-impl Deref for AlignedBuffer {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        // SAFETY: `len` initialised floats (or a dangling pointer and zero).
+impl<T> Deref for AlignedBuffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` floats, initialised unless `T` need not be (or a dangling pointer and zero).
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
-impl DerefMut for AlignedBuffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T> DerefMut for AlignedBuffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and borrowed exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
-impl std::fmt::Debug for AlignedBuffer {
+impl<T> std::fmt::Debug for AlignedBuffer<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AlignedBuffer({} floats)", self.len)
     }

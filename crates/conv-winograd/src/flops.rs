@@ -79,19 +79,21 @@ pub(crate) fn executed(geometry: &Geometry, layout: &Layout) -> Flops {
 
 #[cfg(test)]
 mod tests {
-    use conv_core::Problem;
     use conv_simd::Isa;
 
     use super::*;
-    use crate::schedule::{Blocking, Schedule};
-    use crate::variant::F2X3;
+    use crate::blocking::{Blocking, Schedule};
+    use crate::cover::Sizes;
+    use crate::fraction::Fraction;
+    use crate::geometry::tests::geometry;
+    use crate::line::Points;
 
     #[test]
     fn the_smallest_transform_counted_by_hand() {
         // F(2, 3) on a 4x4 image: one tile of 16 products. A line of Bᵀ at 0, ±1, ∞ is three multiply-adds for each
         // pair of (even, odd) and two for 0 and ∞ alike; Aᵀ has four additions and multiply-adds.
-        let problem: Problem = "mb1ic16ih4oc16kh3".parse().unwrap();
-        let geometry = F2X3.geometry(&problem).unwrap();
+        const POINTS: Points = Points { pairs: &[Fraction::new(1, 1)], zero: true };
+        let geometry = geometry("mb1ic16ih4oc16kh3", POINTS, Sizes::Extended);
         let blocking = Blocking { schedule: Schedule::Fused, tiles: 1, chunk_blocks: 1 };
         let layout = Layout::new(&geometry, Isa::best().tile_shape(), blocking);
         let [input, output] = lines(4, true, 2, geometry.axes[0].coefficients(true));

@@ -252,14 +252,17 @@ impl Iterator for Tiles<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::cover::Sizes;
 
-    fn geometry(problem: &str, sizes: Sizes) -> Geometry {
-        const PAIRS: [Fraction; 3] = [Fraction::new(1, 2), Fraction::new(3, 2), Fraction::new(1, 1)];
+    /// Points with two tile sizes, that of three pairs and the next smaller.
+    pub(crate) const SEVEN: Points =
+        Points { pairs: &[Fraction::new(1, 2), Fraction::new(3, 2), Fraction::new(1, 1)], zero: false };
+
+    /// These points and tiles on both axes.
+    pub(crate) fn geometry(problem: &str, points: Points, sizes: Sizes) -> Geometry {
         let problem: Problem = problem.parse().unwrap();
-        let points = Points { pairs: &PAIRS, zero: false };
         let axis = |axis: &Axis| {
             let taps = axis.kernel.div_ceil(axis.stride);
             AxisPlan::new(axis, points, Cover::new(axis, sizes, points.base() + 1 - taps, points.base()))
@@ -270,7 +273,7 @@ mod tests {
 
     #[test]
     fn ranks_count_the_tiles_that_take_part() {
-        let geometry = geometry("mb3ic4ih13iw17oc4kh3kw3ph1pw1dh1dw0", Sizes::Mixed);
+        let geometry = geometry("mb3ic4ih13iw17oc4kh3kw3ph1pw1dh1dw0", SEVEN, Sizes::Mixed);
         let mut counts = [[0; 2]; 2];
         for (number, tile) in geometry.tiles_from(0).take(geometry.tiles()).enumerate() {
             assert_eq!(geometry.tiles_from(number).next(), Some(tile));
@@ -288,7 +291,7 @@ mod tests {
 
     #[test]
     fn conv1_skips_the_taps_that_are_not_there() {
-        let geometry = geometry("mb1ic3ih227oc96oh55kh11sh4ph0", Sizes::Mixed);
+        let geometry = geometry("mb1ic3ih227oc96oh55kh11sh4ph0", SEVEN, Sizes::Mixed);
         assert_eq!(geometry.depth(), 48);
         assert_eq!(geometry.segments.len(), 4);
         let depths: Vec<usize> = geometry.planes.iter().map(Plane::depth).collect();

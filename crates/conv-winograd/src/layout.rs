@@ -6,9 +6,9 @@
 
 use conv_simd::TileShape;
 
+use crate::blocking::Blocking;
 use crate::geometry::Geometry;
 use crate::line::{MAX_POINTS, with_extra};
-use crate::schedule::Blocking;
 
 /// Floats in a cache line. Strides are odd numbers of lines, so that rows and planes fall into different sets of a cache.
 const LINE: usize = 16;
@@ -84,10 +84,38 @@ impl Layout {
         self.chunk.min(self.channels - chunk * self.chunk)
     }
 
+    /// Register blocks of a group's output channels.
+    pub fn blocks(&self) -> usize {
+        self.channels.div_ceil(self.block)
+    }
+
+    /// Register block number `index` of a group.
+    pub fn register_block(&self, index: usize) -> RegisterBlock {
+        let first = index * self.block;
+        let chunk = first / self.chunk;
+        let (before, chunk_width) = (first - chunk * self.chunk, self.chunk_width(chunk));
+        RegisterBlock { chunk, chunk_width, first, before, width: self.block.min(chunk_width - before) }
+    }
+
     /// Where the weights of a chunk start: `total_depth` × its width floats.
     pub fn chunk_weights(&self, group: usize, chunk: usize) -> usize {
         (group * self.channels + chunk * self.chunk) * self.total_depth
     }
+}
+
+/// Output channels that the register tile computes at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RegisterBlock {
+    /// Its chunk.
+    pub chunk: usize,
+    /// Channels of its chunk, padding included.
+    pub chunk_width: usize,
+    /// Its first channel in the group.
+    pub first: usize,
+    /// Channels of its chunk before it.
+    pub before: usize,
+    /// Its own channels, padding included.
+    pub width: usize,
 }
 
 fn odd_lines(floats: usize) -> usize {

@@ -1,6 +1,7 @@
 //! Winograd convolution: fewer multiplications than the direct method, by interpolation.
 #![deny(unsafe_code)]
 
+mod blocking;
 mod cook_toom;
 mod cover;
 mod error;

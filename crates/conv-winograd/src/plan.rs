@@ -1,20 +1,22 @@
 //! A convolution ready to run: its geometry, transformed weights and schedule.
 
-use conv_core::{Epilogue, Filter, Footprint, Plan, PlanError, PlanOptions, Probe, Problem};
+use conv_core::{Epilogue, Filter, Footprint, PlanError, PlanOptions, Work};
 use conv_simd::{AlignedBuffer, Isa, worth_streaming};
 
+use crate::blocking::{Blocking, Schedule};
 use crate::geometry::Geometry;
 use crate::layout::{BETWEEN_LEN, Layout};
-use crate::schedule::{Blocking, Schedule};
-use crate::{flops, schedule, weights};
+use crate::{flops, weights};
 
-/// See [`Plan`].
+/// See [`conv_core::Plan`].
 pub(crate) struct WinogradPlan {
     pub geometry: Geometry,
     pub layout: Layout,
     pub schedule: Schedule,
-    /// U, and after it the bias: see [`weights::pack`].
+    /// U: see [`weights::pack`].
     pub weights: AlignedBuffer,
+    /// `[group][channel]`, padded with zeros to whole vectors.
+    pub bias: AlignedBuffer,
     pub isa: Isa,
     /// Threads that work on it.
     pub workers: usize,
@@ -23,7 +25,7 @@ pub(crate) struct WinogradPlan {
     pub relu: bool,
     /// Whether outputs are stored past the caches.
     pub stream: bool,
-    footprint: Footprint,
+    pub footprint: Footprint,
 }
 
 /// What a plan needs, before any of it is there.
@@ -74,13 +76,22 @@ impl WinogradPlan {
         let blocking = Blocking::of(&geometry, options);
         let sizes = Sizes::new(&geometry, options, blocking);
         let footprint = sizes.admit(options)?;
-        let weights = weights::pack(&geometry, &sizes.layout, filter, options)?;
+        let weights = weights::pack(&geometry, &sizes.layout, filter.weights, options.isa)?;
+        let (groups, channels) = (geometry.problem.groups(), sizes.layout.channels);
+        let mut bias = AlignedBuffer::zeroed(groups * channels)?;
+        if let Some(values) = filter.bias {
+            for (padded, values) in bias.chunks_mut(channels).zip(values.chunks(geometry.problem.group_out_channels()))
+            {
+                padded[..values.len()].copy_from_slice(values);
+            }
+        }
         let stream = worth_streaming(geometry.problem.output_len());
         Ok(WinogradPlan {
             geometry,
             layout: sizes.layout,
             schedule: blocking.schedule,
             weights,
+            bias,
             isa: options.isa,
             workers: sizes.workers,
             share: sizes.share,
@@ -101,20 +112,27 @@ impl WinogradPlan {
     }
 }
 
-impl Plan for WinogradPlan {
-    fn problem(&self) -> &Problem {
-        &self.geometry.problem
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.footprint
-    }
-
-    fn executed_flops(&self) -> u128 {
-        flops::executed(&self.geometry, &self.layout).total()
-    }
-
-    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
-        schedule::run(self, input, output, scratch, probe);
-    }
+/// See [`conv_core::Algorithm::work`].
+pub(crate) fn work(geometry: &Geometry, options: &PlanOptions) -> Option<Work> {
+    let blocking = Blocking::of(geometry, options);
+    let sizes = Sizes::new(geometry, options, blocking);
+    let (layout, tiles) = (&sizes.layout, geometry.tiles());
+    let flops = flops::executed(geometry, layout);
+    let blocks = tiles.div_ceil(layout.tiles);
+    let groups = geometry.problem.groups();
+    let between = 4.0 * (groups * geometry.planes.len()) as f64 * tiles as f64;
+    Some(Work {
+        footprint: sizes.admit(options).ok()?,
+        product_flops: flops.products as f64,
+        rows: layout.tiles,
+        depth: layout.total_depth / layout.planes,
+        transform_flops: flops.transforms as f64,
+        weight_passes: blocks as f64,
+        between_bytes: between * (layout.depth + layout.channels) as f64,
+        between_set: 4.0 * (layout.v_len() + layout.m_len()) as f64,
+        tasks: match blocking.schedule {
+            Schedule::Fused => groups * blocks,
+            Schedule::Staged => groups * blocks * layout.chunks() * layout.planes,
+        },
+    })
 }

@@ -4,13 +4,13 @@ use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Parameter, Parameters, Plan, PlanError, PlanOptions, Problem, Unsupported, Work,
 };
 
+use crate::blocking;
 use crate::cover::{Cover, Sizes};
 use crate::error::error_growth;
 use crate::fraction::Fraction;
 use crate::geometry::{AxisPlan, Geometry};
 use crate::line::{MAX_TAPS, Points};
-use crate::plan::WinogradPlan;
-use crate::schedule;
+use crate::plan::{self, WinogradPlan};
 
 /// Points 0, ±1, ∞.
 const FOUR: Points = Points { pairs: &[Fraction::new(1, 1)], zero: true };
@@ -53,7 +53,7 @@ const fn strided(name: &'static str, points: Points, sizes: Sizes) -> Variant {
 const THREE: &str = "3x3, 3x1 and 1x3";
 const FIVE: &str = "5x5, 5x1 and 1x5";
 
-pub(crate) static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Extended, 3, THREE);
+static F2X3: Variant = dense("winograd/f2x3", FOUR, Sizes::Extended, 3, THREE);
 static F4X3: Variant = dense("winograd/f4x3", SIX, Sizes::Extended, 3, THREE);
 static F5X3: Variant = dense("winograd/f5x3", SEVEN, Sizes::Extended, 3, THREE);
 static MIX4X3: Variant = dense("winograd/mix4x3", SEVEN, Sizes::Mixed, 3, THREE);
@@ -132,15 +132,15 @@ impl Algorithm for Variant {
     }
 
     fn parameters(&self) -> &'static [Parameter] {
-        schedule::PARAMETERS
+        blocking::PARAMETERS
     }
 
     fn tunings(&self, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
-        self.geometry(problem).map_or(Vec::new(), |geometry| schedule::tunings(self, &geometry, options))
+        self.geometry(problem).map_or(Vec::new(), |geometry| blocking::tunings(self, &geometry, options))
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
-        schedule::work(&self.geometry(problem).ok()?, options)
+        plan::work(&self.geometry(problem).ok()?, options)
     }
 
     fn error_growth(&self, problem: &Problem) -> f64 {

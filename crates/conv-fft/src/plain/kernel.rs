@@ -1,8 +1,9 @@
 //! The unsafe part: floats seen as complex numbers, and parts of shared memory that tasks own.
 
-use conv_simd::{SharedSlice, Simd, SimdOp};
+use conv_core::parallel_for;
+use conv_simd::{AlignedBuffer, AllocationError, SharedSlice, Simd, SimdOp};
 
-use super::PlainPlan;
+use super::plan::PlainPlan;
 use super::transform::Complex;
 
 /// The same memory as complex numbers; an odd last float is left out.
@@ -22,6 +23,27 @@ pub(super) fn as_real(complex: &mut [Complex]) -> &mut [f32] {
 pub(super) fn complex_part<'a>(buffer: &'a SharedSlice<'_, f32>, start: usize, len: usize) -> &'a mut [Complex] {
     // SAFETY: a task's index decides the range: one filter's spectrum, or one tile's of one channel.
     as_complex(unsafe { buffer.slice(2 * start, 2 * len) })
+}
+
+/// `len` floats, of which each task makes `task_len`, the last one what is left.
+pub(super) fn collect(
+    len: usize,
+    task_len: usize,
+    make: impl Fn(usize) -> Vec<f32> + Sync,
+) -> Result<AlignedBuffer, AllocationError> {
+    let mut buffer = AlignedBuffer::uninit(len)?;
+    let shared = SharedSlice::new(&mut buffer);
+    parallel_for(len.div_ceil(task_len), |task| {
+        let (start, made) = (task * task_len, make(task));
+        // SAFETY: each task has floats of its own.
+        let floats = unsafe { shared.slice(start, task_len.min(len - start)) };
+        assert_eq!(made.len(), floats.len());
+        for (to, value) in floats.iter_mut().zip(made) {
+            to.write(value);
+        }
+    });
+    // SAFETY: the tasks together wrote all floats.
+    Ok(unsafe { buffer.assume_init() })
 }
 
 /// `sums = Σ_c X_c · W_c` over the input channels of `channel`'s group.

@@ -10,15 +10,20 @@ use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported, Work,
     for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice};
+use conv_simd::{AlignedBuffer, AllocationError, Isa, SharedSlice};
 
 #[allow(unsafe_code)]
 mod kernel;
+mod plan;
 mod tiling;
 mod transform;
 
+use plan::{Layout, PlainPlan};
 use tiling::Tiling;
 use transform::Transform;
+
+/// Complex numbers that a task of the weights' transforms makes: what fits into an L1 of 32 KiB.
+const TASK_SPECTRA: usize = 4096;
 
 /// The algorithm; see the [module](self).
 pub(crate) struct Plain;
@@ -44,8 +49,7 @@ impl Algorithm for Plain {
         let transform = Transform::new(tiling.size(), options.isa);
         let layout = Layout::new(problem, &tiling, &transform, options.workers);
         let footprint = options.admit(layout.prepared_bytes, layout.scratch_bytes)?;
-        let mut spectra = AlignedBuffer::zeroed(footprint.prepared_bytes / 4 - problem.out_channels())?;
-        transform_weights(&tiling, filter.weights, options.workers, &mut spectra);
+        let spectra = transform_weights(&tiling, filter.weights)?;
         let mut bias = AlignedBuffer::zeroed(problem.out_channels())?;
         if let Some(values) = filter.bias {
             bias.copy_from_slice(values);
@@ -105,65 +109,25 @@ fn transformed_bytes(problem: &Problem, tiling: &Tiling) -> f64 {
     tiles * (problem.in_channels() + problem.out_channels()) as f64 * 4.0 * tiling.points() as f64 * passes
 }
 
-/// Sizes in memory, in complex numbers unless they say bytes.
-struct Layout {
-    /// One spectrum, by conjugate symmetry half of the tile's points and a column.
-    spectrum: usize,
-    /// The spectra of all tiles and channels, shared by the workers.
-    shared: usize,
-    prepared_bytes: u128,
-    scratch_bytes: u128,
-}
-
-impl Layout {
-    fn new(problem: &Problem, tiling: &Tiling, transform: &Transform<f32>, workers: usize) -> Self {
-        let spectrum = tiling.spectrum();
-        let spectra = problem.weight_len() as u128 / tiling.taps() as u128 * spectrum as u128;
-        let shared = (problem.batch() * tiling.tiles()) as u128 * problem.in_channels() as u128 * spectrum as u128;
-        // A spectrum, a real tile, and what its transform asks for.
-        let worker = spectrum + tiling.points() / 2 + transform.scratch_len();
-        Layout {
-            spectrum,
-            shared: usize::try_from(shared).unwrap_or(usize::MAX),
-            prepared_bytes: 8 * spectra + 4 * problem.out_channels() as u128,
-            scratch_bytes: 8 * (shared + worker as u128 * workers as u128),
-        }
-    }
-}
-
 /// Spectra `[oc][ic/groups][spectrum]`, conjugated and divided by the tile's points, transformed in f64.
-fn transform_weights(tiling: &Tiling, weights: &[f32], workers: usize, spectra: &mut [f32]) {
+fn transform_weights(tiling: &Tiling, weights: &[f32]) -> Result<AlignedBuffer, AllocationError> {
     let transform = Transform::<f64>::new(tiling.size(), Isa::best());
     let (taps, spectrum, points) = (tiling.taps(), tiling.spectrum(), tiling.points());
-    let filters = weights.len() / taps;
-    let output = SharedSlice::new(spectra);
-    for_each_task(workers, filters, &mut [], |_, index| {
-        let mut tile = vec![0.0; points];
-        for (tap, &weight) in weights[index * taps..][..taps].iter().enumerate() {
-            tile[tiling.tap_position(tap)] = f64::from(weight) / points as f64;
+    let (filters, task_filters) = (weights.len() / taps, (TASK_SPECTRA / spectrum).max(1));
+    kernel::collect(filters * 2 * spectrum, task_filters * 2 * spectrum, |task| {
+        let mut tile = vec![0.0; tiling.filter_rows() * tiling.size()[1]];
+        let (mut result, mut scratch) = (vec![Default::default(); spectrum], transform.scratch());
+        let weights = weights.chunks(task_filters * taps).nth(task).unwrap_or_default();
+        let mut spectra = Vec::with_capacity(task_filters * 2 * spectrum);
+        for filter in weights.chunks_exact(taps) {
+            for (tap, &weight) in filter.iter().enumerate() {
+                tile[tiling.tap_position(tap)] = f64::from(weight) / points as f64;
+            }
+            transform.forward(&tile, &mut result, &mut scratch);
+            spectra.extend(result.iter().flat_map(|value| [value.re as f32, -value.im as f32]));
         }
-        let mut result = vec![Default::default(); spectrum];
-        transform.forward(&tile, &mut result, &mut transform.scratch());
-        let output = kernel::complex_part(&output, index * spectrum, spectrum);
-        for (to, from) in output.iter_mut().zip(&result) {
-            (to.re, to.im) = (from.re as f32, -from.im as f32);
-        }
-    });
-}
-
-struct PlainPlan {
-    problem: Problem,
-    epilogue: Epilogue,
-    isa: Isa,
-    workers: usize,
-    footprint: Footprint,
-    tiling: Tiling,
-    layout: Layout,
-    transform: Transform<f32>,
-    /// `[oc][ic/groups][spectrum]`, complex.
-    spectra: AlignedBuffer,
-    /// `[oc]`.
-    bias: AlignedBuffer,
+        spectra
+    })
 }
 
 impl Plan for PlainPlan {

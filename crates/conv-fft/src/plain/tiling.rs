@@ -110,6 +110,11 @@ impl Tiling {
         self.height.axis.kernel * self.width.axis.kernel
     }
 
+    /// Rows of a tile that a dilated filter takes, rounded up to whole pairs.
+    pub(super) fn filter_rows(&self) -> usize {
+        self.height.axis.extent().next_multiple_of(2)
+    }
+
     /// The point of a tile at which tap `tap` of a dilated filter stands.
     pub(super) fn tap_position(&self, tap: usize) -> usize {
         let (r, s) = (tap / self.width.axis.kernel, tap % self.width.axis.kernel);

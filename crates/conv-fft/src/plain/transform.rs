@@ -47,7 +47,7 @@ impl<T: FftNum> Transform<T> {
         vec![num_complex::Complex::new(T::zero(), T::zero()); self.scratch_len()]
     }
 
-    /// `tile` `[rows][columns]` to `spectrum` `[columns/2 + 1][rows]`.
+    /// `tile` `[rows][columns]` to `spectrum` `[columns/2 + 1][rows]`. Pairs of rows that `tile` has not are zero.
     pub(super) fn forward(
         &self,
         tile: &[T],
@@ -56,6 +56,9 @@ impl<T: FftNum> Transform<T> {
     ) {
         let (line, scratch) = scratch.split_at_mut(self.columns);
         let half = T::one() / (T::one() + T::one());
+        if tile.len() < self.rows * self.columns {
+            spectrum.fill(num_complex::Complex::new(T::zero(), T::zero()));
+        }
         for (pair, rows) in tile.chunks_exact(2 * self.columns).enumerate() {
             let (first, second) = rows.split_at(self.columns);
             for ((z, &a), &b) in line.iter_mut().zip(first).zip(second) {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use conv_simd::Counter;
 
-use super::geometry::Geometry;
+use super::geometry::{Geometry, Side};
 use super::layout::Layout;
 use super::products::Products;
 use super::transform::{Work, column_forward, column_inverse, rows_forward, rows_inverse};
@@ -34,7 +34,7 @@ pub(super) fn executed<const N: usize>(geometry: &Geometry, layout: &Layout) -> 
         (0..N / 2).map(one).sum()
     };
     let (height, width) = (&geometry.height, &geometry.width);
-    let pairs = |rows: fn(&super::Side, usize) -> std::ops::Range<usize>| -> u128 {
+    let pairs = |rows: fn(&Side, usize) -> std::ops::Range<usize>| -> u128 {
         let rows = (0..height.count).map(|row| rows(height, row).len().div_ceil(2) as u128).sum::<u128>();
         rows * (width.count * geometry.problem.batch()) as u128
     };
@@ -43,8 +43,8 @@ pub(super) fn executed<const N: usize>(geometry: &Geometry, layout: &Layout) -> 
     // N²/2 complex frequencies, of which four real ones are counted as two.
     let complex = (N * N / 2 - 2) as u128;
     let sums = if layout.products == Products::Three { 2 * complex } else { 0 };
-    let input = pairs(super::Side::samples) * row_in + tiles * (columns(true) + third_parts);
-    let output = pairs(super::Side::outputs) * row_out + tiles * (columns(false) + sums);
+    let input = pairs(Side::samples) * row_in + tiles * (columns(true) + third_parts);
+    let output = pairs(Side::outputs) * row_out + tiles * (columns(false) + sums);
     // Two operations a multiply-add.
     let multiply_adds = layout.products.multiply_adds() as u128 * complex + 4;
     let products = 2 * tiles * multiply_adds * layout.depth as u128;

@@ -159,6 +159,32 @@ impl Layout {
     pub fn chunk_width(&self, chunk: usize) -> usize {
         self.chunk.min(self.channels - chunk * self.chunk)
     }
+
+    /// Register blocks of a group's output channels.
+    pub fn blocks(&self) -> usize {
+        self.channels.div_ceil(self.block)
+    }
+
+    /// Register block number `index` of a group.
+    pub fn register_block(&self, index: usize) -> RegisterBlock {
+        let first = index * self.block;
+        let chunk = first / self.chunk;
+        let (before, chunk_width) = (first - chunk * self.chunk, self.chunk_width(chunk));
+        RegisterBlock { chunk_width, first, before, width: self.block.min(chunk_width - before) }
+    }
+}
+
+/// Output channels that the register tile computes at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RegisterBlock {
+    /// Channels of its chunk, padding included.
+    pub chunk_width: usize,
+    /// Its first channel in the group.
+    pub first: usize,
+    /// Channels of its chunk before it.
+    pub before: usize,
+    /// Its own channels, padding included.
+    pub width: usize,
 }
 
 /// Floats of all transformed weights: two parts of a spectrum have by symmetry as many as the tile has points.

@@ -19,10 +19,8 @@
 //! many again for three products. They are read from memory once for each block of tiles, which is what bounds the speed.
 
 use conv_core::{
-    Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Plan, PlanError, PlanOptions, Probe, Problem,
-    Unsupported, Work,
+    Algorithm, Axis, Epilogue, Filter, Parameter, Parameters, Plan, PlanError, PlanOptions, Problem, Unsupported, Work,
 };
-use conv_simd::{AlignedBuffer, Isa, worth_streaming};
 
 mod arithmetic;
 mod flops;
@@ -30,6 +28,7 @@ mod geometry;
 mod input;
 mod layout;
 mod output;
+mod plan;
 mod products;
 mod schedule;
 mod transform;
@@ -37,6 +36,7 @@ mod weights;
 
 use geometry::{Geometry, Side};
 use layout::Layout;
+use plan::TiledPlan;
 pub(crate) use products::Products;
 
 /// The algorithm with tiles of `N × N`; see the [module](self).
@@ -129,98 +129,5 @@ impl<const N: usize> Algorithm for Tiled<N> {
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
         self.supports(problem).ok().and_then(|()| TiledPlan::<N>::work(problem, self.products, options))
-    }
-}
-
-/// See [`Plan`].
-struct TiledPlan<const N: usize> {
-    geometry: Geometry,
-    layout: Layout,
-    /// U, and after it the bias: see [`weights::pack`].
-    weights: AlignedBuffer,
-    isa: Isa,
-    workers: usize,
-    relu: bool,
-    /// Whether outputs are stored past the caches.
-    stream: bool,
-    footprint: Footprint,
-}
-
-impl<const N: usize> TiledPlan<N> {
-    fn new(
-        problem: &Problem,
-        products: Products,
-        filter: Filter<'_>,
-        epilogue: Epilogue,
-        options: &PlanOptions,
-    ) -> Result<Self, PlanError> {
-        let geometry = Geometry::new(problem, N);
-        let (isa, workers) = (options.isa, options.workers);
-        let layout = Layout::new::<N>(&geometry, products, options);
-        let footprint = Self::footprint(&geometry, &layout, options)?;
-        let weights = weights::pack::<N>(&geometry, &layout, filter, options)?;
-        let (relu, stream) = (epilogue.relu, worth_streaming(problem.output_len()));
-        Ok(TiledPlan { geometry, layout, weights, isa, workers, relu, stream, footprint })
-    }
-
-    fn footprint(geometry: &Geometry, layout: &Layout, options: &PlanOptions) -> Result<Footprint, PlanError> {
-        let groups = geometry.problem.groups();
-        let bias = (groups * layout.channels) as u128;
-        let floats = layout::weight_floats::<N>(layout.products, [groups, layout.channels, layout.depth]) + bias;
-        let scratch = layout.block_lens().iter().sum::<usize>() + options.workers * Self::share(layout);
-        options.admit(4 * floats, 4 * scratch as u128)
-    }
-
-    /// See [`Algorithm::work`].
-    fn work(problem: &Problem, products: Products, options: &PlanOptions) -> Option<Work> {
-        let geometry = Geometry::new(problem, N);
-        let layout = Layout::new::<N>(&geometry, products, options);
-        let [product_flops, transform_flops] = flops::executed::<N>(&geometry, &layout).map(|flops| flops as f64);
-        let (tiles, groups) = (geometry.tiles(), problem.groups());
-        let tasks = layout.tiles.div_ceil(layout.task_tiles) * N / 2;
-        Some(Work {
-            footprint: Self::footprint(&geometry, &layout, options).ok()?,
-            product_flops,
-            rows: layout.task_tiles,
-            depth: products.calls(false)[0].terms * layout.depth,
-            transform_flops,
-            // Each task reads the weights of its column.
-            weight_passes: tiles.div_ceil(layout.task_tiles) as f64,
-            // X, Y and V one and a half times: columns are taken out of rows that lie kilobytes apart, a vector from each.
-            between_bytes: 6.0
-                * (groups * tiles) as f64
-                * (layout.x[1] + layout.y[1] + N * N * 2 * layout.depth) as f64,
-            between_set: 4.0 * layout.block_lens().iter().sum::<usize>() as f64,
-            tasks: groups * tiles.div_ceil(layout.tiles) * tasks,
-        })
-    }
-
-    /// Floats of each worker's own scratch: room for a transform, and a pair of input rows or a task's V and M.
-    fn share(layout: &Layout) -> usize {
-        layout.work + layout.task_lens().iter().sum::<usize>().max(2 * N * layout.depth_padded)
-    }
-
-    /// The bias of a group, in whole vectors.
-    fn bias(&self, group: usize) -> &[f32] {
-        let (layout, groups) = (&self.layout, self.geometry.problem.groups());
-        &self.weights[self.weights.len() - (groups - group) * layout.channels..][..layout.channels]
-    }
-}
-
-impl<const N: usize> Plan for TiledPlan<N> {
-    fn problem(&self) -> &Problem {
-        &self.geometry.problem
-    }
-
-    fn footprint(&self) -> Footprint {
-        self.footprint
-    }
-
-    fn executed_flops(&self) -> u128 {
-        flops::executed::<N>(&self.geometry, &self.layout).iter().sum()
-    }
-
-    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
-        schedule::run(self, input, output, scratch, probe);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use conv_core::{Phase, Plan, Probe, for_each_task};
+use conv_core::{Phase, Probe, for_each_task};
 use conv_simd::{Init, Run, SharedSlice, TileArgs};
 
-use super::Schedule;
+use crate::blocking::Schedule;
 use crate::geometry::{Geometry, Plane, Tile, Tiles};
 use crate::input::InputTile;
 use crate::layout::{Between, PlaneSteps};
@@ -37,7 +37,7 @@ struct Block<'a> {
 }
 
 /// Computes the convolution. `scratch` is what [`WinogradPlan`] asks for.
-pub(crate) fn run(plan: &WinogradPlan, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+pub(super) fn run(plan: &WinogradPlan, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
     let job = Job { plan, input, output: SharedSlice::new(output), probe };
     match plan.schedule {
         Schedule::Fused => job.fused(scratch),
@@ -53,7 +53,7 @@ impl Job<'_> {
     /// Block number `index` of all groups: groups side by side share the image's lines.
     fn block(&self, index: usize) -> Block<'_> {
         let geometry = self.geometry();
-        let groups = self.plan.problem().groups();
+        let groups = self.plan.geometry.problem.groups();
         let (block, group) = (index / groups, index % groups);
         let start = block * self.plan.layout.tiles;
         let count = self.plan.layout.tiles.min(geometry.tiles() - start);
@@ -65,7 +65,7 @@ impl Job<'_> {
     /// A task takes one block through all stages.
     fn fused(&self, scratch: &mut [f32]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
-        let tasks = plan.problem().groups() * plan.blocks();
+        let tasks = plan.geometry.problem.groups() * plan.blocks();
         for_each_task(plan.workers, tasks, plan.shares(scratch), |share, task| {
             let (between, share) = split_between(share);
             let (v, m) = share.split_at_mut(layout.v_len());
@@ -99,7 +99,7 @@ impl Job<'_> {
     /// One stage after another, each cut as finely as it can be.
     fn staged(&self, scratch: &mut [f32]) {
         let (plan, layout) = (self.plan, &self.plan.layout);
-        let groups = plan.problem().groups();
+        let groups = plan.geometry.problem.groups();
         let blocks = groups * plan.blocks();
         let (v, rest) = scratch.split_at_mut(blocks * layout.v_len());
         let (m, shares) = rest.split_at_mut(blocks * layout.chunks() * layout.m_len());
@@ -254,13 +254,12 @@ impl Job<'_> {
         let first = chunk * layout.chunk;
         let pixel = (tile.image * height + vertical.output) * width + horizontal.output;
         let at = pixel * problem.out_channels() + block.group * channels + first;
-        let bias = &self.plan.weights[problem.groups() * layout.channels * layout.total_depth..];
         let tile = OutputTile {
             geometry,
             tile,
             m,
             steps: self.steps(block, tile, layout.m_plane, layout.chunk),
-            bias: &bias[block.group * layout.channels + first..][..layout.chunk_width(chunk)],
+            bias: &self.plan.bias[block.group * layout.channels + first..][..layout.chunk_width(chunk)],
             channels: layout.chunk_width(chunk).min(channels - first),
             relu: self.plan.relu,
             stream: self.plan.stream,

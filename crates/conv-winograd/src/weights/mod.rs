@@ -1,7 +1,6 @@
 //! Transformed weights: `U = G g Gᵀ` for each pair of channels, in f64, packed for the register tile.
 
-use conv_core::{Filter, PlanError, PlanOptions, for_each_task};
-use conv_simd::{AlignedBuffer, SharedSlice};
+use conv_simd::{AlignedBuffer, AllocationError, Isa};
 
 use crate::cook_toom::CookToom;
 use crate::geometry::{AxisPlan, Geometry};
@@ -21,41 +20,14 @@ pub(crate) fn filter_matrix(axis: &AxisPlan) -> Vec<Vec<f64>> {
     rows.iter().map(|row| row.iter().map(|x| x.to_f64()).collect()).collect()
 }
 
-/// Packs `U[group][chunk][plane][register block][depth][channel]`, and after it the bias, `[group][channel]`, both
-/// padded with zeros to whole vectors.
+/// `U[group][chunk][plane][register block][depth][channel]` of the weights `[oc][ic/groups][kh][kw]`, with zeros for the
+/// channels that fill up a vector.
 pub(crate) fn pack(
     geometry: &Geometry,
     layout: &Layout,
-    filter: Filter<'_>,
-    options: &PlanOptions,
-) -> Result<AlignedBuffer, PlanError> {
-    let problem = &geometry.problem;
-    let groups = problem.groups();
-    let mut packed = AlignedBuffer::zeroed(groups * layout.channels * (layout.total_depth + 1))?;
-    let (weights, bias) = packed.split_at_mut(groups * layout.channels * layout.total_depth);
-    if let Some(values) = filter.bias {
-        let channels = problem.group_out_channels();
-        for (padded, values) in bias.chunks_mut(layout.channels).zip(values.chunks(channels)) {
-            padded[..channels].copy_from_slice(values);
-        }
-    }
+    weights: &[f32],
+    isa: Isa,
+) -> Result<AlignedBuffer, AllocationError> {
     let matrices = [0, 1].map(|axis| filter_matrix(&geometry.axes[axis]));
-    let packed_weights = &SharedSlice::new(weights);
-    let (channels, blocks) = (problem.group_in_channels(), layout.channels.div_ceil(layout.block));
-    for_each_task(options.workers, groups * blocks * channels, &mut [], |_, task| {
-        let (group, channel) = (task / channels / blocks, task % channels);
-        let output = task / channels % blocks * layout.block;
-        let matrices = matrices.each_ref().map(|matrix| &matrix[..]);
-        options.isa.run(kernel::Filters {
-            geometry,
-            layout,
-            matrices,
-            weights: filter.weights,
-            packed: packed_weights,
-            group,
-            output,
-            channel,
-        });
-    });
-    Ok(packed)
+    kernel::pack(geometry, layout, matrices.each_ref().map(|matrix| &matrix[..]), weights, isa)
 }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use conv_core::{Phase, Probe, for_each_task};
 use conv_simd::{Init, Run, SharedSlice, TileArgs};
 
-use crate::tiled::TiledPlan;
 use crate::tiled::geometry::Geometry;
 use crate::tiled::input::{InputColumn, InputRows};
 use crate::tiled::layout::Layout;
 use crate::tiled::output::{OutputColumn, OutputRows};
+use crate::tiled::plan::TiledPlan;
 use crate::tiled::transform::{is_real, planes};
 
 /// A block of tiles of one group, and its tensors.
@@ -27,7 +27,7 @@ struct Block<'a, const N: usize> {
 }
 
 /// Computes the convolution. `scratch` is what [`TiledPlan`] asks for.
-pub(in crate::tiled) fn run<const N: usize>(
+pub(super) fn run<const N: usize>(
     plan: &TiledPlan<N>,
     input: &[f32],
     output: &mut [f32],

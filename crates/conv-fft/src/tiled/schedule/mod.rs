@@ -1,6 +1,27 @@
-//! The order of a plan's work and its cut into tasks.
+//! How a plan runs: the order of its work and its cut into tasks.
 
 #[allow(unsafe_code)]
 mod kernel;
 
-pub(super) use kernel::run;
+use conv_core::{Footprint, Plan, Probe, Problem};
+
+use super::flops;
+use super::plan::TiledPlan;
+
+impl<const N: usize> Plan for TiledPlan<N> {
+    fn problem(&self) -> &Problem {
+        &self.geometry.problem
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
+    fn executed_flops(&self) -> u128 {
+        flops::executed::<N>(&self.geometry, &self.layout).iter().sum()
+    }
+
+    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
+        kernel::run(self, input, output, scratch, probe);
+    }
+}
