@@ -15,8 +15,26 @@ struct Case {
     runs: Vec<Run>,
     rows: usize,
     relu: bool,
-    stream: bool,
+    output: Output,
 }
+
+/// Where the output lies.
+#[derive(Clone, Copy)]
+struct Output {
+    stream: bool,
+    /// Floats before it in its buffer, which begins with a cache line.
+    start: usize,
+    /// Floats between its pixels; if not given, as many as fill the line.
+    gap: Option<usize>,
+}
+
+/// Whole lines are streamed; where they are none, asking for it must do no harm.
+const OUTPUTS: [Output; 4] = [
+    Output { stream: false, start: 0, gap: Some(3) },
+    Output { stream: true, start: 0, gap: None },
+    Output { stream: true, start: 0, gap: Some(3) },
+    Output { stream: true, start: 3, gap: None },
+];
 
 const X_PIXEL: usize = 6;
 const X_ROW: usize = 131;
@@ -30,8 +48,9 @@ impl Case {
         let x = integers(X_ORIGIN + self.rows * X_ROW + 200, 13);
         let w = integers(self.rows * w_row, 11);
         let bias = integers(width, 5);
-        let y_pixel = if self.stream { width.next_multiple_of(16) } else { width + 3 };
-        let before = integers(self.pixels * y_pixel, 9);
+        let Output { stream, start, gap } = self.output;
+        let y_pixel = gap.map_or(width.next_multiple_of(16), |gap| width + gap);
+        let before = integers(start + self.pixels * y_pixel, 9);
         let mut y = AlignedBuffer::copy_of(&before).unwrap();
         let args = TileArgs {
             x: x[X_ORIGIN..].as_ptr(),
@@ -42,7 +61,7 @@ impl Case {
             next: -7,
             w_row,
             runs: &self.runs,
-            y: y.as_mut_ptr(),
+            y: y[start..].as_mut_ptr(),
             y_pixel,
             channels: self.channels,
             init: match init {
@@ -51,7 +70,7 @@ impl Case {
                 _ => Init::Output,
             },
             relu: self.relu,
-            stream: self.stream,
+            stream,
         };
         // SAFETY: all arrays are larger than what the runs and sizes of `cases` reach; the plain loops below index the
         // same elements with bounds checks.
@@ -64,7 +83,7 @@ impl Case {
                 let mut sum = match init {
                     "zero" => 0.0,
                     "bias" => bias[k],
-                    _ => before[p * y_pixel + k],
+                    _ => before[start + p * y_pixel + k],
                 };
                 for row in 0..self.rows {
                     for run in &self.runs {
@@ -76,7 +95,7 @@ impl Case {
                         }
                     }
                 }
-                expected[p * y_pixel + k] = if self.relu { sum.max(0.0) } else { sum };
+                expected[start + p * y_pixel + k] = if self.relu { sum.max(0.0) } else { sum };
             }
         }
         assert_eq!(y[..], expected, "{} {}x{} channels {} {init}", self.isa, self.pixels, self.vectors, self.channels);
@@ -98,8 +117,8 @@ fn tiles_agree_with_plain_loops() {
                             runs.push(run(2, 20 + skip, 2, 0, skip));
                         }
                         runs.push(run(1, 30, 0, 0, 0));
-                        for stream in [false, true] {
-                            Case { isa, pixels, vectors, channels, runs: runs.clone(), rows, relu, stream }.check(init);
+                        for output in OUTPUTS {
+                            Case { isa, pixels, vectors, channels, runs: runs.clone(), rows, relu, output }.check(init);
                         }
                     }
                 }

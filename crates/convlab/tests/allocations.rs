@@ -15,7 +15,7 @@ static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory
 const PROBLEMS: [&str; 6] = [
     "mb1ic3ih227oc16kh11sh4",
     "g2mb2ic32ih27oc64kh5ph2",
-    "mb1ic64ih13oc96kh3ph1",
+    "mb1ic48ih13oc64kh3ph1",
     "mb3ic17ih9oc33kh3ph1",
     "g24mb2ic24ih14oc24kh3ph1",
     "mb2ic40ih7oc24kh1",
