@@ -1,5 +1,7 @@
 //! The vector trait: only what the kernels use.
 
+use std::mem::MaybeUninit;
+
 /// An operation written once for every instruction set; see [`crate::Isa::run`].
 ///
 /// `eval` and everything it calls with the token must be `#[inline(always)]`: code that is not inlined into
@@ -89,6 +91,25 @@ pub trait Simd: Copy + Send + Sync + 'static {
                 self.stream_ptr(to, value);
             } else {
                 self.store_ptr(to, value);
+            }
+        }
+    }
+    /// Copies floats by [`Simd::write_ptr`]. Panics if there is not room for exactly these.
+    ///
+    /// # Safety
+    /// With `stream`, as [`Simd::stream_ptr`] says of other threads.
+    #[inline(always)]
+    unsafe fn write(self, to: &mut [MaybeUninit<f32>], from: &[f32], stream: bool) {
+        assert_eq!(to.len(), from.len());
+        for (to, from) in to.chunks_mut(Self::LANES).zip(from.chunks(Self::LANES)) {
+            let (to, count) = (to.as_mut_ptr().cast::<f32>(), from.len());
+            // SAFETY: both have `count` floats.
+            unsafe {
+                if count == Self::LANES {
+                    self.write_ptr(to, self.load_ptr(from.as_ptr()), stream);
+                } else {
+                    self.store_partial_ptr(to, self.load_partial_ptr(from.as_ptr(), count), count);
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Every operation of the vector trait on every instruction set of this machine.
 
+use std::mem::MaybeUninit;
+
 use conv_simd::{Isa, Simd, SimdOp};
 
 struct EveryOperation;
@@ -50,6 +52,16 @@ impl SimdOp for EveryOperation {
             assert_eq!(out, (0..S::LANES).map(kept).collect::<Vec<_>>(), "first {count}");
             simd.store(&mut out, simd.load_partial(&a[..count]));
             assert!(out[count..].iter().all(|&x| x == 0.0), "the rest of a partial load is zero");
+        }
+        for (skip, stream) in [(0, false), (0, true), (1, true)] {
+            let mut to = [MaybeUninit::new(-1.0); 64];
+            let from: Vec<f32> = (0..45).map(|i| i as f32).collect();
+            // SAFETY: no other thread reads it.
+            unsafe { simd.write(&mut to[skip..][..45], &from, stream) };
+            // SAFETY: it was never without a value.
+            let written = to.map(|float| unsafe { float.assume_init() });
+            let expected = |i: usize| i.checked_sub(skip).and_then(|i| from.get(i)).copied().unwrap_or(-1.0);
+            assert_eq!(written, std::array::from_fn(expected), "{skip} {stream}");
         }
         let nan = simd.splat(f32::NAN);
         for nan_second in [simd.max(va, nan), simd.min(va, nan)] {

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use conv_core::parallel_for;
-use conv_simd::{AlignedBuffer, AllocationError, Isa, SharedSlice, Simd, SimdOp};
+use conv_simd::{AlignedBuffer, AllocationError, Isa, SharedSlice, Simd, SimdOp, worth_streaming};
 
 use crate::geometry::Geometry;
 use crate::layout::{Layout, RegisterBlock};
@@ -42,6 +42,7 @@ fn write(
     let channels = geometry.problem.group_in_channels();
     let stretches = channels.div_ceil(TASK_CHANNELS);
     let blocks = layout.blocks();
+    let stream = worth_streaming(packed.len());
     let packed = &SharedSlice::new(packed);
     parallel_for(geometry.problem.groups() * blocks * stretches, |task| {
         let (block, stretch) = (task / stretches, task % stretches);
@@ -51,10 +52,12 @@ fn write(
             matrices,
             weights,
             packed,
+            stream,
             group: block / blocks,
             block: layout.register_block(block % blocks),
             channels: stretch * channels / stretches..(stretch + 1) * channels / stretches,
         });
+        isa.fence();
     });
 }
 
@@ -68,6 +71,8 @@ struct Filters<'a> {
     weights: &'a [f32],
     /// U.
     packed: &'a SharedSlice<'a, MaybeUninit<f32>>,
+    /// Whether U is stored past the caches.
+    stream: bool,
     group: usize,
     block: RegisterBlock,
     channels: Range<usize>,
@@ -79,7 +84,7 @@ impl SimdOp for Filters<'_> {
     // The arrays of doubles become vectors of whatever instruction set this is compiled for: conv3 of AlexNet took
     // 54 ms filter by filter.
     #[inline(always)]
-    fn eval<S: Simd>(self, _: S) {
+    fn eval<S: Simd>(self, simd: S) {
         let [vertical, horizontal] = &self.geometry.axes;
         let (width, panel) = (self.block.width, self.channels.len() * self.block.width);
         let existing = self.geometry.problem.group_out_channels() - self.block.first;
@@ -100,7 +105,7 @@ impl SimdOp for Filters<'_> {
                     });
                 }
             }
-            self.write(phase, &planes);
+            self.write(simd, phase, &planes);
         }
     }
 }
@@ -143,7 +148,7 @@ impl Filters<'_> {
 
     /// Writes one phase's transformed filters, plane behind plane, to their places in the planes in which it takes part.
     #[inline(always)]
-    fn write(&self, [down, right]: [usize; 2], planes: &[f32]) {
+    fn write<S: Simd>(&self, simd: S, [down, right]: [usize; 2], planes: &[f32]) {
         let (geometry, block) = (self.geometry, &self.block);
         let [vertical, horizontal] = &geometry.axes;
         let start = self.layout.chunk_weights(self.group, block.chunk);
@@ -158,9 +163,8 @@ impl Filters<'_> {
             let at = plane.depth_before * block.chunk_width + plane.depth() * block.before + depth * block.width;
             // SAFETY: these input channels of this block are this task's alone in every plane.
             let packed = unsafe { self.packed.slice(start + at, panel) };
-            for (to, &value) in packed.iter_mut().zip(values) {
-                to.write(value);
-            }
+            // SAFETY: the task ends with a fence.
+            unsafe { simd.write(packed, values, self.stream) };
         }
     }
 }

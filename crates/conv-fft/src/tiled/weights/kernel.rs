@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use conv_core::parallel_for;
-use conv_simd::{AlignedBuffer, AllocationError, Arithmetic, Isa, SharedSlice, Simd, SimdOp};
+use conv_simd::{AlignedBuffer, AllocationError, Arithmetic, Isa, SharedSlice, Simd, SimdOp, worth_streaming};
 
 use crate::tiled::arithmetic::{Complex, WIDE, Wide};
 use crate::tiled::geometry::Geometry;
@@ -43,6 +43,7 @@ fn write<const N: usize>(
     let column = N * layout.products.parts() * layout.block * size_of::<f32>();
     let stretches = layout.depth.div_ceil((TASK_BYTES / rows.max(column)).max(1));
     let blocks = layout.blocks();
+    let stream = worth_streaming(packed.len());
     let packed = &SharedSlice::new(packed);
     parallel_for(geometry.problem.groups() * blocks * stretches, |task| {
         let (block, stretch) = (task / stretches, task % stretches);
@@ -51,10 +52,12 @@ fn write<const N: usize>(
             layout,
             weights,
             packed,
+            stream,
             group: block / blocks,
             block: layout.register_block(block % blocks),
             depths: stretch * layout.depth / stretches..(stretch + 1) * layout.depth / stretches,
         });
+        isa.fence();
     });
 }
 
@@ -71,6 +74,8 @@ struct Filters<'a, const N: usize> {
     weights: &'a [f32],
     /// U.
     packed: &'a SharedSlice<'a, MaybeUninit<f32>>,
+    /// Whether U is stored past the caches.
+    stream: bool,
     group: usize,
     block: RegisterBlock,
     /// Input channels, counted through all phases.
@@ -197,9 +202,8 @@ impl<const N: usize> Filters<'_, N> {
             let rows = block.chunk_width * plane * parts + block.before * parts + block.width * part;
             // SAFETY: these input channels of this block are this task's alone in every plane.
             let packed = unsafe { self.packed.slice(start + rows * layout.depth + block.width * depths.start, panel) };
-            for (to, weights) in packed.chunks_exact_mut(S::LANES).zip(weights.chunks_exact(S::LANES)) {
-                unsafe { simd.write_ptr(to.as_mut_ptr().cast(), simd.load(weights), true) };
-            }
+            // SAFETY: the task ends with a fence.
+            unsafe { simd.write(packed, weights, self.stream) };
         }
     }
 }
