@@ -39,7 +39,7 @@ pub fn problems() -> Vec<Problem> {
         // Depthwise, with a channel multiplier, and small groups.
         problem(2, 20, [20, 20], same(Axis::new(14, 3).pad(1, 1))),
         problem(1, 37, [37, 37], same(Axis::new(9, 5).stride(2).pad(2, 1))),
-        problem(1, 130, [130, 130], same(Axis::new(7, 3).pad(1, 1).dilation(2))),
+        problem(1, 130, [130, 130], [Axis::new(7, 3).pad(1, 1).dilation(2), Axis::new(9, 3).pad(2, 3).dilation(3)]),
         problem(1, 18, [18, 18], [Axis::new(5, 3), Axis::new(29, 3).stride(2).pad(1, 1)]),
         problem(1, 18, [18, 18], [Axis::new(5, 5).pad(2, 2), Axis::new(21, 5).pad(2, 2)]),
         problem(2, 18, [18, 18], [Axis::new(9, 5).stride(2).pad(2, 2), Axis::new(29, 5).stride(2).pad(1, 2)]),
