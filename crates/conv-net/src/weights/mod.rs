@@ -5,42 +5,28 @@ mod safetensors;
 mod synthetic;
 
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 
 pub use safetensors::Safetensors;
 pub use synthetic::Synthetic;
 
-use crate::network::{NetworkError, ShapedLayer};
+use crate::network::Node;
 
-/// Where a network's weights come from: layer by layer, and of a layer some output channels at a time, so that they need
-/// not be in memory beside those that a pass prepares from them.
+/// Where a network's weights come from: node by node, and of a constant some elements at a time, so that they need not be in
+/// memory beside those that a pass prepares from them.
 pub trait Weights: Send {
-    /// Writes the weights of some output `channels` of `layer`: of a convolution `[channels][ic/groups][kh][kw]`, of a
-    /// fully connected layer torch's `[channels][c·h·w]`, the map flattened channels first, which is the same.
+    /// Writes elements of `node`'s constant number `parameter`, from `first` on, in the order of [`Parameter::shape`].
+    ///
+    /// [`Parameter::shape`]: crate::Parameter::shape
     ///
     /// # Errors
     /// [`WeightsError`] if they cannot be had.
-    fn weights(
-        &mut self,
-        layer: &ShapedLayer<'_>,
-        channels: Range<usize>,
-        values: &mut [f32],
-    ) -> Result<(), WeightsError>;
-
-    /// Writes the bias of `layer`, one float an output channel.
-    ///
-    /// # Errors
-    /// As [`Weights::weights`].
-    fn bias(&mut self, layer: &ShapedLayer<'_>, values: &mut [f32]) -> Result<(), WeightsError>;
+    fn read(&mut self, node: &Node, parameter: usize, first: usize, values: &mut [f32]) -> Result<(), WeightsError>;
 }
 
 /// Why weights could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The network itself is none.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
     /// A layer that these are not the weights of.
     #[error("there are no weights for {layer}")]
     Absent {

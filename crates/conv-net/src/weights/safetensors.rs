@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ::safetensors::Dtype;
@@ -14,7 +13,8 @@ use ::safetensors::tensor::{Metadata, TensorInfo};
 
 use super::elements::Element;
 use super::{Weights, WeightsError};
-use crate::network::{LayerKind, Network, ShapedLayer};
+use crate::network::{Network, Node};
+use crate::operators::{Operator, Parameter};
 
 /// Headers longer than any of a network that could run here are refused; the format's own limit is 100 MB.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
@@ -24,8 +24,8 @@ const MAX_HEADER_BYTES: u64 = 16 << 20;
 pub struct Safetensors {
     path: PathBuf,
     file: File,
-    /// Weights and bias by the layer's name.
-    layers: HashMap<String, [Stored; 2]>,
+    /// A node's constants by its name.
+    nodes: HashMap<String, Vec<Stored>>,
 }
 
 /// Where a tensor's elements are.
@@ -38,60 +38,45 @@ struct Stored {
 impl Safetensors {
     /// Finds the weights of `network` in a file of f32, f16 or bf16. Only its header is read.
     ///
-    /// A layer's weights and bias are `<name>.weight` and `<name>.bias`, under the layer's own name (`conv2`) or
-    /// torchvision's: the n-th convolution is the n-th `features.<number>` whose weight has four dimensions, the n-th
-    /// fully connected layer the n-th `classifier.<number>` whose weight has two. Convolutions are OIHW, fully connected
-    /// layers `[out][c·h·w]`.
+    /// A node's constants are `<name>.weight`, `<name>.bias`, `<name>.running_mean` and `<name>.running_var`, under the node's
+    /// own name (`conv2`, `layer1.0.conv1`: the presets' names are torchvision's, but AlexNet's) or in torchvision's lists:
+    /// the n-th convolution is the n-th `features.<number>` whose weight has four dimensions, the n-th fully connected
+    /// layer the n-th `classifier.<number>` whose weight has two. Shapes are those of [`Parameter::shape`].
+    ///
+    /// [`Parameter::shape`]: crate::Parameter::shape
     ///
     /// # Errors
-    /// [`WeightsError`] if the layers do not fit together, the file cannot be read, is damaged, or has not the tensors,
-    /// shapes and types that the network needs.
+    /// [`WeightsError`] if the file cannot be read, is damaged, or has not the tensors, shapes and types that the network
+    /// needs.
     pub fn open(path: &Path, network: &Network) -> Result<Self, WeightsError> {
-        let shaped = network.infer(1)?;
         let header = Header::read(path)?;
-        let mut layers = HashMap::new();
+        let mut nodes = HashMap::new();
         let mut earlier = [0; 2];
-        for layer in &shaped {
-            let Some(problem) = &layer.problem else { continue };
-            let linear = matches!(layer.layer.kind, LayerKind::Linear(_));
-            let (list, index) = (["features", "classifier"][usize::from(linear)], &mut earlier[usize::from(linear)]);
-            let stem = header.stem(layer, list, *index)?;
-            *index += 1;
-            let weights = header.find(&format!("{stem}.weight"), &layer.weight_shape())?;
-            let bias = header.find(&format!("{stem}.bias"), &[problem.out_channels()])?;
-            layers.insert(layer.layer.name.clone(), [weights, bias]);
+        for node in network.nodes().iter().filter(|node| !node.parameters.is_empty()) {
+            let list = match node.operator {
+                Operator::Conv(_) => Some(0),
+                Operator::Linear(_) => Some(1),
+                _ => None,
+            };
+            let stem = match list {
+                Some(list) => header.stem(node, ["features", "classifier"][list], earlier[list])?,
+                None => node.name.clone(),
+            };
+            list.into_iter().for_each(|list| earlier[list] += 1);
+            let find = |parameter: &Parameter| header.find(&format!("{stem}.{}", parameter.name), &parameter.shape);
+            nodes.insert(node.name.clone(), node.parameters.iter().map(find).collect::<Result<_, _>>()?);
         }
-        Ok(Safetensors { path: header.path, file: header.file, layers })
-    }
-
-    fn read(
-        &mut self,
-        layer: &ShapedLayer<'_>,
-        which: usize,
-        at: usize,
-        values: &mut [f32],
-    ) -> Result<(), WeightsError> {
-        let name = &layer.layer.name;
-        let Some(tensors) = self.layers.get(name) else { return Err(WeightsError::Absent { layer: name.clone() }) };
-        let Stored { element, offset } = tensors[which];
-        let offset = offset + (at * element.size()) as u64;
-        let unreadable = |source| WeightsError::Read { path: self.path.clone(), source };
-        element.read(&mut self.file, offset, values).map_err(unreadable)
+        Ok(Safetensors { path: header.path, file: header.file, nodes })
     }
 }
 
 impl Weights for Safetensors {
-    fn weights(
-        &mut self,
-        layer: &ShapedLayer<'_>,
-        channels: Range<usize>,
-        values: &mut [f32],
-    ) -> Result<(), WeightsError> {
-        self.read(layer, 0, channels.start * layer.fan_in(), values)
-    }
-
-    fn bias(&mut self, layer: &ShapedLayer<'_>, values: &mut [f32]) -> Result<(), WeightsError> {
-        self.read(layer, 1, 0, values)
+    fn read(&mut self, node: &Node, parameter: usize, first: usize, values: &mut [f32]) -> Result<(), WeightsError> {
+        let stored = self.nodes.get(&node.name).and_then(|constants| constants.get(parameter));
+        let &Stored { element, offset } = stored.ok_or_else(|| WeightsError::Absent { layer: node.name.clone() })?;
+        let offset = offset + (first * element.size()) as u64;
+        let unreadable = |source| WeightsError::Read { path: self.path.clone(), source };
+        element.read(&mut self.file, offset, values).map_err(unreadable)
     }
 }
 
@@ -139,10 +124,10 @@ impl Header {
         Ok(Header { path: path.into(), file: file.into_inner(), tensors: header, start: 8 + length })
     }
 
-    /// What a layer's tensors are called before `.weight` and `.bias`: its own name, or the `index`-th of torchvision's
+    /// What a node's tensors are called before `.weight` and `.bias`: its own name, or the `index`-th of torchvision's
     /// `list`.
-    fn stem(&self, layer: &ShapedLayer<'_>, list: &'static str, index: usize) -> Result<String, WeightsError> {
-        let own = &layer.layer.name;
+    fn stem(&self, node: &Node, list: &'static str, index: usize) -> Result<String, WeightsError> {
+        let own = &node.name;
         if self.tensors.info(&format!("{own}.weight")).is_some() {
             return Ok(own.clone());
         }

@@ -1,12 +1,12 @@
 //! Seeded weights for networks that nobody trained, and for those whose weights one has not.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{Weights, WeightsError};
-use crate::network::{Network, NetworkError, ShapedLayer};
+use crate::network::{Network, Node};
+use crate::operators::{Operator, Parameter};
 
 /// Largest magnitude of a synthetic bias.
 const BIAS_BOUND: f32 = 0.05;
@@ -17,50 +17,72 @@ const CHUNK: usize = 1 << 16;
 /// Random weights, the same for the same network and seed on every machine and with any number of threads.
 ///
 /// Uniform with variance 2 / fan-in before a ReLU, which keeps the mean square of activations from layer to layer
-/// (K. He et al., "Delving Deep into Rectifiers", ICCV 2015), and 1 / fan-in elsewhere; biases uniform in ±0.05.
-/// Normalisation and pooling move the scale by small factors, which a test holds within limits.
+/// (K. He et al., "Delving Deep into Rectifiers", ICCV 2015), and 1 / fan-in elsewhere; biases uniform in ±0.05, and so are
+/// means; factors and variances uniform around 1. Normalisation and pooling move the scale by small factors, which a test
+/// holds within limits.
 #[derive(Debug)]
 pub struct Synthetic {
-    /// Streams of weights and bias by the layer's name.
-    layers: HashMap<String, [SplitMix64; 2]>,
+    /// Of each constant its stream and what it is uniform in, by the node's name.
+    nodes: HashMap<String, Vec<(SplitMix64, Uniform)>>,
+}
+
+/// `[centre − bound, centre + bound)`.
+#[derive(Debug, Clone, Copy)]
+struct Uniform {
+    centre: f32,
+    bound: f32,
 }
 
 impl Synthetic {
     /// The weights of `network` for `seed`; they are made when they are asked for.
-    ///
-    /// # Errors
-    /// [`NetworkError`] if the layers do not fit together.
-    pub fn new(network: &Network, seed: u64) -> Result<Self, NetworkError> {
+    pub fn new(network: &Network, seed: u64) -> Self {
         let mut streams = SplitMix64 { state: seed };
-        let shaped = network.infer(1)?;
-        let with_weights = shaped.iter().filter(|shaped| shaped.problem.is_some());
-        let layers = with_weights.map(|shaped| (shaped.layer.name.clone(), [streams.split(), streams.split()]));
-        Ok(Synthetic { layers: layers.collect() })
+        let mut rectified = vec![false; network.values().len()];
+        // From the end: what a normalisation hands on to a ReLU counts, too.
+        for node in network.nodes().iter().rev() {
+            let hands_on = match node.operator {
+                Operator::Activation(_) => true,
+                Operator::BatchNormalization(_) | Operator::Affine(_) => rectified[node.outputs[0].index()],
+                _ => false,
+            };
+            node.inputs.iter().for_each(|input| rectified[input.index()] |= hands_on);
+        }
+        let with_constants = network.nodes().iter().filter(|node| !node.parameters.is_empty());
+        let nodes = with_constants.map(|node| {
+            let gain = if rectified[node.outputs[0].index()] { 2.0 } else { 1.0 };
+            let constant = |parameter: &Parameter| (streams.split(), uniform(node, parameter, gain));
+            (node.name.clone(), node.parameters.iter().map(constant).collect())
+        });
+        Synthetic { nodes: nodes.collect() }
     }
+}
 
-    fn stream(&self, layer: &ShapedLayer<'_>, which: usize) -> Result<&SplitMix64, WeightsError> {
-        let name = &layer.layer.name;
-        let streams = self.layers.get(name).ok_or_else(|| WeightsError::Absent { layer: name.clone() })?;
-        Ok(&streams[which])
+/// What a constant is uniform in.
+fn uniform(node: &Node, parameter: &Parameter, gain: f32) -> Uniform {
+    match (&node.operator, parameter.name) {
+        // A uniform distribution in ±b has variance b²/3.
+        (Operator::Conv(_) | Operator::Linear(_), "weight") => {
+            let fan_in: usize = parameter.shape[1..].iter().product();
+            Uniform { centre: 0.0, bound: (3.0 * gain / fan_in as f32).sqrt() }
+        }
+        (Operator::ConvTranspose(conv), "weight") => {
+            // Each output is reached by one filter element of `stride²`.
+            let reached: usize = conv.windows.iter().map(|window| window.kernel.div_ceil(window.stride)).product();
+            let fan_in = parameter.shape[0] / conv.groups * reached;
+            Uniform { centre: 0.0, bound: (3.0 * gain / fan_in as f32).sqrt() }
+        }
+        (_, "weight" | "running_var") => Uniform { centre: 1.0, bound: 0.25 },
+        (Operator::Constant(_), _) => Uniform { centre: 0.0, bound: 1.0 },
+        _ => Uniform { centre: 0.0, bound: BIAS_BOUND },
     }
 }
 
 impl Weights for Synthetic {
-    fn weights(
-        &mut self,
-        layer: &ShapedLayer<'_>,
-        channels: Range<usize>,
-        values: &mut [f32],
-    ) -> Result<(), WeightsError> {
-        let gain = if layer.layer.kind.relu() { 2.0 } else { 1.0 };
-        // A uniform distribution in ±b has variance b²/3.
-        let bound = (3.0 * gain / layer.fan_in() as f32).sqrt();
-        self.stream(layer, 0)?.fill(channels.start * layer.fan_in(), values, bound);
-        Ok(())
-    }
-
-    fn bias(&mut self, layer: &ShapedLayer<'_>, values: &mut [f32]) -> Result<(), WeightsError> {
-        self.stream(layer, 1)?.fill(0, values, BIAS_BOUND);
+    fn read(&mut self, node: &Node, parameter: usize, first: usize, values: &mut [f32]) -> Result<(), WeightsError> {
+        let absent = || WeightsError::Absent { layer: node.name.clone() };
+        let constants = self.nodes.get(&node.name).ok_or_else(absent)?;
+        let (stream, uniform) = constants.get(parameter).ok_or_else(absent)?;
+        stream.fill(first, values, *uniform);
         Ok(())
     }
 }
@@ -90,12 +112,12 @@ impl SplitMix64 {
         split
     }
 
-    /// Uniform values in `[-bound, bound)`, 24 random bits each, of the outputs from `first` on.
-    fn fill(&self, first: usize, values: &mut [f32], bound: f32) {
+    /// Uniform values, 24 random bits each, of the outputs from `first` on.
+    fn fill(&self, first: usize, values: &mut [f32], Uniform { centre, bound }: Uniform) {
         values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
             for (i, value) in values.iter_mut().enumerate() {
                 let bits = self.at((first + chunk * CHUNK + i) as u64) >> 40;
-                *value = (bits as f32 * (2.0 / (1_u64 << 24) as f32) - 1.0) * bound;
+                *value = (bits as f32 * (2.0 / (1_u64 << 24) as f32) - 1.0) * bound + centre;
             }
         });
     }

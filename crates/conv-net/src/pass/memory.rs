@@ -13,19 +13,23 @@ pub struct LayerMemory {
     pub scratch_bytes: usize,
     /// Bytes of its output, all images together.
     pub activation_bytes: usize,
+    /// Bytes of activations that are alive while it runs, its inputs and output among them.
+    pub alive_bytes: usize,
 }
 
 /// Everything that a pass keeps in memory, known before the first run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// The layers that are executed, in order: dropout is not among them.
+    /// The layers that are executed, in order.
     pub layers: Vec<LayerMemory>,
     /// Bytes of prepared weights, all layers together.
     pub prepared_bytes: usize,
     /// Bytes of the one scratch that all layers share: the largest need.
     pub scratch_bytes: usize,
-    /// Bytes of the two buffers between which activations go back and forth.
+    /// Bytes of the one arena in which all activations lie while they are needed.
     pub activation_bytes: usize,
+    /// The most bytes of activations that are alive at once: no arena can be smaller.
+    pub least_activation_bytes: usize,
 }
 
 impl MemoryPlan {
@@ -34,7 +38,7 @@ impl MemoryPlan {
         self.prepared_bytes + self.scratch_bytes + self.activation_bytes
     }
 
-    pub(crate) fn push(&mut self, layer: LayerMemory) {
+    pub(super) fn push(&mut self, layer: LayerMemory) {
         self.prepared_bytes += layer.prepared_bytes;
         self.scratch_bytes = self.scratch_bytes.max(layer.scratch_bytes);
         self.layers.push(layer);

@@ -1,0 +1,65 @@
+//! What keeps nodes from being a network.
+
+use crate::network::ShapeError;
+use crate::operators::OperatorError;
+
+/// Why nodes are no network, or none that can be computed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// No network of this name.
+    #[error("no network is called '{name}'; the names are {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// Every known name.
+        known: String,
+    },
+    /// Nothing to compute.
+    #[error("{network} has no layer that computes anything")]
+    Empty {
+        /// The network.
+        network: String,
+    },
+    /// Two nodes, or values, of one name.
+    #[error("{network} has two {what} called '{name}'; weights and results are found by name, so names must differ")]
+    DuplicateName {
+        /// The network.
+        network: String,
+        /// `layers` or `values`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A node that does not fit its inputs.
+    #[error("{node} {source}")]
+    Operator {
+        /// `network/node`.
+        node: String,
+        /// Why.
+        source: OperatorError,
+    },
+    /// An input that is no tensor.
+    #[error("{input}: {source}")]
+    Input {
+        /// `network/input`.
+        input: String,
+        /// Why.
+        source: ShapeError,
+    },
+    /// A node that is not computed here.
+    #[error("{node} ({operator}) {reason}; `convlab bench` takes the network's convolutions nevertheless")]
+    Opaque {
+        /// `network/node`.
+        node: String,
+        /// What its format calls it.
+        operator: String,
+        /// Why.
+        reason: String,
+    },
+    /// A tensor whose shape does not follow from what is known.
+    #[error("the shape of {value} is not known")]
+    UnknownShape {
+        /// `network/value`.
+        value: String,
+    },
+}

@@ -1,0 +1,308 @@
+//! The forward pass: plans made once, memory planned ahead, runs that allocate nothing.
+
+mod arena;
+mod memory;
+mod parameters;
+mod stages;
+mod step;
+mod work;
+
+use std::ops::Range;
+
+use conv_core::{Footprint, Method, PlanError, PlanOptions, Problem, RunError, Scratch};
+use conv_simd::{AlignedBuffer, AllocationError};
+
+pub use memory::{LayerMemory, MemoryPlan};
+pub use stages::Stage;
+pub use work::LayerWork;
+
+use self::arena::{Arena, Lifetime};
+use self::parameters::Planner;
+use self::stages::Stages;
+use self::step::Step;
+use crate::network::{Network, NetworkError, Shape, ValueId};
+use crate::operators::Operator;
+use crate::weights::Weights;
+
+/// Says which algorithm, with which parameters, computes a convolution or fully connected layer; see
+/// [`Node::problem`](crate::Node::problem).
+pub type Chooser<'a> = dyn (Fn(&Problem) -> Method) + 'a;
+
+/// Told where a run is, so that a harness can time layers; nothing here has a clock. `()` listens to nothing.
+///
+/// `layer` is an index into [`MemoryPlan::layers`].
+pub trait LayerObserver {
+    /// `layer` begins.
+    fn begin(&mut self, layer: usize);
+    /// `layer` is done; `output` is what it computed, channels last.
+    fn end(&mut self, layer: usize, output: &[f32]);
+}
+
+impl LayerObserver for () {
+    fn begin(&mut self, _: usize) {}
+    fn end(&mut self, _: usize, _: &[f32]) {}
+}
+
+/// Why a forward pass could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForwardError {
+    /// A network with nodes that are not computed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// An algorithm that could not be prepared, also because there are no weights for the layer.
+    #[error("{layer} by {algorithm}: {source}")]
+    Plan {
+        /// `network/layer`.
+        layer: String,
+        /// The algorithm chosen for it, or the operator.
+        algorithm: String,
+        /// Why.
+        source: PlanError,
+    },
+    /// More memory than allowed.
+    #[error(
+        "up to {layer} the forward pass needs {needed} bytes for activations, prepared weights and scratch; the limit is \
+         {limit}: raise it, take a smaller batch or an algorithm that needs less"
+    )]
+    Memory {
+        /// `network/layer`.
+        layer: String,
+        /// Bytes needed so far.
+        needed: u128,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Memory that the system would not give.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+}
+
+/// A network ready to run: prepared weights, one arena of activations, one scratch.
+pub struct ForwardPass {
+    options: PlanOptions,
+    /// Shapes of inputs and outputs, in the network's order.
+    inputs: Vec<Shape>,
+    outputs: Vec<(Shape, Slot)>,
+    steps: Vec<Step>,
+    constants: Vec<AlignedBuffer>,
+    arena: AlignedBuffer,
+    scratch: Scratch,
+    memory: MemoryPlan,
+    work: Vec<LayerWork>,
+}
+
+/// Where a value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Slot {
+    /// With the caller.
+    Input(usize),
+    Constant(usize),
+    Arena(Range<usize>),
+}
+
+impl ForwardPass {
+    /// Prepares `network` with `weights`, each convolution and fully connected layer by the algorithm that `choose` names
+    /// for it.
+    ///
+    /// `options.memory_limit` is for everything in the [`MemoryPlan`] together, `options.workers` for every layer. Weights
+    /// are asked for layer by layer, and not kept beside those prepared from them: at its largest, what is in memory on
+    /// the way is within 5% of the plan, if no convolution's weights are more than that.
+    ///
+    /// # Errors
+    /// [`ForwardError`] if a node is not computed here, weights are missing or of the wrong size, an algorithm does not
+    /// compute what it was chosen for, or memory does not suffice.
+    pub fn new(
+        network: &Network,
+        weights: &mut dyn Weights,
+        choose: &Chooser<'_>,
+        options: &PlanOptions,
+    ) -> Result<Self, ForwardError> {
+        let shapes = |values: &[ValueId]| {
+            values.iter().map(|&value| network.shape(value).cloned()).collect::<Result<Vec<_>, _>>()
+        };
+        if let Some((node, opaque)) = network.opaque().next() {
+            let (node, operator, reason) = (network.qualified(&node.name), &opaque.operator, &opaque.reason);
+            return Err(NetworkError::Opaque { node, operator: operator.clone(), reason: reason.clone() }.into());
+        }
+        let stages = Stages::of(network);
+        let layout = Layout::of(network, &stages)?;
+        let memory = MemoryPlan {
+            layers: Vec::new(),
+            prepared_bytes: 0,
+            scratch_bytes: 0,
+            activation_bytes: size_of::<f32>() * layout.arena.floats,
+            least_activation_bytes: size_of::<f32>() * layout.arena.lower_bound,
+        };
+        let mut planner = Planner { network, weights, options, memory };
+        let (mut steps, mut work, mut constants) = (Vec::new(), Vec::new(), Vec::new());
+        for stage in &stages.stages {
+            let node = &network.nodes()[stage.node];
+            if let Operator::Constant(shape) = &node.operator {
+                constants.push(planner.constant(node, shape)?);
+                continue;
+            }
+            let mut algorithm = None;
+            let operation = match &node.problem {
+                Some(problem) => {
+                    let chosen = choose(problem);
+                    algorithm = Some(chosen.algorithm.name());
+                    planner.plan(stage, problem, chosen)?
+                }
+                None => planner.operation(stage)?,
+            };
+            let inputs = stages.inputs(network, stage).into_iter().map(|input| layout.slot(input)).collect();
+            let output = match layout.slot(stage.output) {
+                Slot::Arena(range) => range,
+                _ => unreachable!("what a step writes lies in the arena"),
+            };
+            let Footprint { prepared_bytes, scratch_bytes } = operation.footprint(options.workers);
+            planner.admit(LayerMemory {
+                name: stage.name(network),
+                algorithm,
+                prepared_bytes,
+                scratch_bytes,
+                activation_bytes: network.shape(stage.output)?.bytes(),
+                alive_bytes: size_of::<f32>() * layout.alive(steps.len()),
+            })?;
+            steps.push(Step { operation, inputs, output });
+            work.push(LayerWork::new(network, stage)?);
+        }
+        let memory = planner.memory;
+        let outputs = network.outputs().iter().map(|&output| layout.slot(stages.same[output.index()]));
+        Ok(ForwardPass {
+            options: *options,
+            inputs: shapes(network.inputs())?,
+            outputs: shapes(network.outputs())?.into_iter().zip(outputs).collect(),
+            steps,
+            constants,
+            arena: AlignedBuffer::zeroed(layout.arena.floats)?,
+            scratch: Scratch::with_bytes(memory.scratch_bytes)?,
+            memory,
+            work,
+        })
+    }
+
+    /// Images of a run.
+    pub fn batch(&self) -> usize {
+        self.inputs.first().map_or(1, Shape::batch)
+    }
+
+    /// The shapes of a run's inputs.
+    pub fn inputs(&self) -> &[Shape] {
+        &self.inputs
+    }
+
+    /// Bytes of a run's inputs, which its caller holds.
+    pub fn input_bytes(&self) -> usize {
+        self.inputs.iter().map(Shape::bytes).sum()
+    }
+
+    /// The shapes of a run's outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = &Shape> {
+        self.outputs.iter().map(|(shape, _)| shape)
+    }
+
+    /// What it keeps in memory, layer by layer.
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.memory
+    }
+
+    /// What each layer of [`ForwardPass::memory`] has to do.
+    pub fn work(&self) -> &[LayerWork] {
+        &self.work
+    }
+
+    /// Computes the network's outputs from `inputs`, in the network's order and channels last.
+    ///
+    /// Runs on the current rayon pool, and allocates nothing if it is called from inside it
+    /// ([`rayon::ThreadPool::install`]).
+    ///
+    /// # Errors
+    /// [`RunError::Length`] if an input has not as many floats as its shape.
+    pub fn run(&mut self, inputs: &[&[f32]], observer: &mut dyn LayerObserver) -> Result<(), RunError> {
+        let expected = self.inputs.iter().map(Shape::floats);
+        if inputs.len() != self.inputs.len() {
+            return Err(RunError::Length { buffer: "inputs", got: inputs.len(), expected: self.inputs.len() });
+        }
+        if let Some((input, expected)) = inputs.iter().zip(expected).find(|(input, expected)| input.len() != *expected) {
+            return Err(RunError::Length { buffer: "input", got: input.len(), expected });
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            let (before, rest) = self.arena.split_at_mut(step.output.start);
+            let (output, after) = rest.split_at_mut(step.output.len());
+            let end = step.output.end;
+            // Whatever is alive beside the output lies before or behind it.
+            let read = |operand: usize| match &step.inputs[operand] {
+                Slot::Input(input) => inputs[*input],
+                Slot::Constant(constant) => &self.constants[*constant],
+                Slot::Arena(range) if range.start >= end => &after[range.start - end..range.end - end],
+                Slot::Arena(range) => &before[range.clone()],
+            };
+            observer.begin(index);
+            step.operation.run(&read, output, &mut self.scratch, &self.options)?;
+            observer.end(index, output);
+        }
+        Ok(())
+    }
+
+    /// What the last run computed, channels last: the network's output number `index`. An output that is an input or a
+    /// constant is not kept here: `None`.
+    pub fn output(&self, index: usize) -> Option<&[f32]> {
+        match &self.outputs.get(index)?.1 {
+            Slot::Arena(range) => Some(&self.arena[range.clone()]),
+            Slot::Constant(constant) => Some(&self.constants[*constant]),
+            Slot::Input(_) => None,
+        }
+    }
+}
+
+/// Where values are.
+struct Layout {
+    slots: Vec<Option<Slot>>,
+    lifetimes: Vec<Lifetime>,
+    arena: Arena,
+}
+
+impl Layout {
+    fn of(network: &Network, stages: &Stages) -> Result<Self, NetworkError> {
+        let mut slots: Vec<Option<Slot>> = vec![None; network.values().len()];
+        for (index, input) in network.inputs().iter().enumerate() {
+            slots[input.index()] = Some(Slot::Input(index));
+        }
+        let constant = |stage: &&Stage| matches!(network.nodes()[stage.node].operator, Operator::Constant(_));
+        for (index, stage) in stages.stages.iter().filter(constant).enumerate() {
+            slots[stage.output.index()] = Some(Slot::Constant(index));
+        }
+        let executed: Vec<&Stage> = stages.stages.iter().filter(|stage| !constant(stage)).collect();
+        let (mut values, mut lifetimes, mut of) = (Vec::new(), Vec::new(), vec![None; network.values().len()]);
+        for (step, stage) in executed.iter().enumerate() {
+            of[stage.output.index()] = Some(values.len());
+            values.push(stage.output);
+            lifetimes.push(Lifetime { floats: network.shape(stage.output)?.floats(), steps: step..step + 1 });
+            for input in stages.inputs(network, stage) {
+                if let Some(lifetime) = of[input.index()] {
+                    lifetimes[lifetime].steps.end = step + 1;
+                }
+            }
+        }
+        for output in network.outputs() {
+            if let Some(lifetime) = of[stages.same[output.index()].index()] {
+                lifetimes[lifetime].steps.end = executed.len();
+            }
+        }
+        let arena = Arena::of(&lifetimes);
+        for (value, place) in values.iter().zip(&arena.places) {
+            slots[value.index()] = Some(Slot::Arena(place.clone()));
+        }
+        Ok(Layout { slots, lifetimes, arena })
+    }
+
+    fn slot(&self, value: ValueId) -> Slot {
+        self.slots[value.index()].clone().expect("a value is an input, a constant, or computed by a stage")
+    }
+
+    /// Floats that are alive during a step.
+    fn alive(&self, step: usize) -> usize {
+        self.lifetimes.iter().filter(|value| value.steps.contains(&step)).map(|value| value.floats).sum()
+    }
+}

@@ -1,0 +1,226 @@
+//! Constants on their way into a pass: read node by node, what is folded into weights applied to them.
+
+use std::ops::Range;
+
+use conv_core::{Epilogue, Footprint, Method, PlanError, PlanOptions, Problem, StreamedFilter};
+use conv_simd::AlignedBuffer;
+
+use super::stages::{Stage, pool_of};
+use super::step::Operation;
+use super::{ForwardError, LayerMemory, MemoryPlan};
+use crate::layers::{StridedCopy, TransposedConv};
+use crate::network::{Network, Node, Shape};
+use crate::operators::{ConvTranspose, Operator};
+use crate::weights::{Weights, WeightsError};
+
+/// What is prepared so far.
+pub(super) struct Planner<'a> {
+    pub network: &'a Network,
+    pub weights: &'a mut dyn Weights,
+    pub options: &'a PlanOptions,
+    pub memory: MemoryPlan,
+}
+
+/// `x[c] · factors[c] + offsets[c]`.
+struct Folded {
+    factors: Vec<f64>,
+    offsets: Vec<f64>,
+}
+
+impl Planner<'_> {
+    /// Prepares the weights of a convolution or fully connected layer.
+    pub fn plan(&mut self, stage: &Stage, problem: &Problem, chosen: Method) -> Result<Operation, ForwardError> {
+        let (options, Method { algorithm, parameters }) = (self.left()?, chosen);
+        let options = options.parameters(parameters);
+        let plan = self.stream(stage, problem, chosen, &options);
+        plan.map(Operation::Plan).map_err(|source| self.failed(stage, algorithm.name(), source))
+    }
+
+    fn stream(
+        &mut self,
+        stage: &Stage,
+        problem: &Problem,
+        chosen: Method,
+        options: &PlanOptions,
+    ) -> Result<Box<dyn conv_core::Plan>, PlanError> {
+        // Before the bias, however long it is, is allocated.
+        options.admit(4 * problem.out_channels() as u128, 0)?;
+        let node = &self.network.nodes()[stage.node];
+        let folded = self.folded(stage, problem.out_channels())?;
+        let bias = self.bias(node, problem.out_channels(), folded.as_ref())?;
+        let fan_in = problem.reduction();
+        let mut read = |channels: Range<usize>, values: &mut [f32]| {
+            self.weights.read(node, 0, channels.start * fan_in, values).map_err(unavailable)?;
+            if let Some(Folded { factors, .. }) = &folded {
+                for (values, factor) in values.chunks_exact_mut(fan_in).zip(&factors[channels]) {
+                    values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+                }
+            }
+            Ok(())
+        };
+        let filter = StreamedFilter { weights: &mut read, bias: Some(&bias) };
+        chosen.algorithm.plan_streamed(problem, filter, Epilogue { relu: stage.relu.is_some() }, options)
+    }
+
+    /// Prepares every other node.
+    pub fn operation(&mut self, stage: &Stage) -> Result<Operation, ForwardError> {
+        let node = &self.network.nodes()[stage.node];
+        let inputs = node.inputs.iter().map(|&input| self.network.shape(input)).collect::<Result<Vec<_>, _>>()?;
+        let output = self.network.shape(node.outputs[0])?;
+        let relu = stage.relu.is_some();
+        let failed = |planner: &Self, source| planner.failed(stage, node.operator.name(), source);
+        match &node.operator {
+            Operator::ConvTranspose(conv) => {
+                let prepared = self.transposed(stage, conv, [inputs[0], output]);
+                prepared.map(Operation::Transposed).map_err(|source| failed(self, source))
+            }
+            Operator::BatchNormalization(_) | Operator::Affine(_) => {
+                let channels = inputs[0].sizes()[1];
+                let this = Stage { folded: vec![stage.node], ..stage.clone() };
+                let folded = self.folded(&this, channels).map_err(|source| failed(self, source))?;
+                let Folded { factors, offsets } = folded.unwrap_or(Folded { factors: vec![], offsets: vec![] });
+                let [factors, offsets] = [factors, offsets].map(|of| of.into_iter().map(|x| x as f32).collect());
+                Ok(Operation::Affine { factors, offsets, relu })
+            }
+            operator => Ok(Operation::new(operator, &inputs, output, pool_of(self.network, stage), relu)?),
+        }
+    }
+
+    /// A tensor that does not depend on the input, as it is in memory.
+    pub fn constant(&mut self, node: &Node, shape: &Shape) -> Result<AlignedBuffer, ForwardError> {
+        let needed = self.memory.total_bytes() as u128 + shape.bytes() as u128;
+        if needed > self.options.memory_limit as u128 {
+            return Err(self.too_much(&node.name, needed));
+        }
+        let mut written = AlignedBuffer::zeroed(shape.floats())?;
+        let failed = |source| {
+            let layer = self.network.qualified(&node.name);
+            ForwardError::Plan { layer, algorithm: node.operator.name().into(), source: unavailable(source) }
+        };
+        self.weights.read(node, 0, 0, &mut written).map_err(failed)?;
+        let mut stored = AlignedBuffer::zeroed(shape.floats())?;
+        StridedCopy::to_memory(shape).run(self.options.workers, &written, &mut stored);
+        self.memory.prepared_bytes += shape.bytes();
+        Ok(stored)
+    }
+
+    /// Enters a prepared stage into the memory plan.
+    pub fn admit(&mut self, layer: LayerMemory) -> Result<(), ForwardError> {
+        let name = layer.name.clone();
+        self.memory.push(layer);
+        let needed = self.memory.total_bytes();
+        if needed > self.options.memory_limit { Err(self.too_much(&name, needed as u128)) } else { Ok(()) }
+    }
+
+    fn transposed(
+        &mut self,
+        stage: &Stage,
+        conv: &ConvTranspose,
+        [input, output]: [&Shape; 2],
+    ) -> Result<TransposedConv, PlanError> {
+        let node = &self.network.nodes()[stage.node];
+        let options = self.left_for_plan()?;
+        let len = node.parameters[0].len();
+        // As they come, and packed.
+        options.admit(2 * 4 * len as u128, 0)?;
+        let mut weights = AlignedBuffer::zeroed(len)?;
+        self.weights.read(node, 0, 0, &mut weights).map_err(unavailable)?;
+        let folded = self.folded(stage, conv.out_channels)?;
+        let bias = self.bias(node, conv.out_channels, folded.as_ref())?;
+        if let Some(Folded { factors, .. }) = &folded {
+            // [ic][oc/groups][kh][kw]: each group of inputs has its own outputs.
+            let (out, inputs) = (conv.out_channels / conv.groups, node.parameters[0].shape[0] / conv.groups);
+            let taps = len / (node.parameters[0].shape[0] * out);
+            for (index, values) in weights.chunks_exact_mut(taps).enumerate() {
+                let (group, channel) = (index / out / inputs, index % out);
+                let factor = factors[group * out + channel];
+                values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
+            }
+        }
+        let maps = [input, output].map(|shape| shape.map().expect("a convolution's shapes are maps"));
+        Ok(TransposedConv::new(conv, input.batch(), maps, &weights, &bias, stage.relu.is_some()))
+    }
+
+    /// What the nodes that are folded into a stage make of its results.
+    fn folded(&mut self, stage: &Stage, channels: usize) -> Result<Option<Folded>, PlanError> {
+        if stage.folded.is_empty() {
+            return Ok(None);
+        }
+        let mut all = Folded { factors: vec![1.0; channels], offsets: vec![0.0; channels] };
+        for &node in &stage.folded {
+            let node = &self.network.nodes()[node];
+            let mut read = |parameter: usize| {
+                let mut values = vec![0.0; channels];
+                self.weights.read(node, parameter, 0, &mut values).map_err(unavailable)?;
+                Ok::<Vec<f32>, PlanError>(values)
+            };
+            let (weight, bias) = (read(0)?, read(1)?);
+            let trained = match &node.operator {
+                Operator::BatchNormalization(normalisation) => Some((read(2)?, read(3)?, normalisation.epsilon)),
+                _ => None,
+            };
+            for channel in 0..channels {
+                let (mut factor, mut offset) = (f64::from(weight[channel]), f64::from(bias[channel]));
+                if let Some((mean, variance, epsilon)) = &trained {
+                    factor /= (f64::from(variance[channel]) + f64::from(*epsilon)).sqrt();
+                    offset -= f64::from(mean[channel]) * factor;
+                }
+                all.factors[channel] *= factor;
+                all.offsets[channel] = all.offsets[channel] * factor + offset;
+            }
+        }
+        Ok(Some(all))
+    }
+
+    /// A node's bias, zeros without one, with what is folded into it.
+    fn bias(&mut self, node: &Node, channels: usize, folded: Option<&Folded>) -> Result<AlignedBuffer, PlanError> {
+        let mut bias = AlignedBuffer::zeroed(channels)?;
+        if node.parameters.len() > 1 {
+            self.weights.read(node, 1, 0, &mut bias).map_err(unavailable)?;
+        }
+        if let Some(Folded { factors, offsets }) = folded {
+            for ((bias, factor), offset) in bias.iter_mut().zip(factors).zip(offsets) {
+                *bias = (f64::from(*bias) * factor + offset) as f32;
+            }
+        }
+        Ok(bias)
+    }
+
+    /// The options with what is left of the memory.
+    fn left(&self) -> Result<PlanOptions, ForwardError> {
+        let kept = self.memory.prepared_bytes + self.memory.activation_bytes;
+        match self.options.memory_limit.checked_sub(kept) {
+            Some(left) => Ok(self.options.memory_limit(left)),
+            None => Err(self.too_much("its activations", kept as u128)),
+        }
+    }
+
+    fn left_for_plan(&self) -> Result<PlanOptions, PlanError> {
+        let (needed, limit) = (self.memory.total_bytes() as u128, self.options.memory_limit);
+        self.left().map_err(|_| PlanError::Memory { needed, limit })
+    }
+
+    fn failed(&self, stage: &Stage, algorithm: &str, source: PlanError) -> ForwardError {
+        let name = stage.name(self.network);
+        match source {
+            PlanError::Memory { needed, .. } => {
+                let kept = self.memory.prepared_bytes + self.memory.activation_bytes;
+                self.too_much(&name, needed.saturating_add(kept as u128))
+            }
+            source => ForwardError::Plan { layer: self.network.qualified(&name), algorithm: algorithm.into(), source },
+        }
+    }
+
+    fn too_much(&self, layer: &str, needed: u128) -> ForwardError {
+        ForwardError::Memory { layer: self.network.qualified(layer), needed, limit: self.options.memory_limit }
+    }
+}
+
+fn unavailable(error: WeightsError) -> PlanError {
+    PlanError::Weights { message: error.to_string() }
+}
+
+/// What a prepared operation keeps beside the weights of a plan.
+pub(super) fn floats(len: usize) -> Footprint {
+    Footprint { prepared_bytes: size_of::<f32>() * len, scratch_bytes: 0 }
+}
