@@ -2,10 +2,10 @@
 
 use conv_simd::{Isa, Simd, SimdOp};
 
-use super::{for_each_chunk, read, task_len, write};
+use super::{for_each_chunk, task_len};
 
-/// `output[p][c] = input[p][c] · scale[c] + shift[c]` for every pixel `p` of `channels`, then `max(output, 0)` if `relu`
-/// says so.
+/// `output[p][c] = input[p][c] · scale[c] + shift[c]` for every pixel `p` of `channels`, then `max(output, 0)` if
+/// `relu` says so.
 #[allow(clippy::too_many_arguments, reason = "three slices of floats in a structure would be no clearer")]
 pub(crate) fn affine(
     isa: Isa,
@@ -36,15 +36,22 @@ impl SimdOp for Affine<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<S: Simd>(self, simd: S) {
-        let Affine { scale, shift, input, output, relu } = self;
-        let least = simd.splat(if relu { 0.0 } else { f32::NEG_INFINITY });
+    fn eval<S: Simd>(self, _: S) {
+        if self.relu {
+            self.each(|y| if y < 0.0 { 0.0 } else { y });
+        } else {
+            self.each(|y| y);
+        }
+    }
+}
+
+impl Affine<'_> {
+    #[inline(always)]
+    fn each(self, finish: impl Fn(f32) -> f32) {
+        let Affine { scale, shift, input, output, .. } = self;
         for (x, y) in input.chunks_exact(scale.len()).zip(output.chunks_exact_mut(scale.len())) {
-            for c in (0..scale.len()).step_by(S::LANES) {
-                let sum = simd.mul_add(read(simd, &x[c..]), read(simd, &scale[c..]), read(simd, &shift[c..]));
-                // In this order a NaN stays one.
-                write(simd, &mut y[c..], simd.max(least, sum));
-            }
+            let factors = scale.iter().zip(shift);
+            y.iter_mut().zip(x).zip(factors).for_each(|((y, x), (scale, shift))| *y = finish(x * scale + shift));
         }
     }
 }

@@ -45,8 +45,8 @@ pub(crate) struct BroadcastOp {
 }
 
 impl BroadcastOp {
-    /// For a dense output of `extents`, outermost first, from inputs whose elements are `a_strides` and `b_strides` floats
-    /// apart, zero where one is repeated.
+    /// For a dense output of `extents`, outermost first, from inputs whose elements are `a_strides` and `b_strides`
+    /// floats apart, zero where one is repeated.
     pub(crate) fn new(kind: Binary, extents: &[usize], a_strides: &[usize], b_strides: &[usize]) -> Self {
         let mut loops: Vec<Loop> = Vec::new();
         for ((&extent, &a), &b) in extents.iter().zip(a_strides).zip(b_strides) {

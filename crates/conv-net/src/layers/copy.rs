@@ -22,8 +22,8 @@ pub(crate) struct StridedCopy {
 }
 
 impl StridedCopy {
-    /// Between views of `dimensions`, in any order, that begin `from` and `to` floats behind the beginning of the slices
-    /// to [`run`](Self::run) with. No two elements may be written to the same place.
+    /// Between views of `dimensions`, in any order, that begin `from` and `to` floats behind the beginning of the
+    /// slices to [`run`](Self::run) with. No two elements may be written to the same place.
     pub(crate) fn new(dimensions: &[Dimension], from: usize, to: usize) -> Self {
         let dimensions = merged(dimensions);
         let floats = dimensions.iter().map(|dimension| dimension.extent).product();

@@ -1,10 +1,10 @@
-//! Functions of single floats without branches and calls, so that loops over them become vector code: to be inlined into
-//! what is compiled for an instruction set. The same bits on each of them, since nothing is fused.
+//! Functions of single floats without branches and calls, so that loops over them become vector code: to be inlined
+//! into what is compiled for an instruction set. The same bits on each of them, since nothing is fused.
 
 use std::f32::consts::LOG2_E;
 
 /// ln 2, its first nine bits: products with small integers are exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 355.0 / 512.0;
 /// ln 2 without them.
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Added to a small number it leaves the nearest integer in the last bits.
@@ -62,8 +62,8 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn tanh(x: f32) -> f32 {
     let z = x * x;
-    let q = (z * -5.704_988_7e-3 + 2.063_908_9e-2) * z - 5.373_971_6e-2;
-    let near = ((q * z + 1.333_144_2e-1) * z - 3.333_328_2e-1) * z * x + x;
+    let q = (z * -5.704_988_7e-3 + 2.063_909e-2) * z - 5.373_971_6e-2;
+    let near = ((q * z + 1.333_144_2e-1) * z - 3.333_328e-1) * z * x + x;
     let far = 1.0 - 2.0 / (exp(2.0 * x.abs()) + 1.0);
     if x.abs() < 0.625 { near } else { far.copysign(x) }
 }
@@ -104,7 +104,7 @@ pub(super) fn erf(x: f32) -> f32 {
     let near = {
         let r = -5.967_617e-4 * s + 4.991_194_2e-3;
         let r = (r * s - 2.676_813_5e-2) * s + 1.128_199_25e-1;
-        let r = (r * s - 3.761_253_4e-1) * s + 1.283_791_66e-1;
+        let r = (r * s - 3.761_253_4e-1) * s + 1.283_791_7e-1;
         r * x + x
     };
     if t > 0.927_734_4 { far } else { near }

@@ -1,31 +1,22 @@
 //! The layers between convolutions, over NHWC: contiguous channels, one vector after another.
 
-#[allow(dead_code)]
+#![allow(dead_code, unused_imports, reason = "until graphs use all kernels")]
+
 mod affine;
-#[allow(dead_code)]
 mod binary;
-#[allow(dead_code)]
 mod copy;
-#[allow(dead_code)]
 mod elementwise;
-#[allow(dead_code)]
 mod functions;
 mod lrn;
 mod lrn_pool;
-#[allow(dead_code)]
 mod pad;
 mod pool;
-#[allow(dead_code)]
 mod reduce;
 mod relu;
-#[allow(dead_code)]
 mod reshape;
-#[allow(dead_code)]
 mod resize;
 mod softmax;
-#[allow(dead_code)]
 mod strided;
-#[allow(dead_code)]
 mod transposed;
 
 use std::sync::Mutex;

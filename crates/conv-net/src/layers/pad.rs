@@ -79,7 +79,8 @@ pub(crate) struct Padding {
 }
 
 impl Padding {
-    /// Pads a tensor of `extents` by so many elements before and after those of each axis, less than zero of which crop it.
+    /// Pads a tensor of `extents` by so many elements before and after those of each axis, less than zero of which crop
+    /// it.
     pub(crate) fn new(mode: PadMode, extents: [usize; 4], begin: [isize; 4], end: [isize; 4]) -> Self {
         let value = if let PadMode::Constant(value) = mode { value } else { 0.0 };
         Padding { value, axes: [0, 1, 2, 3].map(|axis| Axis::new(mode, extents[axis], begin[axis], end[axis])) }
@@ -111,7 +112,8 @@ impl Padding {
                 for (output, source) in output.chunks_exact_mut(pixel).zip(&columns.sources) {
                     match source {
                         Some(x) => {
-                            channels.copy(1, self.value, &input[x * channels.extent..][..channels.extent], output)
+                            let pixel = &input[x * channels.extent..][..channels.extent];
+                            channels.copy(1, self.value, pixel, output);
                         }
                         None => output.fill(self.value),
                     }

@@ -40,9 +40,9 @@ impl<'a> Axes<'a> {
 }
 
 /// The dimensions of a [`StridedCopy`](super::StridedCopy) that moves a tensor of row-major extents `from`, stored with
-/// `from_strides`, to the extents `to` of as many elements, stored with `to_strides`: those that all axes of both are made
-/// of. `None` if there are none, as from 4×6 stored by columns to 6×4; then two copies do it, by way of [`row_major`](super::row_major)
-/// strides.
+/// `from_strides`, to the extents `to` of as many elements, stored with `to_strides`: those that all axes of both are
+/// made of. `None` if there are none, as from 4×6 to 6×4, both stored by columns; then two copies do it, by way of
+/// [`row_major`](super::row_major) strides.
 pub(crate) fn reshaped(
     from: &[usize],
     from_strides: &[usize],
@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn as_by_way_of_the_order_of_the_elements() {
         let (last, none): (&[usize], _) = (&[0, 2, 3, 1], &[0, 1, 2]);
-        let cases: [(&[usize], &[usize], &[usize], &[usize]); 7] = [
+        type Side<'a> = &'a [usize];
+        let cases: [(Side, Side, Side, Side); 7] = [
             (&[2, 6, 3, 5], last, &[2, 90], &[0, 1]),
             (&[2, 6, 3, 5], last, &[2, 6, 15], none),
             (&[2, 6, 3, 5], last, &[2, 3, 2, 15], last),
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn none_without_common_factors() {
-        assert_eq!(reshaped(&[4, 6], &[1, 4], &[6, 4], &[4, 1]), None);
+        assert_eq!(reshaped(&[4, 6], &[1, 4], &[6, 4], &[1, 6]), None);
         assert_eq!(reshaped(&[4, 6], &[6, 1], &[6, 4], &[4, 1]), Some(dimensions(&[24], &[1], &[1])));
         assert_eq!(reshaped(&[], &[], &[1], &[1]), Some(vec![]));
         assert_eq!(reshaped(&[3, 0], &[0, 1], &[0], &[1]).unwrap()[0].extent, 0);

@@ -54,8 +54,8 @@ pub struct Resize {
 type Source = ([usize; 2], f32);
 
 impl Resize {
-    /// The sources of `output` elements along one axis. In `f32`, like the implementations whose results are expected: where
-    /// scales are no binary fractions, that decides what is half-way.
+    /// The sources of `output` elements along one axis. In `f32`, like the implementations whose results are expected:
+    /// where scales are no binary fractions, that decides what is half-way.
     fn sources(&self, axis: usize, input: usize, output: usize) -> Vec<Source> {
         let scale = self.scales[axis];
         let last = input.saturating_sub(1);

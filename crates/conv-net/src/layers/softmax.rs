@@ -8,8 +8,8 @@ use super::{for_each_chunk, task_len};
 /// Columns whose sums are computed side by side.
 const BLOCK: usize = 16;
 
-/// `output[p][c] = exp(input[p][c]) / Σ exp(input[p][j])` for every pixel `p`, from which the largest input is subtracted
-/// first, so that nothing overflows.
+/// `output[p][c] = exp(input[p][c]) / Σ exp(input[p][j])` for every pixel `p`, from which the largest input is
+/// subtracted first, so that nothing overflows.
 pub(crate) fn softmax(workers: usize, channels: usize, input: &[f32], output: &mut [f32]) {
     for_each_chunk(workers, output, channels, |index, output| {
         let input = &input[index * channels..][..channels];
@@ -60,7 +60,12 @@ impl SimdOp for Along<'_> {
                 row(x, y, log);
             } else {
                 for column in (0..inner).step_by(BLOCK) {
-                    columns(inner, BLOCK.min(inner - column), &x[column..], &mut y[column..], log);
+                    let (x, y) = (&x[column..], &mut y[column..]);
+                    match inner - column {
+                        // Their number being known, they are vectors.
+                        BLOCK.. => columns(inner, BLOCK, x, y, log),
+                        count => columns(inner, count, x, y, log),
+                    }
                 }
             }
         }
@@ -104,17 +109,15 @@ fn columns(inner: usize, count: usize, x: &[f32], y: &mut [f32], log: bool) {
         largest.iter_mut().zip(&x[..count]).for_each(|(largest, &x)| *largest = larger(x, *largest));
     }
     for (x, y) in x.chunks(inner).zip(y.chunks_mut(inner)) {
-        for i in 0..count {
-            y[i] = exp(x[i] - largest[i]);
-            sums[i] += f64::from(y[i]);
-        }
+        let y = &mut y[..count];
+        y.iter_mut().zip(x).zip(&largest).for_each(|((y, x), largest)| *y = exp(x - largest));
+        sums.iter_mut().zip(y).for_each(|(sum, &mut y)| *sum += f64::from(y));
     }
     if log {
         let shifts = sums.map(|sum: f64| sum.ln() as f32);
         for (x, y) in x.chunks(inner).zip(y.chunks_mut(inner)) {
-            for i in 0..count {
-                y[i] = x[i] - largest[i] - shifts[i];
-            }
+            let shifts = largest.iter().zip(&shifts);
+            y[..count].iter_mut().zip(x).zip(shifts).for_each(|((y, x), (largest, shift))| *y = x - largest - shift);
         }
     } else {
         let scales = sums.map(|sum: f64| (1.0 / sum) as f32);

@@ -30,7 +30,8 @@ pub(crate) fn row_major(extents: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// `dimensions` without those of one element, the farthest apart in the output first, as few as they can be merged into.
+/// `dimensions` without those of one element, the farthest apart in the output first, as few as they can be merged
+/// into.
 pub(super) fn merged(dimensions: &[Dimension]) -> Vec<Dimension> {
     let mut sorted: Vec<_> = dimensions.iter().copied().filter(|dimension| dimension.extent != 1).collect();
     sorted.sort_by_key(|dimension| Reverse(dimension.to));
@@ -85,8 +86,8 @@ impl Cut {
         (Cut { outer, inner, step, steps: inner.extent.div_ceil(step), to }, loops)
     }
 
-    /// Calls `task(from, count, part)` for each task: the first `count` indices of the loop that is cut read their input
-    /// `from` floats behind its beginning, and write the output that begins with `part`.
+    /// Calls `task(from, count, part)` for each task: the first `count` indices of the loop that is cut read their
+    /// input `from` floats behind its beginning, and write the output that begins with `part`.
     pub fn for_each<F>(&self, workers: usize, output: &mut [f32], task: F)
     where
         F: Fn(isize, usize, &mut [f32]) + Sync,

@@ -34,7 +34,8 @@ pub(crate) struct TransposedShape {
     pub output: [usize; 2],
 }
 
-/// An element of the filter, and the input that it is multiplied with: that of an output's index by the stride, and this.
+/// An element of the filter, and the input that it is multiplied with: that of an output's index by the stride, and
+/// this.
 type Tap = (usize, isize);
 
 /// `output[n][y·stride + i·dilation - pad] += input[n][y] · weights[i]` along both axes, with a bias.
@@ -52,7 +53,8 @@ pub(crate) struct TransposedConv {
 }
 
 impl TransposedConv {
-    /// With weights `[in_channels][out_channels / groups][kernel][kernel]`, and negative results made zero if `relu` says so.
+    /// With weights `[in_channels][out_channels / groups][kernel][kernel]`, and negative results made zero if `relu`
+    /// says so.
     pub(crate) fn new(shape: TransposedShape, weights: &[f32], bias: Option<&[f32]>, relu: bool) -> Self {
         let taps = [0, 1].map(|axis| {
             let (stride, pad) = (shape.stride[axis] as isize, shape.pad[axis] as isize);
@@ -333,10 +335,10 @@ mod tests {
             output: [8, 12],
         };
         check(basic);
-        for (in_channels, out_channels, groups) in
-            [(1, 1, 1), (3, 16, 1), (8, 33, 1), (6, 40, 2), (19, 19, 19), (4, 8, 4)]
+        for (groups, in_channels, out_channels) in
+            [(1, 1, 1), (1, 3, 16), (1, 8, 33), (2, 6, 40), (19, 19, 19), (4, 4, 8)]
         {
-            let channels = TransposedShape { in_channels, out_channels, groups, ..basic };
+            let channels = TransposedShape { groups, in_channels, out_channels, ..basic };
             check(TransposedShape { kernel: [4, 4], pad: [1, 1], ..channels });
             // With output padding, and a part that no input reaches.
             check(TransposedShape { kernel: [3, 3], pad: [1, 0], output: [8, 15], ..channels });
