@@ -1,21 +1,56 @@
 //! The layers between convolutions, over NHWC: contiguous channels, one vector after another.
 
+#![allow(dead_code, unused_imports, reason = "until graphs use all kernels")]
+
+mod affine;
+mod binary;
+mod copy;
+mod elementwise;
+mod functions;
 mod lrn;
 mod lrn_pool;
+mod pad;
 mod pool;
+mod reduce;
 mod relu;
+mod reshape;
+mod resize;
 mod softmax;
+mod strided;
+mod transposed;
 
 use std::sync::Mutex;
 
 use conv_core::for_each_task;
 use conv_simd::Simd;
 
+pub(crate) use affine::affine;
+pub(crate) use binary::{Binary, BroadcastOp};
+pub(crate) use copy::StridedCopy;
+pub(crate) use elementwise::{Activation, activate};
 pub(crate) use lrn::normalise;
 pub(crate) use lrn_pool::{normalise_and_pool, scratch_floats};
+pub(crate) use pad::{PadMode, Padding};
 pub(crate) use pool::{Reduce, pool};
+pub(crate) use reduce::{ReduceOp, Reduction};
 pub(crate) use relu::relu;
-pub(crate) use softmax::softmax;
+pub(crate) use reshape::reshaped;
+pub(crate) use resize::{Coordinates, Resize, ResizeMode, Resizer, Rounding};
+pub(crate) use softmax::{softmax, softmax_along};
+pub(crate) use strided::{Dimension, dimensions, row_major};
+pub(crate) use transposed::{TransposedConv, TransposedShape};
+
+/// Tasks that a kernel is cut into at most.
+const TASKS: usize = 200;
+
+/// Floats of one task, about: what takes a microsecond or two is not worth a fork.
+const TASK_FLOATS: usize = 8 << 10;
+
+/// Floats of one task of `floats`, in whole units of `unit` floats.
+fn task_len(floats: usize, unit: usize) -> usize {
+    let unit = unit.max(1);
+    (floats / unit).div_ceil(TASKS).max(TASK_FLOATS / unit).max(1) * unit
+}
 
 /// [`Simd::load_partial`], without a mask where none is needed.
 #[inline(always)]
