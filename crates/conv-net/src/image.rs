@@ -8,7 +8,7 @@ use ::image::imageops::FilterType;
 use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::network::Shape;
+use crate::network::Map;
 
 /// Length to which a photograph's shorter side is scaled, unless the network's input is larger.
 const SHORTER_SIDE: usize = 256;
@@ -80,7 +80,7 @@ pub enum ImageError {
 ///
 /// # Errors
 /// [`ImageError`] if the file cannot be read or is no picture, its size is out of bounds, or `input` has not 3 channels.
-pub fn read_image(path: &Path, input: Shape) -> Result<Vec<f32>, ImageError> {
+pub fn read_image(path: &Path, input: Map) -> Result<Vec<f32>, ImageError> {
     if input.channels != MEAN.len() {
         return Err(ImageError::Channels { channels: input.channels });
     }
@@ -112,7 +112,7 @@ fn decode(path: &Path) -> Result<RgbImage, ImageError> {
 }
 
 /// Scales the shorter side and cuts out the centre.
-fn centre(path: &Path, image: &RgbImage, input: Shape) -> Result<RgbImage, ImageError> {
+fn centre(path: &Path, image: &RgbImage, input: Map) -> Result<RgbImage, ImageError> {
     let (width, height) = image.dimensions();
     let target = SHORTER_SIDE.max(input.height).max(input.width);
     let shorter = u64::from(width.min(height));

@@ -1,25 +1,25 @@
-//! AlexNet as data, the layers between its convolutions, images, weights and the forward pass.
+//! Networks as graphs, AlexNet first: their operators, shapes and memory, images, weights, ONNX models, and the forward pass.
 
 #![forbid(unsafe_code)]
 
 mod files;
-mod forward;
 mod image;
 mod layers;
-mod memory;
 mod network;
 pub mod npy;
-pub mod onnx;
+//ONNX
+mod operators;
+mod pass;
 mod presets;
 mod weights;
-mod work;
 
-pub use forward::{Chooser, ForwardError, ForwardPass, LayerObserver};
 pub use image::{ImageError, read_image};
-pub use memory::{LayerMemory, MemoryPlan};
-pub use network::{
-    AveragePool, Conv, Layer, LayerKind, Linear, Lrn, Network, NetworkError, Pool, Shape, ShapedLayer, Window,
+pub use network::{Builder, Map, Network, NetworkError, Node, Shape, ShapeError, Value, ValueId};
+pub use operators::{
+    Activation, Affine, AveragePool, BatchNormalization, Binary, Concat, Conv, ConvTranspose, Coordinates, Linear, Lrn,
+    Opaque, Operator, OperatorError, Pad, PadMode, Parameter, Pool, Reduce, Reduction, Resampling, Resize, ResizeMode,
+    Rounding, Slice, Softmax, Transpose, Window,
 };
-pub use presets::{networks, owt, paper};
+pub use pass::{Chooser, ForwardError, ForwardPass, LayerMemory, LayerObserver, LayerWork, MemoryPlan, Stage};
+pub use presets::{Preset, owt, paper, presets};
 pub use weights::{Safetensors, Synthetic, Weights, WeightsError};
-pub use work::LayerWork;

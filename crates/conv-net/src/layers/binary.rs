@@ -25,6 +25,22 @@ pub enum Binary {
     PRelu,
 }
 
+impl Binary {
+    /// What ONNX calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Binary::Add => "Add",
+            Binary::Sub => "Sub",
+            Binary::Mul => "Mul",
+            Binary::Div => "Div",
+            Binary::Max => "Max",
+            Binary::Min => "Min",
+            Binary::Pow => "Pow",
+            Binary::PRelu => "PRelu",
+        }
+    }
+}
+
 /// One loop over the output, and how far apart its elements of both inputs are.
 #[derive(Debug, Clone, Copy)]
 struct Loop {

@@ -72,6 +72,35 @@ pub enum Activation {
     Ceil,
 }
 
+impl Activation {
+    /// What ONNX calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Activation::Relu => "Relu",
+            Activation::LeakyRelu { .. } => "LeakyRelu",
+            Activation::Clip { .. } => "Clip",
+            Activation::Sigmoid => "Sigmoid",
+            Activation::HardSigmoid { .. } => "HardSigmoid",
+            Activation::HardSwish => "HardSwish",
+            Activation::Silu => "Silu",
+            Activation::Mish => "Mish",
+            Activation::Tanh => "Tanh",
+            Activation::Elu { .. } => "Elu",
+            Activation::Softplus => "Softplus",
+            Activation::Exp => "Exp",
+            Activation::Log => "Log",
+            Activation::Sqrt => "Sqrt",
+            Activation::Abs => "Abs",
+            Activation::Neg => "Neg",
+            Activation::Reciprocal => "Reciprocal",
+            Activation::Erf => "Erf",
+            Activation::Gelu => "Gelu",
+            Activation::Floor => "Floor",
+            Activation::Ceil => "Ceil",
+        }
+    }
+}
+
 /// `output = activation(input)`.
 pub(crate) fn activate(isa: Isa, workers: usize, activation: Activation, input: &[f32], output: &mut [f32]) {
     let len = task_len(output.len(), 1);

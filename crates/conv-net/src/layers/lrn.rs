@@ -3,7 +3,7 @@
 use conv_simd::{Isa, Simd, SimdOp};
 
 use super::{for_each_chunk, read, write};
-use crate::network::Lrn;
+use crate::operators::Lrn;
 
 /// Floats that one task normalises, about: 32 KiB in and as much out.
 const TASK_FLOATS: usize = 8 << 10;

@@ -8,39 +8,40 @@ use conv_simd::{Simd, SimdOp};
 use super::lrn::Normalise;
 use super::pool::window;
 use super::{for_each_part, read, write};
-use crate::network::{Lrn, Pool, Shape};
+use crate::network::Map;
+use crate::operators::{Lrn, Pool};
 
 /// Tasks wanted for each worker. Not more: the last rows under one task's windows are normalised again for the next one.
 const TASKS_PER_WORKER: usize = 4;
 
-/// Floats of scratch that [`normalise_and_pool`] needs: one row of `shape` a worker.
-pub(crate) fn scratch_floats(workers: usize, shape: Shape) -> usize {
-    workers * shape.width * shape.channels
+/// Floats of scratch that [`normalise_and_pool`] needs: one row of `map` a worker.
+pub(crate) fn scratch_floats(workers: usize, map: Map) -> usize {
+    workers * map.width * map.channels
 }
 
-/// The maximum over each window of what `lrn` makes of `[batch]` images of `shape`. A task is some output rows of one
+/// The maximum over each window of what `lrn` makes of `[batch]` images of `map`. A task is some output rows of one
 /// image.
 pub(crate) fn normalise_and_pool(
     options: &PlanOptions,
     layers: (&Lrn, &Pool),
-    shape: Shape,
+    map: Map,
     (input, output): (&[f32], &mut [f32]),
     scratch: &mut [f32],
 ) {
     let (&PlanOptions { isa, workers, .. }, (lrn, pool)) = (options, layers);
-    let [height, width] = pool.axes(shape);
-    let row_len = width.output() * shape.channels;
-    let images = input.len() / shape.floats();
+    let [height, width] = pool.axes(map);
+    let row_len = width.output() * map.channels;
+    let images = input.len() / map.floats();
     let bands = (TASKS_PER_WORKER * workers).div_ceil(images).min(height.output());
     let rows = height.output().div_ceil(bands);
     let bands = height.output().div_ceil(rows);
     let parts = output.chunks_exact_mut(height.output() * row_len).flat_map(|image| image.chunks_mut(rows * row_len));
     for_each_part(workers, images * bands, parts, scratch, |index, output, line| {
         let (image, first) = (index / bands, index % bands * rows);
-        let input = &input[image * shape.floats()..][..shape.floats()];
+        let input = &input[image * map.floats()..][..map.floats()];
         let rows = first..first + output.len() / row_len;
-        let line = &mut line[..shape.width * shape.channels];
-        isa.run(Band { lrn, axes: [&height, &width], channels: shape.channels, input, rows, output, line });
+        let line = &mut line[..map.width * map.channels];
+        isa.run(Band { lrn, axes: [&height, &width], channels: map.channels, input, rows, output, line });
     });
 }
 

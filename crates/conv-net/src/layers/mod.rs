@@ -1,7 +1,5 @@
 //! The layers between convolutions, over NHWC: contiguous channels, one vector after another.
 
-#![allow(dead_code, unused_imports, reason = "until graphs use all kernels")]
-
 mod affine;
 mod binary;
 mod copy;
@@ -12,7 +10,6 @@ mod lrn_pool;
 mod pad;
 mod pool;
 mod reduce;
-mod relu;
 mod reshape;
 mod resize;
 mod softmax;
@@ -25,17 +22,21 @@ use conv_core::for_each_task;
 use conv_simd::Simd;
 
 pub(crate) use affine::affine;
-pub(crate) use binary::{Binary, BroadcastOp};
+pub use binary::Binary;
+pub(crate) use binary::BroadcastOp;
 pub(crate) use copy::StridedCopy;
-pub(crate) use elementwise::{Activation, activate};
+pub use elementwise::Activation;
+pub(crate) use elementwise::activate;
 pub(crate) use lrn::normalise;
 pub(crate) use lrn_pool::{normalise_and_pool, scratch_floats};
-pub(crate) use pad::{PadMode, Padding};
-pub(crate) use pool::{Reduce, pool};
-pub(crate) use reduce::{ReduceOp, Reduction};
-pub(crate) use relu::relu;
+pub use pad::PadMode;
+pub(crate) use pad::Padding;
+pub(crate) use pool::{Fold, pool};
+pub(crate) use reduce::ReduceOp;
+pub use reduce::Reduction;
 pub(crate) use reshape::reshaped;
-pub(crate) use resize::{Coordinates, Resize, ResizeMode, Resizer, Rounding};
+pub(crate) use resize::Resizer;
+pub use resize::{Coordinates, Resize, ResizeMode, Rounding};
 pub(crate) use softmax::{softmax, softmax_along};
 pub(crate) use strided::{Dimension, dimensions, row_major};
 pub(crate) use transposed::{TransposedConv, TransposedShape};

@@ -6,45 +6,46 @@ use conv_core::{Axis, PlanOptions};
 use conv_simd::{Simd, SimdOp};
 
 use super::for_each_part;
-use crate::network::{Pool, Shape};
+use crate::network::Map;
+use crate::operators::Pool;
 
 /// Channels of a task where a row of the output is one pixel, as after a pool over the whole map.
 const TASK_CHANNELS: usize = 64;
 
 /// What is made of a window.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Reduce {
+pub(crate) enum Fold {
     Max,
     Mean { count_padding: bool },
 }
 
-/// Reduces each window of `[batch]` images of `shape`. A task is one row of the output, or some channels of it.
+/// Reduces each window of `[batch]` images of `map`. A task is one row of the output, or some channels of it.
 pub(crate) fn pool(
     options: &PlanOptions,
     pool: &Pool,
-    reduce: Reduce,
-    shape: Shape,
+    reduce: Fold,
+    map: Map,
     (input, output): (&[f32], &mut [f32]),
 ) {
-    let [height, width] = pool.axes(shape);
-    let (row_len, input_row) = (width.output() * shape.channels, shape.width * shape.channels);
+    let [height, width] = pool.axes(map);
+    let (row_len, input_row) = (width.output() * map.channels, map.width * map.channels);
     let task_len = if width.output() == 1 { TASK_CHANNELS } else { row_len };
     let (rows, parts) = (output.len() / row_len, row_len.div_ceil(task_len));
     let tasks = output.chunks_exact_mut(row_len).flat_map(|row| row.chunks_mut(task_len));
     for_each_part(options.workers, rows * parts, tasks, &mut [], |index, output, _| {
         let (image, row) = (index / parts / height.output(), index / parts % height.output());
-        let image = &input[image * shape.floats()..][..shape.floats()];
+        let image = &input[image * map.floats()..][..map.floats()];
         let rows = window(&height, row);
         let counted_rows = match reduce {
-            Reduce::Mean { count_padding: true } => padded_len(&pool.windows[0].over(shape.height), row),
+            Fold::Mean { count_padding: true } => padded_len(&pool.windows[0].over(map.height), row),
             _ => rows.len(),
         };
         options.isa.run(PoolRow {
             reduce,
             width: &width,
-            padded_width: &pool.windows[1].over(shape.width),
+            padded_width: &pool.windows[1].over(map.width),
             counted_rows,
-            pixel: shape.channels,
+            pixel: map.channels,
             first: index % parts * task_len,
             ahead: height.stride * input_row,
             input: &image[rows.start * input_row..rows.end * input_row],
@@ -69,7 +70,7 @@ fn padded_len(axis: &Axis, o: usize) -> usize {
 
 /// One row of the output, or some channels of it, from the rows of the input under it.
 struct PoolRow<'a> {
-    reduce: Reduce,
+    reduce: Fold,
     width: &'a Axis,
     /// Without the padding that only `ceil` adds.
     padded_width: &'a Axis,
@@ -93,10 +94,10 @@ impl SimdOp for PoolRow<'_> {
     fn eval<S: Simd>(self, simd: S) {
         let (width, padded, counted_rows) = (self.width, self.padded_width, self.counted_rows);
         match self.reduce {
-            Reduce::Max => {
+            Fold::Max => {
                 self.fold(simd, simd.splat(f32::NEG_INFINITY), |a, b| simd.max(a, b), |_, largest| largest);
             }
-            Reduce::Mean { count_padding } => {
+            Fold::Mean { count_padding } => {
                 let mean = |o, sum| {
                     let columns = if count_padding { padded_len(padded, o) } else { window(width, o).len() };
                     simd.div(sum, simd.splat((counted_rows * columns) as f32))

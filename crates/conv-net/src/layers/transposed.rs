@@ -73,6 +73,11 @@ impl TransposedConv {
         conv
     }
 
+    /// Floats that it keeps.
+    pub(crate) fn prepared_floats(&self) -> usize {
+        self.weights.len() + self.bias.len() + self.zeros.len()
+    }
+
     /// Whether each channel is a group.
     fn depthwise(&self) -> bool {
         let TransposedShape { groups, in_channels, out_channels, .. } = self.shape;

@@ -10,13 +10,13 @@ mod window;
 use conv_core::Problem;
 
 pub use convolution::{Conv, ConvTranspose, Linear};
-pub use movement::{Concat, Pad, PadMode, Resize, Slice, Transpose};
+pub use movement::{Concat, Pad, Resize, Slice, Transpose};
 pub use normalisation::{Affine, BatchNormalization, Lrn, Softmax};
 pub use pool::{AveragePool, Pool};
-pub use reduction::Reduce;
+pub use reduction::{Reduce, Reduction};
 pub use window::Window;
 
-pub use crate::layers::{Activation, Binary};
+pub use crate::layers::{Activation, Binary, Coordinates, PadMode, ResizeMode, Rounding, Resize as Resampling};
 use crate::network::{Map, Shape, ShapeError};
 
 /// What a node computes. But for [`Operator::Opaque`] each has one output.

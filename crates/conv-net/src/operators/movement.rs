@@ -1,8 +1,9 @@
 //! Operators that move elements, or repeat them.
 
 use super::OperatorError;
-pub use crate::layers::ResizeMode;
-use crate::network::{Shape, ShapeError};
+use crate::layers;
+pub use crate::layers::PadMode;
+use crate::network::Shape;
 
 /// Tensors one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,17 +71,6 @@ impl Slice {
     }
 }
 
-/// What a margin holds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum PadMode {
-    /// A number.
-    Constant(f32),
-    /// What lies as far on the other side of the border's element.
-    Reflect,
-    /// The border's element.
-    Edge,
-}
-
 /// A margin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pad {
@@ -93,6 +83,7 @@ pub struct Pad {
 impl Pad {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let amounts = || format!("{:?}", self.amounts);
+        OperatorError::require("rank", input.rank(), input.rank() <= 4, "at most 4")?;
         let ranks = self.amounts.len() == input.rank();
         OperatorError::require("pads", amounts(), ranks, format!("two for each axis of {input}"))?;
         let mut sizes = Vec::with_capacity(input.rank());
@@ -116,17 +107,15 @@ impl Pad {
 pub struct Resize {
     /// Rows and pixels.
     pub size: [usize; 2],
-    /// Output elements for each input element, vertically and horizontally, as the model states them.
-    pub scales: [f64; 2],
     /// How elements are found.
-    pub mode: ResizeMode,
+    pub how: layers::Resize,
 }
 
 impl Resize {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let map = super::map_of(input)?;
-        let finite = self.scales.iter().all(|scale| scale.is_finite() && *scale > 0.0);
-        OperatorError::require("scales", format!("{:?}", self.scales), finite, "finite and above zero")?;
+        let finite = self.how.scales.iter().all(|scale| scale.is_finite() && *scale > 0.0);
+        OperatorError::require("scales", format!("{:?}", self.how.scales), finite, "finite and above zero")?;
         let [height, width] = self.size;
         match input.rank() {
             4 => Ok(input.with_map([height, width], map.channels)?),
@@ -189,10 +178,4 @@ pub(super) fn shuffle(input: &Shape, groups: usize) -> Result<Shape, OperatorErr
     let divides = groups > 0 && channels.is_multiple_of(groups);
     OperatorError::require("group", groups, divides, format!("dividing {channels} channels"))?;
     Ok(input.clone())
-}
-
-impl From<ShapeError> for String {
-    fn from(error: ShapeError) -> Self {
-        error.to_string()
-    }
 }

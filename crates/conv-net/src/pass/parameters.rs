@@ -8,7 +8,7 @@ use conv_simd::AlignedBuffer;
 use super::stages::{Stage, pool_of};
 use super::step::Operation;
 use super::{ForwardError, LayerMemory, MemoryPlan};
-use crate::layers::{StridedCopy, TransposedConv};
+use crate::layers::{StridedCopy, TransposedConv, TransposedShape};
 use crate::network::{Network, Node, Shape};
 use crate::operators::{ConvTranspose, Operator};
 use crate::weights::{Weights, WeightsError};
@@ -137,8 +137,20 @@ impl Planner<'_> {
                 values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
             }
         }
-        let maps = [input, output].map(|shape| shape.map().expect("a convolution's shapes are maps"));
-        Ok(TransposedConv::new(conv, input.batch(), maps, &weights, &bias, stage.relu.is_some()))
+        let [map, result] = [input, output].map(|shape| shape.map().expect("a convolution's shapes are maps"));
+        let shape = TransposedShape {
+            batch: input.batch(),
+            groups: conv.groups,
+            in_channels: map.channels,
+            out_channels: conv.out_channels,
+            input: [map.height, map.width],
+            kernel: conv.windows.map(|window| window.kernel),
+            stride: conv.windows.map(|window| window.stride),
+            dilation: conv.windows.map(|window| window.dilation),
+            pad: conv.windows.map(|window| window.pad[0]),
+            output: [result.height, result.width],
+        };
+        Ok(TransposedConv::new(shape, &weights, Some(&bias), stage.relu.is_some()))
     }
 
     /// What the nodes that are folded into a stage make of its results.

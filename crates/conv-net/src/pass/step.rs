@@ -1,0 +1,253 @@
+//! One executed step: what it reads, what it computes, and where that goes.
+
+use std::ops::Range;
+
+use conv_core::{Footprint, Plan, PlanOptions, RunError, Scratch};
+
+use super::Slot;
+use super::parameters::floats;
+use crate::layers::{
+    self, BroadcastOp, Dimension, Fold, Padding, ReduceOp, Resizer, StridedCopy, TransposedConv, dimensions, row_major,
+};
+use crate::network::{Map, NetworkError, Shape};
+use crate::operators::{Activation, Lrn, Operator, Pool, Slice, Softmax};
+
+/// One executed layer.
+pub(super) struct Step {
+    pub operation: Operation,
+    pub inputs: Vec<Slot>,
+    /// Floats of the arena.
+    pub output: Range<usize>,
+}
+
+/// What a step computes.
+pub(super) enum Operation {
+    Plan(Box<dyn Plan>),
+    Transposed(TransposedConv),
+    /// With the pooling that follows, if any does.
+    Lrn(Lrn, Option<Pool>, Map),
+    Pool(Pool, Fold, Map),
+    Affine {
+        factors: Vec<f32>,
+        offsets: Vec<f32>,
+        relu: bool,
+    },
+    /// Over this many channels, all of a pixel's.
+    Softmax(usize),
+    /// Along the middle of `[outer][len][inner]`.
+    SoftmaxAlong([usize; 2], bool),
+    Activation(Activation),
+    Binary(BroadcastOp, bool),
+    Reduce(ReduceOp),
+    /// Of each input one.
+    Copies(Vec<StridedCopy>),
+    /// By way of scratch of so many floats.
+    CopiedTwice([StridedCopy; 2], usize),
+    Pad(Padding),
+    Resize(Resizer),
+}
+
+impl StridedCopy {
+    /// From the order in which frameworks write to that in memory.
+    pub(super) fn to_memory(shape: &Shape) -> StridedCopy {
+        StridedCopy::new(&dimensions(shape.sizes(), &row_major(shape.sizes()), &shape.strides()), 0, 0)
+    }
+}
+
+impl Operation {
+    /// Prepares an operator without weights; `pool` follows a local response normalisation.
+    ///
+    /// # Errors
+    /// [`NetworkError`] if a shape is none that it could have been given.
+    pub fn new(
+        operator: &Operator,
+        inputs: &[&Shape],
+        output: &Shape,
+        pool: Option<Pool>,
+        relu: bool,
+    ) -> Result<Self, NetworkError> {
+        let map = || inputs[0].map().expect("inference accepts maps only");
+        Ok(match operator {
+            Operator::Lrn(lrn) => Operation::Lrn(*lrn, pool, map()),
+            Operator::MaxPool(pool) => Operation::Pool(*pool, Fold::Max, map()),
+            Operator::AveragePool(average) => {
+                Operation::Pool(average.pool, Fold::Mean { count_padding: average.count_padding }, map())
+            }
+            Operator::Softmax(softmax) => softmax_of(softmax, inputs[0]),
+            Operator::Activation(activation) => Operation::Activation(*activation),
+            Operator::Binary(binary) => {
+                let [a, b] = [0, 1].map(|operand| broadcast(inputs[operand], output));
+                let order = output.order();
+                let stored = |strides: Vec<usize>| order.iter().map(|&axis| strides[axis]).collect::<Vec<_>>();
+                Operation::Binary(BroadcastOp::new(*binary, &output.stored(), &stored(a), &stored(b)), relu)
+            }
+            Operator::Reduce(reduce) => {
+                let (strides, mut written) = (inputs[0].strides(), output.strides().into_iter());
+                let (mut kept, mut reduced) = (Vec::new(), Vec::new());
+                for (axis, (&extent, &stride)) in inputs[0].sizes().iter().zip(&strides).enumerate() {
+                    if reduce.axes.contains(&axis) {
+                        reduced.push((extent, stride));
+                        if reduce.keep {
+                            written.next();
+                        }
+                    } else {
+                        kept.push(Dimension { extent, from: stride as isize, to: written.next().unwrap_or(1) });
+                    }
+                }
+                Operation::Reduce(ReduceOp::new(reduce.reduction, &kept, &reduced))
+            }
+            Operator::Concat(concat) => {
+                let (to, mut start) = (output.strides(), 0);
+                let part = |input: &&Shape| {
+                    let copy = StridedCopy::new(&dimensions(input.sizes(), &input.strides(), &to), 0, start);
+                    start += to[concat.axis] * input.sizes()[concat.axis];
+                    copy
+                };
+                Operation::Copies(inputs.iter().map(part).collect())
+            }
+            Operator::Slice(slice) => Operation::Copies(vec![slice_of(slice, inputs[0], output)]),
+            Operator::Pad(pad) => {
+                let stored = |sizes: Vec<usize>| -> [usize; 4] {
+                    let missing = 4 - sizes.len();
+                    std::array::from_fn(|axis| if axis < missing { 1 } else { sizes[axis - missing] })
+                };
+                let amounts: Vec<[isize; 2]> = inputs[0].order().iter().map(|&axis| pad.amounts[axis]).collect();
+                let missing = 4 - amounts.len();
+                let side = |side: usize| {
+                    std::array::from_fn(|axis| if axis < missing { 0 } else { amounts[axis - missing][side] })
+                };
+                Operation::Pad(Padding::new(pad.mode, stored(inputs[0].stored()), side(0), side(1)))
+            }
+            Operator::Resize(resize) => {
+                let Map { height, width, channels } = map();
+                Operation::Resize(Resizer::new(&resize.how, [height, width], resize.size, channels))
+            }
+            Operator::Reshape(_) => reshape(inputs[0], output),
+            Operator::Transpose(transpose) => {
+                let strides = inputs[0].strides();
+                let from: Vec<usize> = transpose.permutation.iter().map(|&axis| strides[axis]).collect();
+                Operation::Copies(vec![StridedCopy::new(&dimensions(output.sizes(), &from, &output.strides()), 0, 0)])
+            }
+            Operator::ChannelShuffle { groups } => {
+                let (strides, channels) = (inputs[0].strides(), inputs[0].sizes()[1]);
+                // Channels as groups of members.
+                let members = channels / groups;
+                let mut moved = dimensions(inputs[0].sizes(), &strides, &strides);
+                moved[1] = Dimension { extent: *groups, from: (members * strides[1]) as isize, to: strides[1] };
+                moved.push(Dimension { extent: members, from: strides[1] as isize, to: groups * strides[1] });
+                Operation::Copies(vec![StridedCopy::new(&moved, 0, 0)])
+            }
+            Operator::Conv(_)
+            | Operator::ConvTranspose(_)
+            | Operator::Linear(_)
+            | Operator::BatchNormalization(_)
+            | Operator::Affine(_)
+            | Operator::Constant(_)
+            | Operator::Opaque(_) => unreachable!("prepared with its constants, or refused before"),
+        })
+    }
+
+    /// Bytes of its weights and scratch.
+    pub fn footprint(&self, workers: usize) -> Footprint {
+        let scratch = |floats| Footprint { prepared_bytes: 0, scratch_bytes: size_of::<f32>() * floats };
+        match self {
+            Operation::Plan(plan) => plan.footprint(),
+            Operation::Transposed(conv) => floats(conv.prepared_floats()),
+            Operation::Affine { factors, offsets, .. } => floats(factors.len() + offsets.len()),
+            Operation::Lrn(_, Some(_), map) => scratch(layers::scratch_floats(workers, *map)),
+            Operation::CopiedTwice(_, floats) => scratch(*floats),
+            _ => Footprint::default(),
+        }
+    }
+
+    /// Computes `output` from the operands that `input` gives, on buffers that fit.
+    pub fn run<'a>(
+        &self,
+        input: &dyn Fn(usize) -> &'a [f32],
+        output: &mut [f32],
+        scratch: &mut Scratch,
+        options: &PlanOptions,
+    ) -> Result<(), RunError> {
+        let PlanOptions { isa, workers, .. } = *options;
+        match self {
+            Operation::Plan(plan) => plan.run(input(0), output, scratch)?,
+            Operation::Transposed(conv) => conv.run(isa, workers, input(0), output),
+            Operation::Lrn(lrn, None, map) => {
+                layers::normalise(isa, workers, lrn, map.channels, input(0), output);
+            }
+            Operation::Lrn(lrn, Some(pool), map) => {
+                let scratch = scratch.lend(self.footprint(workers).scratch_bytes)?;
+                layers::normalise_and_pool(options, (lrn, pool), *map, (input(0), output), scratch);
+            }
+            Operation::Pool(pool, fold, map) => layers::pool(options, pool, *fold, *map, (input(0), output)),
+            Operation::Affine { factors, offsets, relu } => {
+                layers::affine(isa, workers, factors.len(), factors, offsets, input(0), output, *relu);
+            }
+            Operation::Softmax(channels) => layers::softmax(workers, *channels, input(0), output),
+            Operation::SoftmaxAlong(extents, log) => {
+                layers::softmax_along(isa, workers, *extents, *log, input(0), output);
+            }
+            Operation::Activation(activation) => layers::activate(isa, workers, *activation, input(0), output),
+            Operation::Binary(binary, relu) => binary.run(isa, workers, input(0), input(1), output, *relu),
+            Operation::Reduce(reduce) => reduce.run(isa, workers, input(0), output),
+            Operation::Copies(copies) => {
+                for (operand, copy) in copies.iter().enumerate() {
+                    copy.run(workers, input(operand), output);
+                }
+            }
+            Operation::CopiedTwice([first, second], floats) => {
+                let between = scratch.lend(size_of::<f32>() * floats)?;
+                first.run(workers, input(0), between);
+                second.run(workers, between, output);
+            }
+            Operation::Pad(padding) => padding.run(workers, input(0), output),
+            Operation::Resize(resizer) => resizer.run(isa, workers, input(0), output),
+        }
+        Ok(())
+    }
+}
+
+fn softmax_of(softmax: &Softmax, input: &Shape) -> Operation {
+    let sizes = input.sizes();
+    let &Softmax { axis, end, log } = softmax;
+    let strides = input.strides();
+    let len: usize = sizes[axis..end].iter().product();
+    // Axes in the order of memory are one.
+    let inner = (axis..end).filter(|&axis| sizes[axis] != 1).map(|axis| strides[axis]).min().unwrap_or(1);
+    match (inner, log) {
+        (1, false) => Operation::Softmax(len),
+        _ => Operation::SoftmaxAlong([len, inner], log),
+    }
+}
+
+/// The strides of `input` along the axes of `output`, zero where it is repeated.
+fn broadcast(input: &Shape, output: &Shape) -> Vec<usize> {
+    let missing = output.rank() - input.rank();
+    // Of a lower rank, channels may be elsewhere: strides are those of the axes themselves.
+    let padded: Vec<usize> = vec![1; missing].into_iter().chain(input.sizes().iter().copied()).collect();
+    let strides = input.strides();
+    let stride = |axis: usize| if axis < missing || padded[axis] == 1 { 0 } else { strides[axis - missing] };
+    (0..output.rank()).map(stride).collect()
+}
+
+fn slice_of(slice: &Slice, input: &Shape, output: &Shape) -> StridedCopy {
+    let strides = input.strides();
+    let start = slice.starts.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
+    let axes = slice.sizes.iter().zip(&slice.steps).zip(strides.iter().zip(output.strides()));
+    let dimensions: Vec<Dimension> = axes
+        .map(|((&extent, &step), (&stride, to))| Dimension { extent, from: step * stride as isize, to })
+        .collect();
+    StridedCopy::new(&dimensions, start, 0)
+}
+
+fn reshape(input: &Shape, output: &Shape) -> Operation {
+    let (from, to) = (input.strides(), output.strides());
+    match layers::reshaped(input.sizes(), &from, output.sizes(), &to) {
+        Some(moved) => Operation::Copies(vec![StridedCopy::new(&moved, 0, 0)]),
+        None => {
+            let first = StridedCopy::new(&dimensions(input.sizes(), &from, &row_major(input.sizes())), 0, 0);
+            let second = StridedCopy::new(&dimensions(output.sizes(), &row_major(output.sizes()), &to), 0, 0);
+            Operation::CopiedTwice([first, second], input.floats())
+        }
+    }
+}
