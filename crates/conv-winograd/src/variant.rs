@@ -68,6 +68,7 @@ static POLY_67: Variant = strided("winograd/poly-67", SEVEN, Sizes::Mixed);
 static POLY_7: Variant = strided("winograd/poly-7", SEVEN, Sizes::Extended);
 
 /// Every algorithm of this crate.
+#[cfg(not(test))]
 pub static ALGORITHMS: &[&dyn Algorithm] =
     &[&F2X3, &F4X3, &F5X3, &MIX4X3, &F6X3, &F2X5, &F3X5, &F4X5, &MIX3X5, &POLY_4, &POLY_6, &POLY_67, &POLY_7];
 
