@@ -7,7 +7,7 @@ mod image;
 mod layers;
 mod network;
 pub mod npy;
-//ONNX
+pub mod onnx;
 mod operators;
 mod pass;
 mod presets;

@@ -1,20 +1,16 @@
 //! Networks as ONNX models.
 
+#![allow(dead_code)]
 mod attributes;
-mod chain;
 mod constants;
 mod messages;
 mod model;
-mod operators;
-mod parameters;
 mod wire;
-mod write;
 
 use std::io;
 use std::path::PathBuf;
 
-pub use model::Model;
-pub use write::write;
+pub use model::{InputShape, Model};
 
 use crate::network::NetworkError;
 
