@@ -20,13 +20,7 @@ pub(crate) enum Fold {
 }
 
 /// Reduces each window of `[batch]` images of `map`. A task is one row of the output, or some channels of it.
-pub(crate) fn pool(
-    options: &PlanOptions,
-    pool: &Pool,
-    reduce: Fold,
-    map: Map,
-    (input, output): (&[f32], &mut [f32]),
-) {
+pub(crate) fn pool(options: &PlanOptions, pool: &Pool, reduce: Fold, map: Map, (input, output): (&[f32], &mut [f32])) {
     let [height, width] = pool.axes(map);
     let (row_len, input_row) = (width.output() * map.channels, map.width * map.channels);
     let task_len = if width.output() == 1 { TASK_CHANNELS } else { row_len };

@@ -32,8 +32,8 @@ impl Builder {
     /// [`NetworkError`] if `sizes` are no shape or another value has this name.
     pub fn input(&mut self, name: impl Into<String>, sizes: &[usize]) -> Result<ValueId, NetworkError> {
         let name = name.into();
-        let shape = Shape::new(sizes)
-            .map_err(|source| NetworkError::Input { input: self.network.qualified(&name), source })?;
+        let shape =
+            Shape::new(sizes).map_err(|source| NetworkError::Input { input: self.network.qualified(&name), source })?;
         let id = self.value(name, Some(shape))?;
         self.network.inputs.push(id);
         Ok(id)
@@ -110,6 +110,11 @@ impl Builder {
     /// The shape of a value, if it is known.
     pub fn shape(&self, id: ValueId) -> Option<&Shape> {
         self.network.value(id).shape.as_ref()
+    }
+
+    /// Images: the first size of the first input.
+    pub fn batch(&self) -> usize {
+        self.network.batch()
     }
 
     /// Whether a node has this name already.

@@ -18,10 +18,19 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// Those of `node`, whatever they are called.
+    pub(super) fn any(node: &'a Node) -> Self {
+        Attributes(&node.attribute)
+    }
+
     fn get<T>(&self, name: &str, value: impl Fn(&'a Attribute) -> Option<T>) -> Result<Option<T>, String> {
         let found = self.0.iter().find(|attribute| attribute.name == name);
         let value = found.map(|found| value(found).ok_or_else(|| format!("has an attribute {name} of another type")));
         value.transpose()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|attribute| attribute.name == name)
     }
 
     pub(super) fn int(&self, name: &str, default: i64) -> Result<i64, String> {
@@ -39,6 +48,13 @@ impl<'a> Attributes<'a> {
         self.get(name, |found| (found.kind == attribute::INTS || !found.ints.is_empty()).then_some(&found.ints[..]))
     }
 
+    pub(super) fn floats(&self, name: &str) -> Result<Option<&'a [f32]>, String> {
+        let value = |found: &'a Attribute| {
+            (found.kind == attribute::FLOATS || !found.floats.is_empty()).then_some(&found.floats[..])
+        };
+        self.get(name, value)
+    }
+
     pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
         self.get(name, |found| std::str::from_utf8(&found.s).ok())
     }
@@ -47,11 +63,14 @@ impl<'a> Attributes<'a> {
         self.get(name, |found| found.t.as_ref())
     }
 
-    /// `N` sizes, `default` if there are none.
-    pub(super) fn sizes<const N: usize>(&self, name: &str, default: [usize; N]) -> Result<[usize; N], String> {
-        let Some(given) = self.ints(name)? else { return Ok(default) };
-        let sizes: Vec<usize> = given.iter().take(N + 1).map_while(|&size| usize::try_from(size).ok()).collect();
-        sizes.try_into().map_err(|_| format!("needs {N} sizes as {name}, not {:?}", &given[..given.len().min(2 * N)]))
+    /// `count` sizes, each `default` if there are none.
+    pub(super) fn size_list(&self, name: &str, count: usize, default: usize) -> Result<Vec<usize>, String> {
+        let Some(given) = self.ints(name)? else { return Ok(vec![default; count]) };
+        let sizes: Vec<usize> = given.iter().take(count + 1).map_while(|&size| usize::try_from(size).ok()).collect();
+        if sizes.len() == count && given.len() == count {
+            return Ok(sizes);
+        }
+        Err(format!("needs {count} sizes as {name}, not {:?}", &given[..given.len().min(2 * count)]))
     }
 
     /// That `name`, if it is there, is one of `accepted`.

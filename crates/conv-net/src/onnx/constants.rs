@@ -11,8 +11,11 @@ use super::messages::{Place, Tensor, element};
 use super::shown;
 use crate::weights::elements::Element;
 
-/// The most integers of a constant that are read: a shape's.
-const MAX_INTEGERS: usize = 64;
+/// The most elements of a constant whose values are looked at.
+pub(super) const MAX_ELEMENTS: usize = 1 << 16;
+
+/// The most dimensions of a constant.
+const MAX_RANK: usize = 64;
 
 /// A constant of floats.
 #[derive(Debug, Clone)]
@@ -79,9 +82,10 @@ impl Constant {
         Ok(Constant { shape, values })
     }
 
-    /// Elements.
-    pub(super) fn len(&self) -> usize {
-        self.shape.iter().product()
+    /// The same elements in another shape; `None` if it has not as many.
+    pub(super) fn reshaped(self, shape: Vec<usize>) -> Option<Self> {
+        let count = |shape: &[usize]| shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        (count(&shape) == count(&self.shape)).then_some(Constant { shape, ..self })
     }
 
     /// Reads the elements from `first` on.
@@ -103,6 +107,21 @@ impl Constant {
 
 impl Varints {
     fn read(&mut self, file: &mut File, first: usize, values: &mut [f32]) -> io::Result<()> {
+        let element = self.element;
+        self.read_with(file, first, values, |bits| match element {
+            // The lower half is the float.
+            Element::F16 => f16::from_bits(bits as u16).to_f32(),
+            _ => bf16::from_bits(bits as u16).to_f32(),
+        })
+    }
+
+    fn read_with<T>(
+        &mut self,
+        file: &mut File,
+        first: usize,
+        values: &mut [T],
+        number: impl Fn(u64) -> T,
+    ) -> io::Result<()> {
         if first < self.next.0 {
             self.next = (0, self.place.offset);
         }
@@ -126,60 +145,73 @@ impl Varints {
             next()?;
         }
         for value in &mut *values {
-            // The lower half is the float.
-            let bits = next()? as u16;
-            *value = match self.element {
-                Element::F16 => f16::from_bits(bits).to_f32(),
-                _ => bf16::from_bits(bits).to_f32(),
-            };
+            *value = number(next()?);
         }
         self.next = (first + values.len(), self.next.1 + consumed);
         Ok(())
     }
 }
 
-/// The integers of a tensor, a shape.
+/// The integers or truth values of a tensor.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(super) fn integers(tensor: &Tensor, files: &mut Files) -> Result<Vec<i64>, String> {
     let (_, count) = checked_shape(&tensor.dims)?;
-    if tensor.data_type != element::INT64 || count > MAX_INTEGERS {
-        return Err(format!("is no list of up to {MAX_INTEGERS} 64-bit integers"));
+    let size = match tensor.data_type {
+        element::INT64 => 8,
+        element::INT32 => 4,
+        element::BOOL => 1,
+        other => return Err(format!("holds elements of type {other}, not integers")),
+    };
+    if count > MAX_ELEMENTS {
+        return Err(format!("has {count} integers; up to {MAX_ELEMENTS} are read"));
     }
-    if tensor.int64_data.len() == count && tensor.raw_data.is_none() {
+    if tensor.data_type == element::INT64 && tensor.int64_data.len() == count && tensor.raw_data.is_none() {
         return Ok(tensor.int64_data.clone());
     }
-    let (file, offset) = files.find(tensor, 8 * count as u64)?;
-    let bytes = files.bytes(file, offset, 8 * count)?;
-    Ok(bytes.as_chunks().0.iter().map(|&integer| i64::from_le_bytes(integer)).collect())
+    if let (Some(place), None, 0) = (tensor.int32_data, tensor.raw_data, tensor.data_location) {
+        let mut varints = Varints { element: Element::F32, place, next: (0, place.offset) };
+        let mut values = vec![0; count];
+        let read = |file: &mut File| varints.read_with(file, 0, &mut values, |bits| bits as i32 as i64);
+        files.with(0, read).map_err(|error| error.source.to_string())?;
+        return Ok(values);
+    }
+    let (file, offset) = files.find(tensor, size as u64 * count as u64)?;
+    let bytes = files.bytes(file, offset, size * count)?;
+    Ok(match size {
+        8 => bytes.as_chunks().0.iter().map(|&integer| i64::from_le_bytes(integer)).collect(),
+        4 => bytes.as_chunks().0.iter().map(|&integer| i64::from(i32::from_le_bytes(integer))).collect(),
+        _ => bytes.iter().map(|&byte| i64::from(byte != 0)).collect(),
+    })
 }
 
-/// The truth value of a tensor.
+/// The elements of a tensor of f64, rounded.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn boolean(tensor: &Tensor, files: &mut Files) -> Result<bool, String> {
-    if tensor.data_type != element::BOOL || tensor.dims.iter().any(|&size| size != 1) {
-        return Err("is no truth value".into());
+pub(super) fn doubles(tensor: &Tensor, files: &mut Files) -> Result<Vec<f32>, String> {
+    let (_, count) = checked_shape(&tensor.dims)?;
+    if count > MAX_ELEMENTS {
+        return Err(format!("has {count} elements of f64; up to {MAX_ELEMENTS} are read"));
     }
-    // As a byte, or as a varint of one byte.
-    let (file, offset) = match tensor.int32_data {
-        Some(place) => (0, within(place, 1)?),
-        None => files.find(tensor, 1)?,
+    let (file, offset) = match tensor.double_data {
+        Some(place) => (0, within(place, 8 * count as u64)?),
+        None => files.find(tensor, 8 * count as u64)?,
     };
-    Ok(files.bytes(file, offset, 1)? != [0])
+    let bytes = files.bytes(file, offset, 8 * count)?;
+    Ok(bytes.as_chunks().0.iter().map(|&number| f64::from_le_bytes(number) as f32).collect())
 }
 
 /// Sizes and number of elements, within the limit of any tensor here.
 fn checked_shape(dims: &[i64]) -> Result<(Vec<usize>, usize), String> {
     let shape: Option<Vec<usize>> = dims.iter().map(|&size| usize::try_from(size).ok()).collect();
-    let shape = shape.filter(|shape| shape.len() <= MAX_INTEGERS);
+    let shape = shape.filter(|shape| shape.len() <= MAX_RANK);
     let bytes = |shape: &[usize]| shape.iter().try_fold(4_u128, |bytes, &size| bytes.checked_mul(size as u128));
     match shape.as_deref().and_then(bytes) {
         Some(bytes) if bytes <= MAX_TENSOR_BYTES => Ok((shape.unwrap_or_default(), (bytes / 4) as usize)),
         _ => {
-            let dims = &dims[..dims.len().min(MAX_INTEGERS)];
+            let dims = &dims[..dims.len().min(MAX_RANK)];
             Err(format!("has the shape {dims:?}; sizes of up to {MAX_TENSOR_BYTES} bytes together are accepted"))
         }
     }

@@ -42,6 +42,9 @@ pub(super) struct Graph {
     pub input: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
+    /// What is known of other values.
+    #[prost(message, repeated, tag = "13")]
+    pub value_info: Vec<ValueInfo>,
 }
 
 /// One operator with the names of what it reads and writes.
@@ -74,6 +77,8 @@ pub(super) struct Attribute {
     pub s: Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub t: Option<Tensor>,
+    #[prost(float, repeated, tag = "7")]
+    pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
     /// Which of the fields holds the value, one of [`attribute`].
@@ -85,6 +90,7 @@ pub(super) struct Attribute {
 pub(super) mod attribute {
     pub const FLOAT: i32 = 1;
     pub const INT: i32 = 2;
+    pub const FLOATS: i32 = 6;
     pub const INTS: i32 = 7;
 }
 
@@ -109,6 +115,9 @@ pub(super) struct Tensor {
     /// Elements of any type, little-endian.
     #[prost(message, optional, tag = "9")]
     pub raw_data: Option<Place>,
+    /// Elements of f64, eight bytes each.
+    #[prost(message, optional, tag = "10")]
+    pub double_data: Option<Place>,
     /// `location`, `offset` and `length` of elements in another file.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<Entry>,
@@ -142,9 +151,11 @@ pub(super) struct Entry {
 /// Values of [`Tensor::data_type`].
 pub(super) mod element {
     pub const FLOAT: i32 = 1;
+    pub const INT32: i32 = 6;
     pub const INT64: i32 = 7;
     pub const BOOL: i32 = 9;
     pub const FLOAT16: i32 = 10;
+    pub const DOUBLE: i32 = 11;
     pub const BFLOAT16: i32 = 16;
 }
 

@@ -1,16 +1,24 @@
 //! Networks as ONNX models.
 
-#![allow(dead_code)]
 mod attributes;
 mod constants;
+mod graph;
+mod import;
+mod input_shape;
+mod literal;
 mod messages;
 mod model;
+mod movement;
+mod operators;
+mod other;
+mod parameters;
 mod wire;
 
 use std::io;
 use std::path::PathBuf;
 
-pub use model::{InputShape, Model};
+pub use input_shape::InputShape;
+pub use model::Model;
 
 use crate::network::NetworkError;
 
@@ -28,7 +36,7 @@ pub enum OnnxError {
         /// Why.
         source: io::Error,
     },
-    /// A file that is no model, is damaged, or is a model of something else than a chain of layers.
+    /// A file that is no model, is damaged, leaves sizes open, or does not fit together.
     #[error("{path} is no ONNX model that convlab can read: {message}")]
     Model {
         /// The file.
@@ -36,7 +44,7 @@ pub enum OnnxError {
         /// What is wrong.
         message: String,
     },
-    /// A node that is not computed here.
+    /// A node that is wrong.
     #[error("{path}: the node {node} ({operator}) {message}")]
     Node {
         /// The file.

@@ -1,52 +1,94 @@
-//! What a layer's weights and bias are made of.
-
-use std::ops::Range;
+//! What a node's constants are made of.
 
 use super::constants::{Constant, FileError, Files};
 
-/// The constants of which a layer's weights and bias are made.
-#[derive(Debug)]
-pub(super) struct Parameters {
-    pub weights: Constant,
-    /// Whether they are `[in][out]`.
-    pub transposed: bool,
-    /// What they are multiplied by.
-    pub factor: f32,
-    /// One element, or one an output channel.
-    pub bias: Option<Constant>,
-    pub bias_factor: f32,
-    pub normalisation: Option<Normalisation>,
+/// A constant of a node, in the order in which it is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    elements: Elements,
+    /// Rows and columns of what is asked for, whose columns are the rows of what is there.
+    transposed: Option<[usize; 2]>,
+    /// What elements are multiplied by.
+    factor: f32,
 }
 
-/// A batch normalisation: `(x − mean) · scale / √(variance + epsilon) + shift` for each channel.
-#[derive(Debug)]
-pub(super) struct Normalisation {
-    pub scale: Constant,
-    pub shift: Constant,
-    pub mean: Constant,
-    pub variance: Constant,
-    pub epsilon: f32,
+#[derive(Debug, Clone)]
+enum Elements {
+    Stored(Constant),
+    Literal(Vec<f32>),
 }
 
-impl Parameters {
-    /// What each channel's weights are multiplied by.
-    pub fn factors(&mut self, files: &mut Files, channels: Range<usize>) -> Result<Vec<f32>, FileError> {
-        let factor = self.factor;
-        let scales = self.scales(files, channels)?;
-        Ok(scales.into_iter().map(|scale| factor * scale).collect())
+impl Source {
+    pub fn stored(constant: Constant) -> Self {
+        Source { elements: Elements::Stored(constant), transposed: None, factor: 1.0 }
     }
 
-    /// What the normalisation multiplies each channel by.
-    pub fn scales(&mut self, files: &mut Files, channels: Range<usize>) -> Result<Vec<f32>, FileError> {
-        let mut scales = vec![1.0; channels.len()];
-        if let Some(Normalisation { scale, variance, epsilon, .. }) = &mut self.normalisation {
-            scale.read(files, channels.start, &mut scales)?;
-            let mut variances = vec![0.0; channels.len()];
-            variance.read(files, channels.start, &mut variances)?;
-            for (scale, variance) in scales.iter_mut().zip(variances) {
-                *scale = (f64::from(*scale) / (f64::from(variance) + f64::from(*epsilon)).sqrt()) as f32;
+    pub fn literal(values: Vec<f32>) -> Self {
+        Source { elements: Elements::Literal(values), transposed: None, factor: 1.0 }
+    }
+
+    /// The same matrix the other way round: `rows` × `columns` of it are asked for.
+    pub fn transposed(self, [rows, columns]: [usize; 2]) -> Self {
+        let transposed = if self.transposed.is_some() { None } else { Some([rows, columns]) };
+        Source { transposed, ..self }
+    }
+
+    pub fn times(self, factor: f32) -> Self {
+        Source { factor: self.factor * factor, ..self }
+    }
+
+    /// The elements, if they are in memory.
+    pub fn values(&self) -> Option<&[f32]> {
+        match &self.elements {
+            Elements::Literal(values) => Some(values),
+            Elements::Stored(_) => None,
+        }
+    }
+
+    /// All `count` elements.
+    pub fn all(&mut self, files: &mut Files, count: usize) -> Result<Vec<f32>, FileError> {
+        let mut values = vec![0.0; count];
+        self.read(files, 0, &mut values)?;
+        Ok(values)
+    }
+
+    /// Writes the elements from `first` on.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn read(&mut self, files: &mut Files, first: usize, values: &mut [f32]) -> Result<(), FileError> {
+        match self.transposed {
+            None => self.elements.read(files, first, values)?,
+            Some([rows, columns]) => {
+                // The rows that are asked for are a stretch of each row that is there.
+                let (start, end) = (first / columns, (first + values.len()).div_ceil(columns));
+                let mut stretch = vec![0.0; end - start];
+                for column in 0..columns {
+                    self.elements.read(files, column * rows + start, &mut stretch)?;
+                    for (row, &value) in stretch.iter().enumerate() {
+                        let place = ((start + row) * columns + column).checked_sub(first);
+                        if let Some(slot) = place.and_then(|place| values.get_mut(place)) {
+                            *slot = value;
+                        }
+                    }
+                }
             }
         }
-        Ok(scales)
+        if self.factor != 1.0 {
+            values.iter_mut().for_each(|value| *value *= self.factor);
+        }
+        Ok(())
+    }
+}
+
+impl Elements {
+    fn read(&mut self, files: &mut Files, first: usize, values: &mut [f32]) -> Result<(), FileError> {
+        match self {
+            Elements::Stored(constant) => constant.read(files, first, values),
+            Elements::Literal(all) => {
+                values.copy_from_slice(&all[first..first + values.len()]);
+                Ok(())
+            }
+        }
     }
 }

@@ -8,8 +8,9 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::messages::Place;
 
-/// The most bytes of messages that a model may have beside its tensors' elements; ResNet-152 has 60 KB.
-const MAX_BYTES: usize = 1 << 20;
+/// The most bytes of messages that a model may have beside its tensors' elements; ResNet-152 has 60 KB, detectors with all
+/// shapes stated some hundreds.
+const MAX_BYTES: usize = 16 << 20;
 
 /// What becomes of a field.
 enum Keep {
@@ -24,8 +25,14 @@ enum Keep {
 type Fields = [(u32, Keep)];
 
 const MODEL: &Fields = &[(7, Keep::Message(GRAPH)), (8, Keep::Whole)];
-const GRAPH: &Fields =
-    &[(1, Keep::Message(NODE)), (2, Keep::Whole), (5, Keep::Message(TENSOR)), (11, Keep::Whole), (12, Keep::Whole)];
+const GRAPH: &Fields = &[
+    (1, Keep::Message(NODE)),
+    (2, Keep::Whole),
+    (5, Keep::Message(TENSOR)),
+    (11, Keep::Whole),
+    (12, Keep::Whole),
+    (13, Keep::Whole),
+];
 const NODE: &Fields = &[
     (1, Keep::Whole),
     (2, Keep::Whole),
@@ -40,6 +47,7 @@ const ATTRIBUTE: &Fields = &[
     (3, Keep::Whole),
     (4, Keep::Whole),
     (5, Keep::Message(TENSOR)),
+    (7, Keep::Whole),
     (8, Keep::Whole),
     (20, Keep::Whole),
 ];
@@ -51,6 +59,7 @@ const TENSOR: &Fields = &[
     (7, Keep::Whole),
     (8, Keep::Whole),
     (9, Keep::Place),
+    (10, Keep::Place),
     (13, Keep::Whole),
     (14, Keep::Whole),
 ];
@@ -185,7 +194,7 @@ impl Walk<'_> {
     fn allow(&self, bytes: u64) -> Result<(), WireError> {
         if bytes > self.left as u64 {
             return Err(WireError::Damaged(format!(
-                "its nodes and names have more than {MAX_BYTES} bytes, which no chain of layers needs"
+                "its nodes and names have more than {MAX_BYTES} bytes, which no network of convolutions needs"
             )));
         }
         Ok(())

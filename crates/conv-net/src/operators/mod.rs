@@ -16,7 +16,7 @@ pub use pool::{AveragePool, Pool};
 pub use reduction::{Reduce, Reduction};
 pub use window::Window;
 
-pub use crate::layers::{Activation, Binary, Coordinates, PadMode, ResizeMode, Rounding, Resize as Resampling};
+pub use crate::layers::{Activation, Binary, Coordinates, PadMode, Resize as Resampling, ResizeMode, Rounding};
 use crate::network::{Map, Shape, ShapeError};
 
 /// What a node computes. But for [`Operator::Opaque`] each has one output.

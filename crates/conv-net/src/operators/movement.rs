@@ -91,7 +91,12 @@ impl Pad {
             let all = size as i128 + before as i128 + after as i128;
             // Neither side may cut off what the other one added.
             let kept = size as i128 + (before as i128).min(0) + (after as i128).min(0);
-            OperatorError::require("pads", amounts(), all > 0 && kept > 0, format!("such that some of {input} is left"))?;
+            OperatorError::require(
+                "pads",
+                amounts(),
+                all > 0 && kept > 0,
+                format!("such that some of {input} is left"),
+            )?;
             if self.mode == PadMode::Reflect {
                 let reach = before.max(after) < size as isize;
                 OperatorError::require("pads", amounts(), reach, format!("less than {input} to reflect it"))?;

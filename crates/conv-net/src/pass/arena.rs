@@ -98,9 +98,8 @@ mod tests {
             (state % below) as usize
         };
         for _ in 0..50 {
-            let values: Vec<Lifetime> = (0..60)
-                .map(|step| value(1 + random(900), step..step + 1 + random(6)))
-                .collect();
+            let values: Vec<Lifetime> =
+                (0..60).map(|step| value(1 + random(900), step..step + 1 + random(6))).collect();
             let arena = Arena::of(&values);
             assert!(arena.floats >= arena.lower_bound);
             for (i, a) in values.iter().enumerate() {

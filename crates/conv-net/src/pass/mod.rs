@@ -224,7 +224,8 @@ impl ForwardPass {
         if inputs.len() != self.inputs.len() {
             return Err(RunError::Length { buffer: "inputs", got: inputs.len(), expected: self.inputs.len() });
         }
-        if let Some((input, expected)) = inputs.iter().zip(expected).find(|(input, expected)| input.len() != *expected) {
+        if let Some((input, expected)) = inputs.iter().zip(expected).find(|(input, expected)| input.len() != *expected)
+        {
             return Err(RunError::Length { buffer: "input", got: input.len(), expected });
         }
         for (index, step) in self.steps.iter().enumerate() {

@@ -234,9 +234,8 @@ fn slice_of(slice: &Slice, input: &Shape, output: &Shape) -> StridedCopy {
     let strides = input.strides();
     let start = slice.starts.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
     let axes = slice.sizes.iter().zip(&slice.steps).zip(strides.iter().zip(output.strides()));
-    let dimensions: Vec<Dimension> = axes
-        .map(|((&extent, &step), (&stride, to))| Dimension { extent, from: step * stride as isize, to })
-        .collect();
+    let dimensions: Vec<Dimension> =
+        axes.map(|((&extent, &step), (&stride, to))| Dimension { extent, from: step * stride as isize, to }).collect();
     StridedCopy::new(&dimensions, start, 0)
 }
 

@@ -1,0 +1,156 @@
+//! From a model's graph to a network.
+
+use std::collections::{HashMap, HashSet};
+
+use super::constants::Files;
+use super::graph::{Import, Known, Refusal};
+use super::input_shape::InputShape;
+use super::literal::{self, Literal};
+use super::messages::{Graph, Node};
+use super::parameters::Source;
+use super::{operators, other, shown};
+use crate::network::{Builder, Network, ValueId};
+use crate::operators::Opaque;
+
+/// The most nodes of a model; the largest detectors have some thousands.
+const MAX_NODES: usize = 1 << 14;
+
+/// A network, of what each node's constants are made, by name, and the files that hold them.
+pub(super) type Imported = (Network, HashMap<String, Vec<Source>>, Files);
+
+/// Why a model is no network.
+pub(super) enum Wrong {
+    Model(String),
+    Node { node: String, operator: String, message: String },
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Wrong::Model(message)
+    }
+}
+
+/// Reads the network called `name` out of a graph whose operators are of `opset`.
+pub(super) fn import(
+    name: &str,
+    graph: &Graph,
+    opset: i64,
+    files: Files,
+    batch: Option<usize>,
+    shapes: &[InputShape],
+) -> Result<Imported, Wrong> {
+    if graph.node.len() > MAX_NODES {
+        return Err(format!("it has {} nodes; at most {MAX_NODES} are accepted", graph.node.len()).into());
+    }
+    let stated = graph.value_info.iter().chain(&graph.output).map(|info| (info.name.as_str(), info)).collect();
+    let mut import = Import {
+        builder: Builder::new(name),
+        parameters: HashMap::new(),
+        files,
+        opset,
+        rebatched: None,
+        producers: HashMap::new(),
+        maps: HashMap::new(),
+        known: HashMap::new(),
+        stated,
+    };
+    for tensor in &graph.initializer {
+        let known = import.constant_of(tensor)?;
+        if import.known.insert(&tensor.name, known).is_some() {
+            return Err(format!("two initializers are called {}", shown(&tensor.name)).into());
+        }
+    }
+    import.inputs(graph, batch, shapes)?;
+    let later: HashSet<&str> = graph.node.iter().flat_map(|node| &node.output).map(String::as_str).collect();
+    for (index, node) in graph.node.iter().enumerate() {
+        import.node(index, node, &later).map_err(|message| Wrong::Node {
+            node: shown(label(node)),
+            operator: shown(&node.op_type).trim_matches('\'').into(),
+            message,
+        })?;
+    }
+    let mut outputs = Vec::new();
+    for output in &graph.output {
+        match import.known.get(output.name.as_str()) {
+            Some(Known::Value(value)) => outputs.push(*value),
+            // Nothing to compute.
+            Some(_) => {}
+            None => return Err(format!("its output {} is computed by no node", shown(&output.name)).into()),
+        }
+    }
+    let network = import.builder.finish(&outputs).map_err(|error| error.to_string())?;
+    Ok((network, import.parameters, import.files))
+}
+
+/// What a node is called: by its name, or else by its output's.
+fn label(node: &Node) -> &str {
+    if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name }
+}
+
+impl<'a> Import<'a> {
+    fn node(&mut self, index: usize, node: &'a Node, later: &HashSet<&str>) -> Result<(), String> {
+        for input in node.input.iter().filter(|input| !input.is_empty()) {
+            if !self.known.contains_key(input.as_str()) {
+                return Err(match later.contains(input.as_str()) {
+                    true => format!("reads {}, which only a later node computes, or it itself", shown(input)),
+                    false => format!("reads {}, which nothing computes", shown(input)),
+                });
+            }
+        }
+        if let Some(known) = self.fold(node) {
+            let output = node.output.first().ok_or("has no output")?;
+            return self.define(output, known);
+        }
+        let refusal = if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            Refusal::Opaque(format!("is of the domain {}, not of ONNX's own", shown(&node.domain)))
+        } else {
+            match self.unknown_input(node) {
+                Some(input) => Refusal::Opaque(format!("reads {}, whose shape is not known", shown(input))),
+                None => {
+                    let name = self.name(index, label(node));
+                    match operators::add(self, &name, node) {
+                        Ok(()) => return Ok(()),
+                        Err(refusal) => refusal,
+                    }
+                }
+            }
+        };
+        match refusal {
+            Refusal::Wrong(message) => Err(message),
+            Refusal::Opaque(reason) => self.opaque(index, node, reason),
+        }
+    }
+
+    /// Enters a node that is not computed, and what is known of the shapes of its outputs.
+    fn opaque(&mut self, index: usize, node: &'a Node, reason: String) -> Result<(), String> {
+        let inferred = other::shapes(self, node);
+        let mut outputs = Vec::new();
+        for (place, output) in node.output.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
+            let known = inferred.get(place).cloned().flatten().or_else(|| self.stated_shape(output));
+            outputs.push((output.as_str(), known));
+        }
+        let inputs: Vec<ValueId> = node.input.iter().filter_map(|input| self.value_of(input)).collect();
+        let opaque = Opaque { operator: shown(&node.op_type).trim_matches('\'').into(), reason };
+        let name = self.name(index, label(node));
+        let named = outputs.iter().map(|(name, shape)| ((*name).to_owned(), shape.clone())).collect();
+        let values = self.builder.opaque(name, opaque, &inputs, named).map_err(|error| error.to_string())?;
+        for ((name, _), value) in outputs.iter().zip(values) {
+            self.define(name, Known::Value(value))?;
+        }
+        Ok(())
+    }
+
+    /// A constant, if the node only makes one of constants.
+    fn fold(&mut self, node: &'a Node) -> Option<Known<'a>> {
+        if let Some(known) = operators::constant(self, node) {
+            return Some(known);
+        }
+        let literal = |name: &String| match self.known.get(name.as_str()) {
+            Some(Known::Literal(literal)) => Some(literal.clone()),
+            _ => None,
+        };
+        let inputs: Vec<Option<Literal>> = node.input.iter().map(literal).collect();
+        let complete = node.input.iter().zip(&inputs).all(|(name, literal)| name.is_empty() || literal.is_some());
+        (complete && !node.input.is_empty()).then(|| literal::fold(node, &inputs)).flatten().map(Known::Literal)
+    }
+}

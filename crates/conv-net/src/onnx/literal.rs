@@ -1,0 +1,316 @@
+//! Small constants whose values shapes depend on, and the arithmetic on them.
+
+use super::attributes::Attributes;
+use super::constants::{Constant, Files, MAX_ELEMENTS, doubles, integers};
+use super::messages::{Node, Tensor, element};
+use super::movement::{index, range, target};
+
+/// A small constant.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Literal {
+    pub sizes: Vec<usize>,
+    pub numbers: Numbers,
+}
+
+/// Its elements, in the order in which frameworks write.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Numbers {
+    /// Integers and truth values.
+    Ints(Vec<i64>),
+    Floats(Vec<f32>),
+}
+
+impl Literal {
+    pub fn ints(values: Vec<i64>) -> Self {
+        Literal { sizes: vec![values.len()], numbers: Numbers::Ints(values) }
+    }
+
+    pub fn scalar(value: i64) -> Self {
+        Literal { sizes: Vec::new(), numbers: Numbers::Ints(vec![value]) }
+    }
+
+    /// The elements of a tensor, if they are few and of a type that is understood.
+    pub fn of(tensor: &Tensor, files: &mut Files) -> Option<Literal> {
+        let sizes: Vec<usize> = tensor.dims.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<_>>()?;
+        let count = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
+        if count > MAX_ELEMENTS || sizes.len() > 8 {
+            return None;
+        }
+        let numbers = match tensor.data_type {
+            element::INT64 | element::INT32 | element::BOOL => Numbers::Ints(integers(tensor, files).ok()?),
+            element::DOUBLE => Numbers::Floats(doubles(tensor, files).ok()?),
+            _ => {
+                let mut values = vec![0.0; count];
+                if count > 0 {
+                    Constant::of(tensor, files).ok()?.read(files, 0, &mut values).ok()?;
+                }
+                Numbers::Floats(values)
+            }
+        };
+        Some(Literal { sizes, numbers })
+    }
+
+    pub fn len(&self) -> usize {
+        match &self.numbers {
+            Numbers::Ints(values) => values.len(),
+            Numbers::Floats(values) => values.len(),
+        }
+    }
+
+    /// As floats.
+    pub fn floats(&self) -> Vec<f32> {
+        match &self.numbers {
+            Numbers::Ints(values) => values.iter().map(|&value| value as f32).collect(),
+            Numbers::Floats(values) => values.clone(),
+        }
+    }
+
+    /// As integers, if it is of them.
+    pub fn integers(&self) -> Option<&[i64]> {
+        match &self.numbers {
+            Numbers::Ints(values) => Some(values),
+            Numbers::Floats(_) => None,
+        }
+    }
+
+    fn with_sizes(&self, sizes: Vec<usize>) -> Option<Literal> {
+        let count = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
+        (count == self.len()).then(|| Literal { sizes, numbers: self.numbers.clone() })
+    }
+
+    /// A single number as many times as `sizes` say.
+    pub fn repeated(&self, sizes: Vec<usize>) -> Option<Literal> {
+        let count = sizes.iter().product();
+        self.pick(sizes, std::iter::repeat_n(0, count))
+    }
+
+    /// The elements of these indices.
+    fn pick(&self, sizes: Vec<usize>, indices: impl Iterator<Item = usize>) -> Option<Literal> {
+        let numbers = match &self.numbers {
+            Numbers::Ints(values) => Numbers::Ints(indices.map(|i| values.get(i).copied()).collect::<Option<_>>()?),
+            Numbers::Floats(values) => Numbers::Floats(indices.map(|i| values.get(i).copied()).collect::<Option<_>>()?),
+        };
+        Some(Literal { sizes, numbers })
+    }
+}
+
+/// What `node` makes of constants, if it is arithmetic that is known: shapes are computed in such nodes.
+pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
+    let attributes = Attributes::any(node);
+    let input = |index: usize| inputs.get(index)?.as_ref();
+    let first = input(0)?;
+    match node.op_type.as_str() {
+        "Identity" | "Dropout" => Some(first.clone()),
+        "Cast" => cast(first, attributes.int("to", 0).ok()?),
+        "Gather" => gather(first, input(1)?, attributes.int("axis", 0).ok()?),
+        "Squeeze" => {
+            let axes = axes(&attributes, input(1), first.sizes.len())?;
+            let sizes = first.sizes.iter().enumerate();
+            let kept = sizes.filter(|(axis, size)| match &axes {
+                Some(axes) => !axes.contains(axis),
+                None => **size != 1,
+            });
+            first.with_sizes(kept.map(|(_, &size)| size).collect())
+        }
+        "Unsqueeze" => {
+            let given = match input(1) {
+                Some(axes) => axes.integers()?.to_vec(),
+                None => attributes.ints("axes").ok()??.to_vec(),
+            };
+            let rank = first.sizes.len() + given.len();
+            let axes: Vec<usize> = given.iter().map(|&axis| index(axis, rank)).collect::<Option<_>>()?;
+            let mut sizes = first.sizes.iter();
+            let all = (0..rank).map(|axis| if axes.contains(&axis) { Some(1) } else { sizes.next().copied() });
+            first.with_sizes(all.collect::<Option<_>>()?)
+        }
+        "Reshape" => {
+            let sizes = target(&first.sizes, input(1)?.integers()?, false)?;
+            first.with_sizes(sizes)
+        }
+        "Concat" => concat(inputs),
+        "Slice" => slice(&attributes, first, inputs),
+        "Range" => {
+            let bound = |index: usize| input(index)?.integers()?.first().copied();
+            let (start, end, step) = (bound(0)?, bound(1)?, bound(2)?);
+            let count = (end.checked_sub(start)?).checked_div(step)?;
+            if step == 0 || count > MAX_ELEMENTS as i64 {
+                return None;
+            }
+            let mut values = Vec::new();
+            let mut at = start;
+            while if step > 0 { at < end } else { at > end } {
+                values.push(at);
+                at = at.checked_add(step)?;
+            }
+            Some(Literal::ints(values))
+        }
+        "ReduceProd" => {
+            let product = first.integers()?.iter().try_fold(1_i64, |product, &x| product.checked_mul(x))?;
+            Some(Literal::scalar(product))
+        }
+        "Floor" | "Ceil" | "Neg" | "Sqrt" | "Abs" | "Not" | "Reciprocal" => unary(&node.op_type, first),
+        "Where" => {
+            let (condition, yes, no) = (first.integers()?, input(1)?, input(2)?);
+            let count = condition.len().max(yes.len()).max(no.len());
+            let sizes = [first, yes, no].into_iter().max_by_key(|part| part.len())?.sizes.clone();
+            let at = |values: &[i64], i: usize| values.get(if values.len() == 1 { 0 } else { i }).copied();
+            let (yes, no) = (yes.integers()?, no.integers()?);
+            let values = (0..count).map(|i| if at(condition, i)? != 0 { at(yes, i) } else { at(no, i) });
+            Some(Literal { sizes, numbers: Numbers::Ints(values.collect::<Option<_>>()?) })
+        }
+        "Expand" => {
+            let count = input(1)?.integers()?.iter().try_fold(1_i64, |product, &size| product.checked_mul(size))?;
+            let sizes: Vec<usize> =
+                input(1)?.integers()?.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<_>>()?;
+            (first.len() == 1 && count <= MAX_ELEMENTS as i64).then(|| first.repeated(sizes))?
+        }
+        operator => binary(operator, first, input(1)?),
+    }
+}
+
+/// The axes that a node names by attribute or input.
+fn axes(attributes: &Attributes<'_>, input: Option<&Literal>, rank: usize) -> Option<Option<Vec<usize>>> {
+    let given = match input {
+        Some(literal) => Some(literal.integers()?.to_vec()),
+        None => attributes.ints("axes").ok()?.map(<[i64]>::to_vec),
+    };
+    match given {
+        Some(given) => given.iter().map(|&axis| index(axis, rank)).collect::<Option<Vec<_>>>().map(Some),
+        None => Some(None),
+    }
+}
+
+fn cast(literal: &Literal, to: i64) -> Option<Literal> {
+    let numbers = match (i32::try_from(to).ok()?, &literal.numbers) {
+        (element::INT64 | element::INT32, Numbers::Floats(values)) => {
+            Numbers::Ints(values.iter().map(|&value| value as i64).collect())
+        }
+        (element::BOOL, Numbers::Ints(values)) => {
+            Numbers::Ints(values.iter().map(|&value| i64::from(value != 0)).collect())
+        }
+        (element::INT64 | element::INT32, ints) => ints.clone(),
+        (element::FLOAT | element::DOUBLE | element::FLOAT16 | element::BFLOAT16, _) => {
+            Numbers::Floats(literal.floats())
+        }
+        _ => return None,
+    };
+    Some(Literal { sizes: literal.sizes.clone(), numbers })
+}
+
+fn gather(data: &Literal, indices: &Literal, axis: i64) -> Option<Literal> {
+    let axis = index(axis, data.sizes.len())?;
+    let of = data.sizes[axis];
+    let places: Vec<usize> = indices.integers()?.iter().map(|&place| index(place, of)).collect::<Option<_>>()?;
+    let inner: usize = data.sizes[axis + 1..].iter().product();
+    let outer: usize = data.sizes[..axis].iter().product();
+    let sizes: Vec<usize> = [&data.sizes[..axis], &indices.sizes, &data.sizes[axis + 1..]].concat();
+    if outer.checked_mul(places.len())?.checked_mul(inner)? > MAX_ELEMENTS {
+        return None;
+    }
+    let each = (0..outer).flat_map(|outer| places.iter().map(move |place| outer * of + place));
+    data.pick(sizes, each.flat_map(|row| row * inner..(row + 1) * inner).collect::<Vec<_>>().into_iter())
+}
+
+/// Of lists, and single numbers.
+fn concat(inputs: &[Option<Literal>]) -> Option<Literal> {
+    let parts: Vec<&Literal> = inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
+    if parts.iter().any(|part| part.sizes.len() > 1)
+        || parts.iter().map(|part| part.len()).sum::<usize>() > MAX_ELEMENTS
+    {
+        return None;
+    }
+    let ints: Option<Vec<i64>> =
+        parts.iter().try_fold(Vec::new(), |all, part| Some([all, part.integers()?.to_vec()].concat()));
+    Some(match ints {
+        Some(ints) => Literal::ints(ints),
+        None => {
+            let floats: Vec<f32> = parts.iter().flat_map(|part| part.floats()).collect();
+            Literal { sizes: vec![floats.len()], numbers: Numbers::Floats(floats) }
+        }
+    })
+}
+
+/// Of a list.
+fn slice(attributes: &Attributes<'_>, data: &Literal, inputs: &[Option<Literal>]) -> Option<Literal> {
+    let [len] = data.sizes[..] else { return None };
+    let list = |index: usize, name: &str| match inputs.get(index) {
+        Some(literal) => literal.as_ref().map(|literal| literal.integers().map(<[i64]>::to_vec))?,
+        None => attributes.ints(name).ok()?.map(<[i64]>::to_vec),
+    };
+    let (starts, ends) = (list(1, "starts")?, list(2, "ends")?);
+    let step = list(4, "steps").and_then(|steps| steps.first().copied()).unwrap_or(1);
+    let (&[start], &[end]) = (&starts[..], &ends[..]) else { return None };
+    let (first, count) = range(len, start, end, step)?;
+    let places = (0..count).map(|i| (first as i64 + i as i64 * step) as usize);
+    data.pick(vec![count], places.collect::<Vec<_>>().into_iter())
+}
+
+fn unary(operator: &str, x: &Literal) -> Option<Literal> {
+    let numbers = match &x.numbers {
+        Numbers::Ints(values) => Numbers::Ints(match operator {
+            "Neg" => values.iter().map(|x| x.checked_neg()).collect::<Option<_>>()?,
+            "Abs" => values.iter().map(|x| x.checked_abs()).collect::<Option<_>>()?,
+            "Not" => values.iter().map(|&x| i64::from(x == 0)).collect(),
+            _ => return None,
+        }),
+        Numbers::Floats(values) => {
+            let function: fn(f32) -> f32 = match operator {
+                "Neg" => |x| -x,
+                "Abs" => f32::abs,
+                "Floor" => f32::floor,
+                "Ceil" => f32::ceil,
+                "Sqrt" => f32::sqrt,
+                "Reciprocal" => f32::recip,
+                _ => return None,
+            };
+            Numbers::Floats(values.iter().map(|&x| function(x)).collect())
+        }
+    };
+    Some(Literal { sizes: x.sizes.clone(), numbers })
+}
+
+/// Of two lists of one length, or one of them a single number.
+fn binary(operator: &str, a: &Literal, b: &Literal) -> Option<Literal> {
+    if a.len() != b.len() && a.len() != 1 && b.len() != 1 {
+        return None;
+    }
+    let sizes = if (b.len(), b.sizes.len()) > (a.len(), a.sizes.len()) { &b.sizes } else { &a.sizes }.clone();
+    let count = a.len().max(b.len());
+    let numbers = match (&a.numbers, &b.numbers) {
+        (Numbers::Ints(a), Numbers::Ints(b)) => {
+            let function: fn(i64, i64) -> Option<i64> = match operator {
+                "Add" => i64::checked_add,
+                "Sub" => i64::checked_sub,
+                "Mul" => i64::checked_mul,
+                "Div" => i64::checked_div,
+                "Mod" => i64::checked_rem_euclid,
+                "Min" => |a, b| Some(a.min(b)),
+                "Max" => |a, b| Some(a.max(b)),
+                "Equal" => |a, b| Some(i64::from(a == b)),
+                "Greater" => |a, b| Some(i64::from(a > b)),
+                "Less" => |a, b| Some(i64::from(a < b)),
+                "And" => |a, b| Some(i64::from(a != 0 && b != 0)),
+                "Or" => |a, b| Some(i64::from(a != 0 || b != 0)),
+                _ => return None,
+            };
+            let at = |values: &[i64], i: usize| values[if values.len() == 1 { 0 } else { i }];
+            Numbers::Ints((0..count).map(|i| function(at(a, i), at(b, i))).collect::<Option<_>>()?)
+        }
+        _ => {
+            let function: fn(f32, f32) -> f32 = match operator {
+                "Add" => |a, b| a + b,
+                "Sub" => |a, b| a - b,
+                "Mul" => |a, b| a * b,
+                "Div" => |a, b| a / b,
+                "Pow" => f32::powf,
+                "Min" => f32::min,
+                "Max" => f32::max,
+                _ => return None,
+            };
+            let (a, b) = (a.floats(), b.floats());
+            let at = |values: &[f32], i: usize| values[if values.len() == 1 { 0 } else { i }];
+            Numbers::Floats((0..count).map(|i| function(at(&a, i), at(&b, i))).collect())
+        }
+    };
+    Some(Literal { sizes, numbers })
+}
