@@ -1,7 +1,5 @@
 //! The built-in networks, held against what torchvision and their papers say of them.
 
-use std::collections::HashMap;
-
 use conv_net::{Network, Node, presets};
 
 fn network(name: &str, batch: usize) -> Network {
@@ -39,70 +37,72 @@ fn sizes_are_torchvisions() {
     }
 }
 
+/// Values of some networks and their shapes for three images.
+const SHAPES: &[(&str, &[(&str, &[usize])])] = &[
+    ("vgg16", &[("features.30", &[3, 512, 7, 7]), ("classifier.0", &[3, 4096])]),
+    (
+        "resnet50",
+        &[
+            ("maxpool", &[3, 64, 56, 56]),
+            ("layer1.2.add", &[3, 256, 56, 56]),
+            ("layer2.0.conv1", &[3, 128, 56, 56]),
+            ("layer2.0.conv2", &[3, 128, 28, 28]),
+            ("layer2.0.downsample.1", &[3, 512, 28, 28]),
+            ("layer4.2.relu3", &[3, 2048, 7, 7]),
+            ("avgpool", &[3, 2048, 1, 1]),
+        ],
+    ),
+    (
+        "googlenet",
+        &[
+            ("maxpool1", &[3, 64, 56, 56]),
+            ("maxpool2", &[3, 192, 28, 28]),
+            ("inception3a.concat", &[3, 256, 28, 28]),
+            ("inception3a.branch2.0.conv", &[3, 96, 28, 28]),
+            ("maxpool3", &[3, 480, 14, 14]),
+            ("inception4e.branch4.0", &[3, 528, 14, 14]),
+            ("maxpool4", &[3, 832, 7, 7]),
+            ("inception5b.concat", &[3, 1024, 7, 7]),
+        ],
+    ),
+    (
+        "squeezenet1_1",
+        &[
+            ("features.0", &[3, 64, 111, 111]),
+            ("features.3.squeeze", &[3, 16, 55, 55]),
+            ("features.8", &[3, 256, 13, 13]),
+            ("features.12.concat", &[3, 512, 13, 13]),
+            ("classifier.1", &[3, 1000, 13, 13]),
+        ],
+    ),
+    (
+        "mobilenet_v2",
+        &[
+            ("features.1.conv.0.0", &[3, 32, 112, 112]),
+            ("features.1.conv.1", &[3, 16, 112, 112]),
+            ("features.2.conv.1.0", &[3, 96, 56, 56]),
+            ("features.3.add", &[3, 24, 56, 56]),
+            ("features.17.conv.3", &[3, 320, 7, 7]),
+            ("features.18.2", &[3, 1280, 7, 7]),
+        ],
+    ),
+    (
+        "densenet121",
+        &[
+            ("features.pool0", &[3, 64, 56, 56]),
+            ("features.denseblock1.denselayer1.norm1", &[3, 64, 56, 56]),
+            ("features.denseblock1.denselayer6.concat", &[3, 256, 56, 56]),
+            ("features.transition3.pool", &[3, 512, 7, 7]),
+            ("features.norm5", &[3, 1024, 7, 7]),
+        ],
+    ),
+];
+
 #[test]
 fn shapes_and_names() {
-    let expected: HashMap<&str, &[(&str, &[usize])]> = HashMap::from([
-        ("vgg16", &[("features.30", &[3, 512, 7, 7][..]), ("classifier.0", &[3, 4096])][..]),
-        (
-            "resnet50",
-            &[
-                ("maxpool", &[3, 64, 56, 56]),
-                ("layer1.2.add", &[3, 256, 56, 56]),
-                ("layer2.0.conv1", &[3, 128, 56, 56]),
-                ("layer2.0.conv2", &[3, 128, 28, 28]),
-                ("layer2.0.downsample.1", &[3, 512, 28, 28]),
-                ("layer4.2.relu3", &[3, 2048, 7, 7]),
-                ("avgpool", &[3, 2048, 1, 1]),
-            ],
-        ),
-        (
-            "googlenet",
-            &[
-                ("maxpool1", &[3, 64, 56, 56]),
-                ("maxpool2", &[3, 192, 28, 28]),
-                ("inception3a.concat", &[3, 256, 28, 28]),
-                ("inception3a.branch2.0.conv", &[3, 96, 28, 28]),
-                ("maxpool3", &[3, 480, 14, 14]),
-                ("inception4e.branch4.0", &[3, 528, 14, 14]),
-                ("maxpool4", &[3, 832, 7, 7]),
-                ("inception5b.concat", &[3, 1024, 7, 7]),
-            ],
-        ),
-        (
-            "squeezenet1_1",
-            &[
-                ("features.0", &[3, 64, 111, 111]),
-                ("features.3.squeeze", &[3, 16, 55, 55]),
-                ("features.8", &[3, 256, 13, 13]),
-                ("features.12.concat", &[3, 512, 13, 13]),
-                ("classifier.1", &[3, 1000, 13, 13]),
-            ],
-        ),
-        (
-            "mobilenet_v2",
-            &[
-                ("features.1.conv.0.0", &[3, 32, 112, 112]),
-                ("features.1.conv.1", &[3, 16, 112, 112]),
-                ("features.2.conv.1.0", &[3, 96, 56, 56]),
-                ("features.3.add", &[3, 24, 56, 56]),
-                ("features.17.conv.3", &[3, 320, 7, 7]),
-                ("features.18.2", &[3, 1280, 7, 7]),
-            ],
-        ),
-        (
-            "densenet121",
-            &[
-                ("features.pool0", &[3, 64, 56, 56]),
-                ("features.denseblock1.denselayer1.norm1", &[3, 64, 56, 56]),
-                ("features.denseblock1.denselayer6.concat", &[3, 256, 56, 56]),
-                ("features.transition3.pool", &[3, 512, 7, 7]),
-                ("features.norm5", &[3, 1024, 7, 7]),
-            ],
-        ),
-    ]);
-    for (name, shapes) in expected {
+    for (name, shapes) in SHAPES {
         let network = network(name, 3);
-        for (layer, sizes) in shapes {
+        for (layer, sizes) in *shapes {
             let output = node(&network, layer).outputs[0];
             assert_eq!(network.shape(output).unwrap().sizes(), *sizes, "{name}/{layer}");
         }

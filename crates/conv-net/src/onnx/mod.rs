@@ -6,11 +6,13 @@ mod constants;
 mod messages;
 mod model;
 mod wire;
+mod write;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use model::{InputShape, Model};
+pub use write::write;
 
 use crate::network::NetworkError;
 
