@@ -84,7 +84,6 @@ fn every_operator(batch: usize) -> Network {
         reduce(Reduction::SumSquare, &[2], false),
         reduce(Reduction::L2, &[1], true),
         Operator::Slice(Slice { starts: vec![0, 9, 1, 7], steps: vec![1, -3, 2, -1], sizes: vec![batch, 4, 2, 8] }),
-        Operator::Slice(Slice { starts: vec![0; 4], steps: vec![1; 4], sizes: vec![batch, 12, 6, 8] }),
         Operator::Pad(Pad { amounts: vec![[0; 2], [1, 0], [0, 2], [-1, 3]], mode: PadMode::Constant(0.5) }),
         Operator::Pad(Pad { amounts: vec![[0; 2], [0; 2], [1, 2], [3, 0]], mode: PadMode::Reflect }),
         Operator::Pad(Pad { amounts: vec![[0; 2], [0; 2], [1, 2], [3, 0]], mode: PadMode::Edge }),
@@ -118,6 +117,7 @@ fn every_operator(batch: usize) -> Network {
         Activation::Ceil,
     ];
     operators.extend(activations.map(Operator::Activation));
+    let slopes = builder.node("slopes", Operator::Constant(shape(&[12, 1, 1])), &[]).unwrap();
     let mut outputs: Vec<ValueId> = Vec::new();
     for (index, operator) in operators.into_iter().enumerate() {
         outputs.push(builder.node(format!("{}{index}", operator.name()), operator, &[x]).unwrap());
@@ -130,7 +130,6 @@ fn every_operator(batch: usize) -> Network {
     let exp = add("e", Operator::Activation(Activation::Exp), &[x]);
     add("log", Operator::Activation(Activation::Log), &[exp]);
     add("sqrt", Operator::Activation(Activation::Sqrt), &[exp]);
-    let slopes = add("slopes", Operator::Constant(shape(&[12, 1, 1])), &[]);
     for kind in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min, Binary::PRelu] {
         add(kind.name(), Operator::Binary(kind), &[x, slopes]);
     }

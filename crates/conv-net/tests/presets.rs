@@ -37,8 +37,11 @@ fn sizes_are_torchvisions() {
     }
 }
 
-/// Values of some networks and their shapes for three images.
-const SHAPES: &[(&str, &[(&str, &[usize])])] = &[
+/// A value and its shape.
+type Shaped = (&'static str, &'static [usize]);
+
+/// Values of some networks for three images.
+const SHAPES: &[(&str, &[Shaped])] = &[
     ("vgg16", &[("features.30", &[3, 512, 7, 7]), ("classifier.0", &[3, 4096])]),
     (
         "resnet50",

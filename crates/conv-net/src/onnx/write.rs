@@ -17,10 +17,9 @@ use super::messages::{
 };
 use super::wire::key;
 use crate::files;
-use crate::network::{Network, NetworkError, Shape, ValueId};
+use crate::network::{Network, NetworkError, Node as Layer, Shape, ValueId};
 use crate::operators::Operator;
 use crate::weights::Weights;
-use crate::{Node as Layer, WeightsError};
 
 /// The version of the file format, and the operators' version that is written.
 const IR_VERSION: i64 = 8;
@@ -93,9 +92,6 @@ impl<'a> Export<'a> {
                 operator: node.operator.name().into(),
                 message,
             };
-            if let Operator::Opaque(opaque) = &node.operator {
-                return Err(refused(opaque.reason.clone()));
-            }
             let inputs = node.inputs.iter().map(|&id| Ok((network.shape(id)?, batched[id.index()])));
             let inputs = inputs.collect::<Result<Vec<_>, NetworkError>>()?;
             let keeps = batch::keeps(&node.operator, &inputs).map_err(|reason| refused(reason.into()))?;
@@ -113,9 +109,9 @@ impl<'a> Export<'a> {
         Ok(export)
     }
 
-    /// Appends the steps that compute `output`, or if there are none, the constant that it is.
+    /// Appends the steps that compute `output`, or the constant that it is.
     fn node(&mut self, node: &'a Layer, output: &str, steps: &[Step]) {
-        if let (Operator::Constant(shape), []) = (&node.operator, steps) {
+        if let Operator::Constant(shape) = &node.operator {
             self.floats.push(Initializer::new(output.into(), shape.sizes(), Elements::Parameter(node, 0)));
         }
         let value = |id: &ValueId| self.network.value(*id).name.clone();
@@ -219,7 +215,7 @@ impl<'a> Initializer<'a> {
                 let mut piece = vec![0.0; self.len.min(PIECE_FLOATS)];
                 for first in (0..self.len).step_by(PIECE_FLOATS) {
                     let piece = &mut piece[..PIECE_FLOATS.min(self.len - first)];
-                    weights.read(node, *parameter, first, piece).map_err(io::Error::other::<WeightsError>)?;
+                    weights.read(node, *parameter, first, piece).map_err(io::Error::other)?;
                     write_floats(out, piece)?;
                 }
                 Ok(())

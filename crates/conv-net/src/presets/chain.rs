@@ -1,6 +1,6 @@
 //! What the files of networks are written with.
 
-use crate::network::{Builder, Network, NetworkError, Shape, ValueId};
+use crate::network::{Builder, Map, Network, NetworkError, Shape, ValueId};
 use crate::operators::{
     Activation, AveragePool, BatchNormalization, Binary, Concat, Conv, Linear, Operator, Pool, Softmax, Window,
 };
@@ -89,23 +89,18 @@ impl Chain {
 
     /// The mean of each channel, a map of one pixel.
     pub fn mean(&mut self, name: impl Into<String>) -> Result<&mut Self, NetworkError> {
-        let map = self.builder.shape(self.last).and_then(Shape::map);
-        let pool = map.map_or(Pool::square(1, 1, 0), Pool::whole);
+        let pool = Pool::whole(self.map());
         self.add(name, Operator::AveragePool(AveragePool { pool, count_padding: false }))
     }
 
     /// Channels of the last value.
     pub fn channels(&self) -> usize {
-        self.builder.shape(self.last).and_then(Shape::map).map_or(0, |map| map.channels)
+        self.map().channels
     }
 
-    /// Maps of one pixel as `[n][c]`.
-    pub fn flatten(&mut self, name: impl Into<String>) -> Result<&mut Self, NetworkError> {
-        let batch = self.builder.shape(self.last).map_or(0, Shape::batch);
-        let name = name.into();
-        let shape = Shape::new(&[batch, self.channels()])
-            .map_err(|source| NetworkError::Input { input: name.clone(), source })?;
-        self.add(name, Operator::Reshape(shape))
+    /// The last value's map; all values of images have one.
+    fn map(&self) -> Map {
+        self.builder.shape(self.last).and_then(Shape::map).unwrap_or(Map::new(1, 1, 1))
     }
 
     /// The network that ends in probabilities of classes.

@@ -24,7 +24,7 @@ pub(super) fn mobilenet_v2(batch: usize) -> Result<Network, NetworkError> {
         for block in 0..blocks {
             index += 1;
             let stride = if block == 0 { stride } else { 1 };
-            block_of(&mut chain, &format!("features.{index}"), expansion, out_channels, stride)?;
+            inverted_residual(&mut chain, &format!("features.{index}"), [expansion, out_channels, stride])?;
         }
     }
     clipped(&mut chain, "features.18", conv(1280, 1, 1))?.mean("avgpool")?.linear("classifier.1", 1000)?;
@@ -38,12 +38,10 @@ fn clipped<'a>(chain: &'a mut Chain, name: &str, conv: Conv) -> Result<&'a mut C
 }
 
 /// A wider map, a filter for each of its channels, and a narrow output, to which the input is added if it has its shape.
-fn block_of(
+fn inverted_residual(
     chain: &mut Chain,
     name: &str,
-    expansion: usize,
-    out_channels: usize,
-    stride: usize,
+    [expansion, out_channels, stride]: [usize; 3],
 ) -> Result<(), NetworkError> {
     let (input, channels) = (chain.last, chain.channels());
     let width = expansion * channels;

@@ -1,6 +1,6 @@
 //! Networks that are built in.
 //!
-//! But for AlexNet they are torchvision's, as they compute when they are not trained, on images of 224×224, and their nodes
+//! But for AlexNet they are torchvision's, as they compute outside training, on images of 224×224, and their nodes
 //! have the names of its modules, so that weights are found in its files. What is no module there, or one that is used
 //! more than once, is named after where it is: `layer1.0.add`, `layer1.0.relu2`.
 

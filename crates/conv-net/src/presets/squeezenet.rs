@@ -2,7 +2,7 @@
 
 use super::chain::{Chain, biased, max_pool_ceil};
 use crate::network::{Network, NetworkError};
-use crate::operators::{Conv, Operator, Window};
+use crate::operators::{Conv, Operator, Reduce, Reduction, Window};
 
 const POOL: Operator = max_pool_ceil(3, 2, 0);
 
@@ -33,7 +33,12 @@ pub(super) fn squeezenet1_1(batch: usize) -> Result<Network, NetworkError> {
         }
         fire(&mut chain, &format!("features.{index}"), filters)?;
     }
-    chain.conv("classifier.1", biased(1000, 1, 1))?.relu("classifier.2")?.mean("classifier.3")?.flatten("flatten")?;
+    // Without the axes of the map, which torchvision flattens afterwards.
+    let mean = Reduce { reduction: Reduction::Mean, axes: vec![2, 3], keep: false };
+    chain
+        .conv("classifier.1", biased(1000, 1, 1))?
+        .relu("classifier.2")?
+        .add("classifier.3", Operator::Reduce(mean))?;
     chain.finish()
 }
 

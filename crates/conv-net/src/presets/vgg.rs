@@ -13,8 +13,11 @@ const STAGES: [(usize, usize); 5] = [(64, 2), (128, 2), (256, 3), (512, 3), (512
 /// [`NetworkError`] if it cannot have so many images.
 pub(super) fn vgg16(batch: usize) -> Result<Network, NetworkError> {
     let mut chain = Chain::new("vgg16", [batch, 3, 224, 224])?;
-    let mut modules = (0..).map(|index| format!("features.{index}"));
-    let mut module = || modules.next().unwrap_or_default();
+    let mut index = 0;
+    let mut module = || {
+        index += 1;
+        format!("features.{}", index - 1)
+    };
     for (filters, convolutions) in STAGES {
         for _ in 0..convolutions {
             chain.conv(module(), biased(filters, 3, 1))?.relu(module())?;

@@ -102,7 +102,8 @@ fn integers(values: impl IntoIterator<Item = usize>) -> Vec<i64> {
 /// # Errors
 /// What keeps it from being written, as the end of a sentence that begins with the node.
 pub(super) fn steps(node: &Node, inputs: &[&Shape], free_batch: bool) -> Result<Vec<Step>, String> {
-    let Some(&input) = inputs.first() else { return Ok(Vec::new()) };
+    let nothing = Shape::default();
+    let input = inputs.first().copied().unwrap_or(&nothing);
     let sizes = input.sizes();
     let operator = Step::of;
     let step = match &node.operator {
