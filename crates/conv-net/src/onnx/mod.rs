@@ -13,12 +13,14 @@ mod operators;
 mod other;
 mod parameters;
 mod wire;
+mod write;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use input_shape::InputShape;
 pub use model::Model;
+pub use write::write;
 
 use crate::network::NetworkError;
 

@@ -1,18 +1,24 @@
 //! A network with its weights as an ONNX model.
 
+mod batch;
+mod steps;
+
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 
 use prost::Message;
 
+use self::steps::{Operand, Step, steps};
 use super::OnnxError;
 use super::messages::{
-    Attribute, Dimension, Graph, Model, Node, OperatorSet, RAW_DATA, Size, Tensor, TensorShape, TensorType, ValueInfo,
-    ValueType, attribute, element,
+    Dimension, Graph, Model, Node, OperatorSet, RAW_DATA, Size, Tensor, TensorShape, TensorType, ValueInfo, ValueType,
+    element,
 };
 use super::wire::key;
 use crate::files;
-use crate::network::{AveragePool, LayerKind, Network, Pool, Shape, ShapedLayer, Window};
+use crate::network::{Network, NetworkError, Node as Layer, Shape, ValueId};
+use crate::operators::Operator;
 use crate::weights::Weights;
 
 /// The version of the file format, and the operators' version that is written.
@@ -22,207 +28,214 @@ const OPSET: i64 = 13;
 /// Floats of weights that are in memory at once.
 const PIECE_FLOATS: usize = 1 << 20;
 
+/// The most bytes of a message of protocol buffers, by their definition.
+const MAX_BYTES: usize = i32::MAX as usize;
+
 /// Field numbers of [`Model::graph`] and [`Graph::initializer`], which are written piece by piece.
 const GRAPH: u32 = 7;
 const INITIALIZER: u32 = 5;
 
-/// Writes `network` with `weights` as an ONNX model of NCHW tensors called `input` and `output`, for `batch` images or any
-/// number of them. Dropout, the identity, is left out. Written beside `path` and renamed.
+/// What the number of images is called if it is free.
+const BATCH: &str = "N";
+
+/// Writes `network` with `weights` as an ONNX model of NCHW tensors, whose inputs and outputs are called as they are in the
+/// network: for its number of images, or with `free_batch` for any. Written beside `path` and renamed.
 ///
 /// # Errors
-/// [`OnnxError`] if the layers do not fit together, weights are missing, or the file cannot be written.
-pub fn write(path: &Path, network: &Network, batch: Option<usize>, weights: &mut dyn Weights) -> Result<(), OnnxError> {
-    let shaped = network.infer(batch.unwrap_or(1))?;
-    let graph = graph(network, &shaped, batch).encode_to_vec();
-    let write = |out: &mut dyn Write| write_model(out, &graph, &shaped, weights);
-    files::replace(path, write).map_err(|source| OnnxError::Write { path: path.into(), source })
+/// [`OnnxError::Node`] if a node is [`Operator::Opaque`], has no ONNX operator for its inputs, or mixes images of a free
+/// number. [`OnnxError::Write`] if weights are missing, the model exceeds the 2 GiB of its format, or the file cannot be
+/// written.
+pub fn write(path: &Path, network: &Network, free_batch: bool, weights: &mut dyn Weights) -> Result<(), OnnxError> {
+    let export = Export::of(path, network, free_batch)?;
+    files::replace(path, |out| export.write(out, weights))
+        .map_err(|source| OnnxError::Write { path: path.into(), source })
 }
 
-/// The model of a `graph` without initializers, and those. Each message begins with its length, so all lengths are known
-/// before the first float is written, and weights pass through a few at a time.
-fn write_model(
-    out: &mut dyn Write,
-    graph: &[u8],
-    layers: &[ShapedLayer<'_>],
-    weights: &mut dyn Weights,
-) -> io::Result<()> {
-    let model = Model {
-        ir_version: IR_VERSION,
-        producer_name: "convlab".into(),
-        producer_version: env!("CARGO_PKG_VERSION").into(),
-        graph: None,
-        opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
-    };
-    let layers = layers.iter().filter_map(|layer| Some((layer, layer.problem.as_ref()?.out_channels())));
-    let tensors = |layer: &ShapedLayer<'_>, outputs| {
-        let name = &layer.layer.name;
-        [initializer(weight_name(name), layer.weight_shape()), initializer(bias_name(name), vec![outputs])]
-    };
-    let lengths = layers.clone().flat_map(|(layer, outputs)| {
-        let [weights, bias] = tensors(layer, outputs).map(|head| head.len());
-        [weights + 4 * outputs * layer.fan_in(), bias + 4 * outputs]
-    });
-    let mut head = model.encode_to_vec();
-    key(&mut head, GRAPH, graph.len() + lengths.sum::<usize>());
-    head.extend(graph);
-    out.write_all(&head)?;
-    for (layer, outputs) in layers {
-        let [weight_head, bias_head] = tensors(layer, outputs);
-        out.write_all(&weight_head)?;
-        let step = (PIECE_FLOATS / layer.fan_in()).clamp(1, outputs);
-        let mut values = vec![0.0; step * layer.fan_in()];
-        for first in (0..outputs).step_by(step) {
-            let channels = first..outputs.min(first + step);
-            let values = &mut values[..channels.len() * layer.fan_in()];
-            weights.weights(layer, channels, values).map_err(io::Error::other)?;
-            write_floats(out, values)?;
+/// A model whose lengths are known, but not its weights.
+struct Export<'a> {
+    network: &'a Network,
+    /// Names of tensors so far; those of initializers must differ from them.
+    names: HashSet<String>,
+    /// Everything but initializers of floats.
+    graph: Graph,
+    floats: Vec<Initializer<'a>>,
+}
+
+/// A tensor of floats.
+struct Initializer<'a> {
+    /// Its key in the graph and its message up to the elements.
+    head: Vec<u8>,
+    len: usize,
+    elements: Elements<'a>,
+}
+
+enum Elements<'a> {
+    /// A constant of a node, by its number.
+    Parameter(&'a Layer, usize),
+    Values(Vec<f32>),
+}
+
+impl<'a> Export<'a> {
+    fn of(path: &Path, network: &'a Network, free_batch: bool) -> Result<Self, OnnxError> {
+        let names = network.values().iter().map(|value| value.name.clone()).collect();
+        let graph = Graph { name: network.name().into(), ..Graph::default() };
+        let mut export = Export { network, names, graph, floats: Vec::new() };
+        let mut batched = vec![false; network.values().len()];
+        for &input in network.inputs() {
+            let shape = network.shape(input)?;
+            batched[input.index()] = free_batch && shape.rank() > 0 && shape.batch() == network.batch();
         }
-        let mut bias = vec![0.0; outputs];
-        weights.bias(layer, &mut bias).map_err(io::Error::other)?;
-        out.write_all(&bias_head)?;
-        write_floats(out, &bias)?;
+        for node in network.nodes() {
+            let refused = |message| OnnxError::Node {
+                path: path.into(),
+                node: node.name.clone(),
+                operator: node.operator.name().into(),
+                message,
+            };
+            let inputs = node.inputs.iter().map(|&id| Ok((network.shape(id)?, batched[id.index()])));
+            let inputs = inputs.collect::<Result<Vec<_>, NetworkError>>()?;
+            let keeps = batch::keeps(&node.operator, &inputs).map_err(|reason| refused(reason.into()))?;
+            let shapes: Vec<&Shape> = inputs.iter().map(|&(shape, _)| shape).collect();
+            let steps = steps(node, &shapes, keeps).map_err(refused)?;
+            for &output in &node.outputs {
+                batched[output.index()] = keeps;
+                export.node(node, &network.value(output).name, &steps);
+            }
+        }
+        let infos = |ids: &[ValueId]| ids.iter().map(|&id| info(network, id, batched[id.index()])).collect();
+        let infos: [Result<Vec<_>, NetworkError>; 2] = [infos(network.inputs()), infos(network.outputs())];
+        let [inputs, outputs] = infos;
+        (export.graph.input, export.graph.output) = (inputs?, outputs?);
+        Ok(export)
     }
-    Ok(())
+
+    /// Appends the steps that compute `output`, or the constant that it is.
+    fn node(&mut self, node: &'a Layer, output: &str, steps: &[Step]) {
+        if let Operator::Constant(shape) = &node.operator {
+            self.floats.push(Initializer::new(output.into(), shape.sizes(), Elements::Parameter(node, 0)));
+        }
+        let value = |id: &ValueId| self.network.value(*id).name.clone();
+        let inputs: Vec<String> = node.inputs.iter().map(value).collect();
+        let mut last = inputs.first().cloned().unwrap_or_default();
+        for (index, step) in steps.iter().enumerate() {
+            let is_last = index + 1 == steps.len();
+            let result = if is_last { output.into() } else { self.fresh(format!("{}.{}", node.name, step.op_type)) };
+            let operands = step.operands.iter().map(|operand| match operand {
+                Operand::Last => last.clone(),
+                Operand::Input(index) => inputs[*index].clone(),
+                Operand::Absent => String::new(),
+                Operand::Parameter(index, dims) => {
+                    let name = format!("{}.{}", node.name, node.parameters[*index].name);
+                    self.initializer(name, dims, Elements::Parameter(node, *index))
+                }
+                Operand::Floats(dims, values) => {
+                    self.initializer(format!("{result}.constant"), dims, Elements::Values(values.clone()))
+                }
+                Operand::Integers(values) => self.integers(format!("{result}.constant"), values),
+            });
+            let input = operands.collect();
+            self.graph.node.push(Node {
+                input,
+                output: vec![result.clone()],
+                name: if is_last { node.name.clone() } else { result.clone() },
+                op_type: step.op_type.into(),
+                attribute: step.attributes.clone(),
+                domain: String::new(),
+            });
+            last = result;
+        }
+    }
+
+    /// `name`, or something like it that no tensor is called yet.
+    fn fresh(&mut self, mut name: String) -> String {
+        while !self.names.insert(name.clone()) {
+            name.push('_');
+        }
+        name
+    }
+
+    fn initializer(&mut self, name: String, dims: &[usize], elements: Elements<'a>) -> String {
+        let name = self.fresh(name);
+        self.floats.push(Initializer::new(name.clone(), dims, elements));
+        name
+    }
+
+    fn integers(&mut self, name: String, values: &[i64]) -> String {
+        let name = self.fresh(name);
+        self.graph.initializer.push(Tensor {
+            dims: vec![values.len() as i64],
+            data_type: element::INT64,
+            int64_data: values.to_vec(),
+            name: name.clone(),
+            ..Tensor::default()
+        });
+        name
+    }
+
+    /// Each message begins with its length, so all lengths are known before the first float is written, and weights pass
+    /// through a few at a time.
+    fn write(&self, out: &mut dyn Write, weights: &mut dyn Weights) -> io::Result<()> {
+        let model = Model {
+            ir_version: IR_VERSION,
+            producer_name: "convlab".into(),
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            graph: None,
+            opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
+        };
+        let graph = self.graph.encode_to_vec();
+        let length = graph.len() + self.floats.iter().map(|tensor| tensor.head.len() + 4 * tensor.len).sum::<usize>();
+        let mut head = model.encode_to_vec();
+        key(&mut head, GRAPH, length);
+        head.extend(graph);
+        if length > MAX_BYTES {
+            return Err(io::Error::other(format!("it would have {length} bytes; ONNX files end at {MAX_BYTES}")));
+        }
+        out.write_all(&head)?;
+        self.floats.iter().try_for_each(|tensor| tensor.write(out, weights))
+    }
+}
+
+impl<'a> Initializer<'a> {
+    fn new(name: String, dims: &[usize], elements: Elements<'a>) -> Self {
+        let len = dims.iter().product();
+        let dims = dims.iter().map(|&size| size as i64).collect();
+        let mut tensor = Tensor { dims, data_type: element::FLOAT, name, ..Tensor::default() }.encode_to_vec();
+        key(&mut tensor, RAW_DATA, 4 * len);
+        let mut head = Vec::new();
+        key(&mut head, INITIALIZER, tensor.len() + 4 * len);
+        head.extend(tensor);
+        Initializer { head, len, elements }
+    }
+
+    fn write(&self, out: &mut dyn Write, weights: &mut dyn Weights) -> io::Result<()> {
+        out.write_all(&self.head)?;
+        match &self.elements {
+            Elements::Values(values) => write_floats(out, values),
+            Elements::Parameter(node, parameter) => {
+                let mut piece = vec![0.0; self.len.min(PIECE_FLOATS)];
+                for first in (0..self.len).step_by(PIECE_FLOATS) {
+                    let piece = &mut piece[..PIECE_FLOATS.min(self.len - first)];
+                    weights.read(node, *parameter, first, piece).map_err(io::Error::other)?;
+                    write_floats(out, piece)?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 fn write_floats(out: &mut dyn Write, values: &[f32]) -> io::Result<()> {
     values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
 }
 
-/// An initializer of `shape` up to its elements, its key in the graph included.
-fn initializer(name: String, shape: Vec<usize>) -> Vec<u8> {
-    let bytes = 4 * shape.iter().product::<usize>();
-    let mut tensor = Tensor { dims: ints(shape), data_type: element::FLOAT, name, ..Tensor::default() }.encode_to_vec();
-    key(&mut tensor, RAW_DATA, bytes);
-    let mut head = Vec::new();
-    key(&mut head, INITIALIZER, tensor.len() + bytes);
-    head.extend(tensor);
-    head
-}
-
-fn weight_name(layer: &str) -> String {
-    format!("{layer}.weight")
-}
-
-fn bias_name(layer: &str) -> String {
-    format!("{layer}.bias")
-}
-
-/// Sizes that were checked when the network was.
-fn ints(sizes: impl IntoIterator<Item = usize>) -> Vec<i64> {
-    sizes.into_iter().map(|size| size as i64).collect()
-}
-
-/// The nodes, each on the output of the one before.
-fn graph(network: &Network, layers: &[ShapedLayer<'_>], batch: Option<usize>) -> Graph {
-    let mut chain = Chain { nodes: Vec::new(), last: "input".into(), flat: false };
-    for layer in layers {
-        chain.layer(layer);
-    }
-    if let Some(last) = chain.nodes.last_mut() {
-        last.output = vec!["output".into()];
-    }
-    let output = layers.last().map_or(network.input, |layer| layer.output);
-    Graph {
-        node: chain.nodes,
-        name: network.name.clone(),
-        initializer: Vec::new(),
-        input: vec![value("input", batch, network.input, false)],
-        output: vec![value("output", batch, output, chain.flat)],
-    }
-}
-
-/// A tensor of `batch` images of `shape`, NCHW, or `[n][c]` if it is `flat`.
-fn value(name: &str, batch: Option<usize>, shape: Shape, flat: bool) -> ValueInfo {
-    let batch = batch.map_or_else(|| Size::Parameter("batch".into()), |batch| Size::Value(batch as i64));
-    let sizes = if flat { vec![shape.floats()] } else { vec![shape.channels, shape.height, shape.width] };
-    let sizes = std::iter::once(batch).chain(ints(sizes).into_iter().map(Size::Value));
-    let dim = sizes.map(|size| Dimension { size: Some(size) }).collect();
+/// Name, type and shape of a tensor, whose first size is free if it is `batched`.
+fn info(network: &Network, id: ValueId, batched: bool) -> Result<ValueInfo, NetworkError> {
+    let sizes = network.shape(id)?.sizes().iter().enumerate();
+    let dim = sizes.map(|(axis, &size)| match axis {
+        0 if batched => Size::Parameter(BATCH.into()),
+        _ => Size::Value(size as i64),
+    });
+    let dim = dim.map(|size| Dimension { size: Some(size) }).collect();
     let tensor = TensorType { element: element::FLOAT, shape: Some(TensorShape { dim }) };
-    ValueInfo { name: name.into(), value_type: Some(ValueType { tensor: Some(tensor) }) }
-}
-
-/// Nodes, and what the last of them computes.
-struct Chain {
-    nodes: Vec<Node>,
-    last: String,
-    /// Whether that is flattened.
-    flat: bool,
-}
-
-impl Chain {
-    /// Appends a node called `name`, which is also what its output is called.
-    fn push(&mut self, name: &str, operator: &str, constants: Vec<String>, attribute: Vec<Attribute>) {
-        let mut input = vec![std::mem::replace(&mut self.last, name.into())];
-        input.extend(constants);
-        let output = vec![name.into()];
-        let (name, op_type, domain) = (name.into(), operator.into(), String::new());
-        self.nodes.push(Node { input, output, name, op_type, attribute, domain });
-    }
-
-    fn layer(&mut self, shaped: &ShapedLayer<'_>) {
-        let name = &shaped.layer.name;
-        let parameters = vec![weight_name(name), bias_name(name)];
-        match shaped.layer.kind {
-            LayerKind::Conv(conv) => {
-                let mut attributes = window(conv.windows);
-                attributes.push(list("dilations", conv.windows.map(|window| window.dilation)));
-                attributes.push(int("group", conv.groups));
-                self.push(name, "Conv", parameters, attributes);
-            }
-            LayerKind::Linear(_) => {
-                if !self.flat {
-                    self.push(&format!("{name}.flatten"), "Flatten", Vec::new(), vec![int("axis", 1)]);
-                    self.flat = true;
-                }
-                self.push(name, "Gemm", parameters, vec![int("transB", 1)]);
-            }
-            LayerKind::Lrn(lrn) => {
-                // ONNX divides its alpha by the window.
-                let alpha = lrn.alpha * lrn.size as f32;
-                let floats = [float("alpha", alpha), float("beta", lrn.beta), float("bias", lrn.k)];
-                self.push(name, "LRN", Vec::new(), floats.into_iter().chain([int("size", lrn.size)]).collect());
-            }
-            LayerKind::MaxPool(pool) => self.push(name, "MaxPool", Vec::new(), pool_attributes(&pool)),
-            LayerKind::AveragePool(AveragePool { pool, count_padding }) => {
-                let mut attributes = pool_attributes(&pool);
-                attributes.push(int("count_include_pad", usize::from(count_padding)));
-                self.push(name, "AveragePool", Vec::new(), attributes);
-            }
-            LayerKind::Relu => self.push(name, "Relu", Vec::new(), Vec::new()),
-            LayerKind::Softmax => self.push(name, "Softmax", Vec::new(), vec![int("axis", 1)]),
-            LayerKind::Dropout => {}
-        }
-        if shaped.layer.kind.relu() {
-            self.push(&format!("{name}.relu"), "Relu", Vec::new(), Vec::new());
-        }
-    }
-}
-
-fn pool_attributes(pool: &Pool) -> Vec<Attribute> {
-    let mut attributes = window(pool.windows);
-    attributes.push(int("ceil_mode", usize::from(pool.ceil)));
-    attributes
-}
-
-/// How a filter or a pool moves.
-fn window(windows: [Window; 2]) -> Vec<Attribute> {
-    let [[top, bottom], [left, right]] = windows.map(|window| window.pad);
-    vec![
-        list("kernel_shape", windows.map(|window| window.kernel)),
-        list("strides", windows.map(|window| window.stride)),
-        list("pads", [top, left, bottom, right]),
-    ]
-}
-
-fn list<const N: usize>(name: &str, sizes: [usize; N]) -> Attribute {
-    Attribute { name: name.into(), ints: ints(sizes), kind: attribute::INTS, ..Attribute::default() }
-}
-
-fn int(name: &str, value: usize) -> Attribute {
-    Attribute { name: name.into(), i: Some(value as i64), kind: attribute::INT, ..Attribute::default() }
-}
-
-fn float(name: &str, value: f32) -> Attribute {
-    Attribute { name: name.into(), f: Some(value), kind: attribute::FLOAT, ..Attribute::default() }
+    Ok(ValueInfo { name: network.value(id).name.clone(), value_type: Some(ValueType { tensor: Some(tensor) }) })
 }
