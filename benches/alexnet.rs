@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use conv_measure::{Effort, Machine, Stop, hardware_threads, pool};
-use conv_net::networks;
+use conv_net::{Network, presets};
 use conv_report::table;
 use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
@@ -44,12 +44,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let threads = pool_of_all()?;
     let (mut cases, mut choosers) = (Vec::new(), Vec::new());
-    let names: Vec<String> = networks().into_iter().map(|network| network.name).collect();
-    for case in suite::cases(suite::problems(&names, &[1])?.problems, &conv_tune::algorithms(), &isas) {
+    let names: Vec<String> = presets().iter().map(|preset| preset.name.into()).collect();
+    for case in suite::cases(suite::problems(&names, &[1], &[])?.problems, &conv_tune::algorithms(), &isas) {
         cases.extend(layers::bench(&mut criterion, &threads, case));
     }
-    for network in networks() {
-        choosers.push(passes::bench(&mut criterion, &threads, &network));
+    let networks: Vec<Network> = presets().iter().map(|preset| preset.network(1)).collect::<Result<_, _>>()?;
+    for network in &networks {
+        choosers.push(passes::bench(&mut criterion, &threads, network));
     }
     criterion.final_summary();
     drop(threads);
@@ -62,9 +63,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         results.keep(&bench.measure(&case)?.records)?;
         measured.push(case.problem.label());
     }
-    for (network, choosers) in networks().iter().zip(choosers).filter(|(_, choosers)| !choosers.is_empty()) {
-        results.keep(&bench.measure_forward(network, 1, &choosers)?)?;
-        measured.push(network.name.clone());
+    for (network, choosers) in networks.iter().zip(choosers).filter(|(_, choosers)| !choosers.is_empty()) {
+        results.keep(&bench.measure_forward(network, &choosers)?)?;
+        measured.push(network.name().into());
     }
     if measured.is_empty() {
         return Ok(());

@@ -54,24 +54,26 @@ fn main() -> ExitCode {
 }
 
 fn work(args: &Args) -> Result<(), Failure> {
-    let network = Network::by_name(&args.network)?;
     let array = npy::read(&args.input, available_bytes())?;
-    let pixels = network.input.height * network.input.width;
-    let input = transpose(&array.data, [network.input.channels, pixels])?;
-    let [batch, ..] = array.shape[..] else { return Err("the input has no dimensions".into()) };
+    let &[batch, channels, height, width] = &array.shape[..] else {
+        return Err("the input is not [n, c, h, w]".into());
+    };
+    let network = Network::by_name(&args.network, batch)?;
+    let input = transpose(&array.data, [channels, height * width])?;
     drop(array);
-    let mut weights = Synthetic::new(&network, args.seed)?;
-    let mut pass = TimedPass::new(&network, &mut weights, batch, &Chooser::Auto, &PlanOptions::new(args.threads))?;
-    let probabilities = pass.run(&input)?;
+    let mut weights = Synthetic::new(&network, args.seed);
+    let mut pass = TimedPass::new(&network, &mut weights, &Chooser::Auto, &PlanOptions::new(args.threads))?;
+    pass.run(&[&input])?;
+    let probabilities = pass.pass().output(0).unwrap_or_default();
     npy::write(&args.output, &[batch, probabilities.len() / batch], probabilities)?;
-    let (_, counts) = counted(|| pass.run(&input).map(<[f32]>::len));
+    let (_, counts) = counted(|| pass.run(&[&input]));
 
     say("ready")?;
     for line in io::stdin().lines() {
         line?;
-        pass.run(&input)?;
+        pass.run(&[&input])?;
         let start = Instant::now();
-        pass.sample(&input)?;
+        pass.sample(&[&input])?;
         say(&start.elapsed().as_nanos().to_string())?;
     }
     let record = Record {

@@ -1,92 +1,202 @@
-//! The walk through a network that a person wants to read.
+//! The walk through a network that a person wants to read, and its data for programs.
 
 use conv_core::Problem;
 use conv_core::{format_bytes, thousands};
-use conv_net::{LayerKind, Network, NetworkError, Shape, ShapedLayer, Window};
+use conv_net::{Map, Network, Node, Operator, Value, ValueId, Window};
 use conv_report::table;
+use serde_json::json;
 
-/// Describes `network` as text of at most 100 columns: every layer with its shapes and costs for one image, the
-/// convolutions as im2col would multiply them, and what crosses between two halves as on the paper's two GPUs.
-///
-/// # Errors
-/// [`NetworkError`] if the layers do not fit together.
-pub fn describe(network: &Network) -> Result<String, NetworkError> {
-    let layers = network.infer(1)?;
-    let parts = [summary(network, &layers), walk(&layers), matrices(&layers), halves(&network.name, &layers)];
-    Ok(parts.join("\n\n"))
+/// Describes `network` as text, built-in ones in at most 100 columns: every node with its shapes and costs, and what is
+/// not computed. Of a chain of layers also the convolutions as im2col would multiply them, and what crosses between two
+/// halves as on the paper's two GPUs.
+pub fn describe(network: &Network) -> String {
+    let mut parts = vec![summary(network), walk(network)];
+    parts.extend(not_computed(network));
+    if is_chain(network) {
+        parts.extend([matrices(network), halves(network)]);
+    }
+    parts.join("\n\n")
 }
 
-fn summary(network: &Network, layers: &[ShapedLayer<'_>]) -> String {
-    let parameters: usize = layers.iter().map(ShapedLayer::parameters).sum();
+/// The same as one object for programs.
+pub fn json(network: &Network) -> serde_json::Value {
+    let sizes = |value: &Value| value.shape.as_ref().map(|shape| shape.sizes().to_vec());
+    let value = |&id: &ValueId| {
+        let value = network.value(id);
+        json!({ "name": value.name, "shape": sizes(value) })
+    };
+    let values = |ids: &[ValueId]| ids.iter().map(value).collect::<Vec<_>>();
+    let node = |node: &Node| {
+        let reason = match &node.operator {
+            Operator::Opaque(opaque) => Some(&opaque.reason),
+            _ => None,
+        };
+        let inputs: Vec<&str> = node.inputs.iter().map(|&input| network.value(input).name.as_str()).collect();
+        json!({
+            "name": node.name,
+            "operator": node.operator.name(),
+            "inputs": inputs,
+            "outputs": values(&node.outputs),
+            "parameters": node.parameter_count(),
+            "flops": flops(network, node).map(|flops| flops as f64),
+            "output_bytes": output_bytes(network, node),
+            "parameter_bytes": size_of::<f32>() * node.parameter_count(),
+            "problem": node.problem.as_ref().map(|problem| problem.clone().with_name("").to_string()),
+            "not_computed": reason,
+        })
+    };
+    json!({
+        "network": network.name(),
+        "batch": network.batch(),
+        "inputs": values(network.inputs()),
+        "outputs": values(network.outputs()),
+        "parameters": network.parameter_count(),
+        "nodes": network.nodes().iter().map(node).collect::<Vec<_>>(),
+    })
+}
+
+fn summary(network: &Network) -> String {
+    let parameters = network.parameter_count();
     let giga = |flops: fn(&Problem) -> u128, connected: bool| {
-        let counted = layers.iter().filter(|layer| is_connected(layer) == connected);
-        let flops: u128 = counted.filter_map(|layer| layer.problem.as_ref()).map(flops).sum();
+        let counted = network.nodes().iter().filter(|node| is_connected(node) == connected);
+        let flops: u128 = counted.filter_map(|node| node.problem.as_ref()).map(flops).sum();
         format!("{:.3}", flops as f64 / 1e9)
     };
+    let shapes = |ids: &[ValueId]| ids.iter().map(|&id| shape(network.value(id))).collect::<Vec<_>>().join(", ");
     format!(
-        "{}: {} in, {} parameters ({} of f32).\n\
-         An image takes {} GFLOP in the convolutions ({} without the taps in the padding)\n\
+        "{}: {} in, {} out, {} parameters ({} of f32).\n\
+         {} takes {} GFLOP in the convolutions ({} without the taps in the padding)\n\
          and {} in the fully connected layers.",
-        network.name,
-        network.input,
+        network.name(),
+        shapes(network.inputs()),
+        shapes(network.outputs()),
         thousands(parameters),
         format_bytes(4.0 * parameters as f64),
+        if network.batch() == 1 { "An image".into() } else { format!("A batch of {} images", network.batch()) },
         giga(Problem::flops, false),
         giga(Problem::flops_inside, false),
         giga(Problem::flops, true),
     )
 }
 
-fn is_connected(layer: &ShapedLayer<'_>) -> bool {
-    matches!(layer.layer.kind, LayerKind::Linear(_))
+fn is_connected(node: &Node) -> bool {
+    matches!(node.operator, Operator::Linear(_))
 }
 
-/// The table of all layers.
-fn walk(layers: &[ShapedLayer<'_>]) -> String {
-    let header = ["layer", "input", "filters", "stride", "pad", "output", "bytes", "parameters", "bytes", "MFLOP"];
-    let rows: Vec<_> = layers.iter().map(walk_row).collect();
+/// Whether each node reads what the one before writes, and nothing else.
+fn is_chain(network: &Network) -> bool {
+    let [input] = network.inputs() else { return false };
+    let mut last = *input;
+    network.nodes().iter().all(|node| {
+        let follows = node.inputs == [last] && node.outputs.len() == 1;
+        last = node.outputs.first().copied().unwrap_or(last);
+        follows && map(network, last).is_some()
+    })
+}
+
+/// One image's map of a value.
+fn map(network: &Network, value: ValueId) -> Option<Map> {
+    network.value(value).shape.as_ref()?.map()
+}
+
+/// The sizes of a value, `?` if they are not known.
+fn shape(value: &Value) -> String {
+    value.shape.as_ref().map_or_else(|| "?".into(), ToString::to_string)
+}
+
+/// Bytes of what a node writes, if all of it is known.
+fn output_bytes(network: &Network, node: &Node) -> Option<usize> {
+    node.outputs.iter().map(|&output| Some(network.value(output).shape.as_ref()?.bytes())).sum()
+}
+
+/// Operations of convolutions, of their transposes and of fully connected layers, two a multiply-add.
+fn flops(network: &Network, node: &Node) -> Option<u128> {
+    match (&node.problem, &node.operator) {
+        (Some(problem), _) => Some(problem.flops()),
+        (None, Operator::ConvTranspose(conv)) => {
+            let read = network.value(*node.inputs.first()?).shape.as_ref()?.floats() as u128;
+            let taps: u128 = conv.windows.iter().map(|window| window.kernel as u128).product();
+            Some(2 * read * taps * (conv.out_channels / conv.groups) as u128)
+        }
+        _ => None,
+    }
+}
+
+/// The table of all nodes.
+fn walk(network: &Network) -> String {
+    let header = ["node", "operator", "filters", "stride", "pad", "output", "bytes", "parameters", "bytes", "MFLOP"];
+    let rows: Vec<_> = network.nodes().iter().map(|node| walk_row(network, node)).collect();
     format!(
-        "{}\n\nOne image, height x width x channels. A filter of a layer with two groups reaches half of\n\
-         the channels. The first bytes are the output's, the second the parameters', both f32. MFLOP:\n\
-         two operations a multiply-add, taps in the padding included.",
+        "{}\n\nOutputs as frameworks write them, images x channels x height x width. A filter of a layer with\n\
+         two groups reaches half of the channels. The first bytes are the output's, the second the\n\
+         parameters', both f32. MFLOP: two operations a multiply-add, taps in the padding included.",
         table(&header, &rows)
     )
 }
 
-fn walk_row(shaped: &ShapedLayer<'_>) -> Vec<String> {
-    let (filters, windows) = match shaped.layer.kind {
-        LayerKind::Conv(conv) => {
-            let reached = shaped.input.channels / conv.groups;
-            (format!("{} of {}x{reached}", conv.out_channels, size(conv.windows)), Some(conv.windows))
-        }
-        LayerKind::Linear(linear) => (format!("{} of {}", linear.out_features, shaped.input.floats()), None),
-        LayerKind::MaxPool(pool) => (size(pool.windows), Some(pool.windows)),
-        LayerKind::AveragePool(average) => {
-            (format!("mean of {}", size(average.pool.windows)), Some(average.pool.windows))
-        }
-        LayerKind::Lrn(lrn) => (format!("{} channels", lrn.size), None),
-        LayerKind::Dropout | LayerKind::Relu | LayerKind::Softmax => (String::new(), None),
-    };
+fn walk_row(network: &Network, node: &Node) -> Vec<String> {
+    let input = node.inputs.first().and_then(|&input| map(network, input));
+    let (filters, windows) = filters(node, input);
     let stride = windows.map_or(String::new(), |windows| each(windows.map(|window| window.stride)));
     let pad = windows.map_or(String::new(), |[height, width]| {
         each([height.pad[0], height.pad[1], width.pad[0], width.pad[1]]) //
     });
-    let parameters = shaped.parameters();
-    let (parameter_bytes, flops) = shaped.problem.as_ref().map_or((String::new(), String::new()), |problem| {
-        (format_bytes(4.0 * parameters as f64), format!("{:.1}", problem.flops() as f64 / 1e6))
-    });
+    let parameters = node.parameter_count();
+    let counted = |text: String| if parameters > 0 { text } else { String::new() };
+    let outputs: Vec<String> = node.outputs.iter().map(|&output| shape(network.value(output))).collect();
     vec![
-        shaped.layer.name.clone(),
-        shaped.input.to_string(),
+        node.name.clone(),
+        format!("{}{}", node.operator.name(), if is_opaque(node) { " *" } else { "" }),
         filters,
         stride,
         pad,
-        shaped.output.to_string(),
-        format_bytes(bytes(shaped.output)),
-        if parameters > 0 { thousands(parameters) } else { String::new() },
-        parameter_bytes,
-        flops,
+        outputs.join(", "),
+        output_bytes(network, node).map_or_else(|| "?".into(), |bytes| format_bytes(bytes as f64)),
+        counted(thousands(parameters)),
+        counted(format_bytes(4.0 * parameters as f64)),
+        flops(network, node).map_or(String::new(), |flops| format!("{:.1}", flops as f64 / 1e6)),
     ]
+}
+
+/// What a node moves over `input`, and how.
+fn filters(node: &Node, input: Option<Map>) -> (String, Option<[Window; 2]>) {
+    let channels = input.map_or(0, |input| input.channels);
+    match &node.operator {
+        Operator::Conv(conv) => {
+            let reached = channels / conv.groups;
+            (format!("{} of {}x{reached}", conv.out_channels, size(conv.windows)), Some(conv.windows))
+        }
+        Operator::ConvTranspose(conv) => {
+            let written = conv.out_channels / conv.groups;
+            (format!("{channels} of {}x{written}", size(conv.windows)), Some(conv.windows))
+        }
+        Operator::Linear(linear) => {
+            (format!("{} of {}", linear.out_features, input.map_or(0, |input| input.floats())), None)
+        }
+        Operator::MaxPool(pool) => (size(pool.windows), Some(pool.windows)),
+        Operator::AveragePool(average) => {
+            (format!("mean of {}", size(average.pool.windows)), Some(average.pool.windows))
+        }
+        Operator::Lrn(lrn) => (format!("{} channels", lrn.size), None),
+        _ => (String::new(), None),
+    }
+}
+
+fn is_opaque(node: &Node) -> bool {
+    matches!(node.operator, Operator::Opaque(_))
+}
+
+/// The nodes that are not computed, and why.
+fn not_computed(network: &Network) -> Option<String> {
+    let lines: Vec<String> = network
+        .opaque()
+        .map(|(node, opaque)| format!("  {} ({}) {}", node.name, opaque.operator, opaque.reason))
+        .collect();
+    (!lines.is_empty()).then(|| {
+        let count = lines.len();
+        let nodes = if count == 1 { "1 node is" } else { &format!("{count} nodes are") };
+        format!("* {nodes} not computed here:\n{}", lines.join("\n"))
+    })
 }
 
 /// `3x3`.
@@ -107,21 +217,21 @@ fn each<const N: usize>(numbers: [usize; N]) -> String {
 }
 
 /// The convolutions as the matrix product that im2col makes of them.
-fn matrices(layers: &[ShapedLayer<'_>]) -> String {
-    let convolutions = layers.iter().filter(|layer| !is_connected(layer));
+fn matrices(network: &Network) -> String {
+    let convolutions = network.nodes().iter().filter(|node| !is_connected(node));
     let rows: Vec<_> = convolutions
-        .filter_map(|layer| {
-            let problem = layer.problem.as_ref()?;
+        .filter_map(|node| {
+            let problem = node.problem.as_ref()?;
             let [oh, ow] = problem.output_size();
             let columns = problem.groups() * problem.reduction() * oh * ow;
             let filters = format!("{} x {}", problem.group_out_channels(), problem.reduction());
             Some(vec![
-                layer.layer.name.clone(),
+                node.name.clone(),
                 problem.groups().to_string(),
                 format!("{} x {}", problem.reduction(), oh * ow),
                 filters,
                 format_bytes(4.0 * columns as f64),
-                format!("{:.2}", columns as f64 / problem.input_len() as f64),
+                format!("{:.2}", (columns * problem.batch()) as f64 / problem.input_len() as f64),
             ])
         })
         .collect();
@@ -136,40 +246,39 @@ fn matrices(layers: &[ShapedLayer<'_>]) -> String {
 }
 
 /// What the halves have and what crosses between them.
-fn halves(name: &str, layers: &[ShapedLayer<'_>]) -> String {
-    let groups = |layer: &ShapedLayer<'_>| layer.problem.as_ref().map_or(1, Problem::groups);
-    if !layers.iter().any(|layer| groups(layer) % 2 == 0) {
-        return format!("{name} is one tower: none of its layers has groups, so there are no halves to split it into.");
+fn halves(network: &Network) -> String {
+    let groups = |node: &Node| node.problem.as_ref().map_or(1, Problem::groups);
+    if !network.nodes().iter().any(|node| groups(node) % 2 == 0) {
+        return format!(
+            "{} is one tower: none of its layers has groups, so there are no halves to split it into.",
+            network.name()
+        );
     }
-    let rows: Vec<_> = layers.iter().enumerate().map(|(i, layer)| half_row(i == 0, layer)).collect();
+    let layers = network.nodes().iter().filter(|node| !matches!(node.operator, Operator::Activation(_)));
+    let rows: Vec<_> = layers.filter_map(|node| half_row(network, node)).collect();
     format!(
         "Split into two halves, as on the paper's two GPUs: each computes half of every layer's channels.\n\n{}",
         table(&["layer", "each half computes", "reads", "crosses, each way"], &rows)
     )
 }
 
-fn half_row(first: bool, shaped: &ShapedLayer<'_>) -> Vec<String> {
-    let half = |shape: Shape| Shape { channels: shape.channels / 2, ..shape };
-    let half_input = || {
-        let half = half(shaped.input);
-        format!("{half}, {}", format_bytes(bytes(half)))
-    };
-    let (reads, crosses) = match (&shaped.problem, shaped.layer.kind) {
-        (Some(_), _) if first => ("the image", "nothing: both have the image".into()),
+fn half_row(network: &Network, node: &Node) -> Option<Vec<String>> {
+    let half = |map: Map| Map { channels: map.channels / 2, ..map };
+    let bytes = |map: Map| format_bytes(4.0 * map.floats() as f64);
+    let (&[read], &[written]) = (&node.inputs[..], &node.outputs[..]) else { return None };
+    let input = map(network, read)?;
+    let (reads, crosses) = match (&node.problem, &node.operator) {
+        (Some(_), _) if network.inputs().contains(&read) => ("the image", "nothing: both have the image".into()),
         (Some(problem), _) if problem.groups() % 2 == 0 => ("its own half", "nothing".into()),
-        (Some(_), _) => ("both halves", half_input()),
-        (None, LayerKind::Lrn(lrn)) if lrn.size > 1 => {
-            let margin = Shape { channels: (lrn.size / 2).min(shaped.input.channels / 2), ..shaped.input };
-            ("its own half", format!("{margin}, {}: the channels beside the cut", format_bytes(bytes(margin))))
+        (Some(_), _) => ("both halves", format!("{}, {}", half(input), bytes(half(input)))),
+        (None, Operator::Lrn(lrn)) if lrn.size > 1 => {
+            let margin = Map { channels: (lrn.size / 2).min(input.channels / 2), ..input };
+            ("its own half", format!("{margin}, {}: the channels beside the cut", bytes(margin)))
         }
-        (None, LayerKind::Softmax) => ("its own half", "a maximum and a sum".into()),
+        (None, Operator::Softmax(_)) => ("its own half", "a maximum and a sum".into()),
         (None, _) => ("its own half", "nothing".into()),
     };
-    vec![shaped.layer.name.clone(), half(shaped.output).to_string(), reads.into(), crosses]
-}
-
-fn bytes(shape: Shape) -> f64 {
-    4.0 * shape.floats() as f64
+    Some(vec![node.name.clone(), half(map(network, written)?).to_string(), reads.into(), crosses])
 }
 
 #[cfg(test)]
@@ -184,10 +293,13 @@ mod tests {
 
     #[test]
     fn the_paper_as_published() {
-        let text = describe(&conv_net::paper()).unwrap();
-        assert!(text.starts_with("paper: 227x227x3 in, 60,965,224 parameters (233 MiB of f32)."), "{text}");
+        let text = describe(&conv_net::paper(1).unwrap());
+        assert!(
+            text.starts_with("paper: 1x3x227x227 in, 1x1000 out, 60,965,224 parameters (233 MiB of f32)."),
+            "{text}"
+        );
         assert!(text.contains("1.332 GFLOP in the convolutions (1.225 without"), "{text}");
-        let walk = "conv1 227x227x3 96 of 11x11x3 4 55x55x96 1.11 MiB 34,944 136 KiB 210.8";
+        let walk = "conv1 Conv 96 of 11x11x3 4 1x96x55x55 1.11 MiB 34,944 136 KiB 210.8";
         assert_eq!(line(&text, "conv1", 0), walk);
         assert_eq!(line(&text, "conv1", 1), "conv1 1 363 x 3025 96 x 363 4.19 MiB 7.10");
         assert_eq!(line(&text, "conv2", 1), "conv2 2 1200 x 729 128 x 1200 6.67 MiB 25.00");
@@ -200,14 +312,39 @@ mod tests {
 
     #[test]
     fn every_network_fits_a_hundred_columns() {
-        for network in conv_net::networks() {
-            let text = describe(&network).unwrap();
+        for preset in conv_net::presets() {
+            let text = describe(&preset.network(1).unwrap());
             for line in text.lines() {
-                assert!(line.chars().count() <= 100, "{}: {line}", network.name);
+                assert!(line.chars().count() <= 100, "{}: {line}", preset.name);
             }
             assert!(!text.contains("NaN"));
         }
-        assert!(describe(&conv_net::owt()).unwrap().contains("owt is one tower"));
+        assert!(describe(&conv_net::owt(1).unwrap()).contains("owt is one tower"));
+    }
+
+    #[test]
+    fn what_is_not_computed_is_told() {
+        let mut builder = conv_net::Builder::new("model");
+        let input = builder.input("input", &[1, 4, 9, 9]).unwrap();
+        let windows = Window::square(3, 1, 1);
+        let conv = conv_net::Conv { out_channels: 8, windows, groups: 1, bias: true };
+        let conv = builder.node("conv", Operator::Conv(conv), &[input]).unwrap();
+        let opaque = conv_net::Opaque { operator: "TopK".into(), reason: "is not computed".into() };
+        let outputs =
+            vec![("values".into(), Some(conv_net::Shape::new(&[1, 8, 9, 2]).unwrap())), ("indices".into(), None)];
+        let odd = builder.opaque("odd", opaque, &[conv], outputs).unwrap();
+        let network = builder.finish(&odd).unwrap();
+
+        let text = describe(&network);
+        assert!(text.starts_with("model: 1x4x9x9 in, 1x8x9x2, ? out, 296 parameters"), "{text}");
+        assert_eq!(line(&text, "odd", 0), "odd TopK * 1x8x9x2, ? ?");
+        assert!(text.ends_with("* 1 node is not computed here:\n  odd (TopK) is not computed"), "{text}");
+        let nodes = &json(&network)["nodes"];
+        assert_eq!(nodes[0]["problem"], "mb1ic4ih9oc8oh9kh3ph1");
+        assert_eq!((&nodes[0]["flops"], &nodes[0]["not_computed"]), (&json!(46656.0), &json!(null)));
+        assert_eq!((&nodes[1]["inputs"], &nodes[1]["not_computed"]), (&json!(["conv"]), &json!("is not computed")));
+        let outputs = json!([{ "name": "values", "shape": [1, 8, 9, 2] }, { "name": "indices", "shape": null }]);
+        assert_eq!(nodes[1]["outputs"], outputs);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use conv_core::{PlanOptions, RunError, Unsupported};
 use conv_measure::Limits;
 use conv_measure::Samples;
-use conv_net::{ForwardError, ForwardPass, LayerKind, LayerObserver, Network, ShapedLayer, Weights};
+use conv_net::{ForwardError, ForwardPass, LayerObserver, Network, NetworkError, Node, Operator, Weights};
 use conv_report::record::{Kind, LayerTime, Record};
 use conv_tune::{Choice, Chooser};
 use rand::{RngExt, SeedableRng};
@@ -13,12 +13,12 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::records;
 
-/// The choice for a layer: what `chooser` says for a convolution, and for a fully connected layer always `direct/nhwc`, so
-/// that algorithms are compared by what they do to convolutions. `None` for layers without weights.
-pub fn choose(chooser: &Chooser, layer: &ShapedLayer<'_>, options: &PlanOptions) -> Option<Choice> {
-    let problem = layer.problem.as_ref()?;
+/// The choice for a node: what `chooser` says for a convolution, and for a fully connected layer always `direct/nhwc`, so
+/// that algorithms are compared by what they do to convolutions. `None` for what no convolution computes.
+pub fn choose(chooser: &Chooser, node: &Node, options: &PlanOptions) -> Option<Choice> {
+    let problem = node.problem.as_ref()?;
     let direct = Chooser::direct();
-    let chooser = if matches!(layer.layer.kind, LayerKind::Linear(_)) { &direct } else { chooser };
+    let chooser = if matches!(node.operator, Operator::Linear(_)) { &direct } else { chooser };
     Some(chooser.choose(problem, options))
 }
 
@@ -36,35 +36,31 @@ pub struct TimedPass {
 }
 
 impl TimedPass {
-    /// Prepares `network` for `batch` images, its convolutions by `chooser`.
+    /// Prepares `network`, its convolutions by `chooser`.
     ///
     /// # Errors
     /// As [`ForwardPass::new`].
     pub fn new(
         network: &Network,
         weights: &mut dyn Weights,
-        batch: usize,
         chooser: &Chooser,
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
-        let shaped = network.infer(batch)?;
-        let choices: Vec<_> = shaped
-            .iter()
-            .filter_map(|layer| Some((layer, layer.problem.as_ref()?, choose(chooser, layer, options)?)))
-            .collect();
+        let nodes = network.nodes().iter();
+        let choices: Vec<_> =
+            nodes.filter_map(|node| Some((node, node.problem.as_ref()?, choose(chooser, node, options)?))).collect();
         let start = Instant::now();
         let chosen = |problem: &_| {
-            // Problems are named after their layers, so they differ.
+            // Problems are named after their nodes, so they differ.
             let choice = choices.iter().find(|(_, other, _)| *other == problem);
             choice.map_or_else(|| Chooser::direct().choose(problem, options).method, |(_, _, choice)| choice.method)
         };
-        let pass = ForwardPass::new(network, weights, batch, &chosen, options)?;
+        let pass = ForwardPass::new(network, weights, &chosen, options)?;
         let prepared_in = start.elapsed();
-        let fallbacks = choices.iter().filter_map(|(layer, _, choice)| {
-            Some((layer.layer.name.clone(), choice.fallback.clone()?)) //
-        });
+        let fallbacks =
+            choices.iter().filter_map(|(node, _, choice)| Some((node.name.clone(), choice.fallback.clone()?)));
         Ok(TimedPass {
-            network: network.name.clone(),
+            network: network.name().into(),
             asked_for: chooser.name().into(),
             isa: options.isa.name().into(),
             fallbacks: fallbacks.collect(),
@@ -101,22 +97,22 @@ impl TimedPass {
         &self.whole
     }
 
-    /// Computes once without keeping the time, `[batch][height][width][channels]` to `[batch][classes]`.
+    /// Computes once without keeping the time; see [`ForwardPass::run`] and [`ForwardPass::output`].
     ///
     /// # Errors
-    /// [`RunError`] if `input` has not the pass's length.
-    pub fn run(&mut self, input: &[f32]) -> Result<&[f32], RunError> {
-        self.pass.run(input, &mut ())
+    /// As [`ForwardPass::run`].
+    pub fn run(&mut self, inputs: &[&[f32]]) -> Result<(), RunError> {
+        self.pass.run(inputs, &mut ())
     }
 
     /// Computes once and keeps the time, as a whole and by layer. Best called inside the pool.
     ///
     /// # Errors
     /// As [`TimedPass::run`].
-    pub fn sample(&mut self, input: &[f32]) -> Result<(), RunError> {
+    pub fn sample(&mut self, inputs: &[&[f32]]) -> Result<(), RunError> {
         let start = Instant::now();
         let mut clock = LayerClock { begun: start, layers: &mut self.layers };
-        self.pass.run(input, &mut clock)?;
+        self.pass.run(inputs, &mut clock)?;
         self.whole.push(start.elapsed().as_nanos() as f64);
         Ok(())
     }
@@ -170,12 +166,20 @@ impl LayerObserver for LayerClock<'_> {
     }
 }
 
-/// `images` of `network`'s input, `[images][height][width][channels]`: uniform noise of mean 0 and variance 1, about as
-/// normalised pictures are.
-pub fn random_input(network: &Network, images: usize, seed: u64) -> Vec<f32> {
+/// Inputs of `network`, channels last: uniform noise of mean 0 and variance 1, about as normalised pictures are.
+///
+/// # Errors
+/// [`NetworkError`] if the shape of one is not known.
+pub fn random_inputs(network: &Network, seed: u64) -> Result<Vec<Vec<f32>>, NetworkError> {
     let mut rng = Pcg64Mcg::seed_from_u64(seed);
     let bound = 3_f32.sqrt();
-    (0..images * network.input.floats()).map(|_| rng.random_range(-bound..bound)).collect()
+    let mut noise = |floats| (0..floats).map(|_| rng.random_range(-bound..bound)).collect();
+    network.inputs().iter().map(|&input| Ok(noise(network.shape(input)?.floats()))).collect()
+}
+
+/// The `inputs` of a run, as it takes them.
+pub fn slices(inputs: &[Vec<f32>]) -> Vec<&[f32]> {
+    inputs.iter().map(Vec::as_slice).collect()
 }
 
 /// Class and probability of the `count` most probable classes of one image, most probable first.
@@ -199,13 +203,13 @@ mod tests {
 
     #[test]
     fn fully_connected_layers_do_not_follow_the_family() {
-        let network = conv_net::paper();
+        let network = conv_net::paper(1).unwrap();
         for name in ["fft", "im2col", "winograd"] {
             let chooser = Chooser::by_name(name).unwrap();
-            for layer in network.infer(1).unwrap() {
-                let Some(choice) = choose(&chooser, &layer, &PlanOptions::new(1)) else { continue };
-                match layer.layer.kind {
-                    LayerKind::Linear(_) => {
+            for node in network.nodes() {
+                let Some(choice) = choose(&chooser, node, &PlanOptions::new(1)) else { continue };
+                match node.operator {
+                    Operator::Linear(_) => {
                         assert_eq!((choice.method.algorithm.name(), choice.fallback), ("direct/nhwc", None));
                     }
                     _ => assert!(choice.fallback.is_some() || family(choice.method.algorithm) == name),

@@ -134,7 +134,8 @@ fn is_by(record: &Record, Candidate { method: Method { algorithm, parameters }, 
         && record.isa == isa.name()
 }
 
-fn is_of(record: &Record, problem: &Problem, threads: usize) -> bool {
+/// Whether `record` is a run of `problem` on so many threads by this very program.
+pub fn is_of(record: &Record, problem: &Problem, threads: usize) -> bool {
     record.name == problem.label()
         && record.problem.as_deref() == Some(&problem.to_string())
         && record.threads == threads

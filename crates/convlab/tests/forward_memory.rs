@@ -3,8 +3,7 @@
 use conv_core::{PlanOptions, Problem};
 use conv_measure::memory::counted;
 use conv_measure::pool;
-use conv_net::onnx::{self, Model};
-use conv_net::{ForwardPass, Network, Safetensors, Synthetic, Weights};
+use conv_net::{ForwardPass, Network, Safetensors, Synthetic};
 use conv_tune::Chooser;
 
 #[global_allocator]
@@ -16,21 +15,21 @@ const TABLE_BYTES: isize = 512 << 10;
 #[test]
 fn a_pass_allocates_nothing_and_keeps_what_it_plans() {
     for (name, batch, threads) in [("paper", 1, 1), ("paper", 3, 2), ("owt", 2, 2)] {
-        let network = Network::by_name(name).unwrap();
+        let network = Network::by_name(name, batch).unwrap();
         let what = format!("{name}, batch {batch}, {threads} threads");
         pool(threads).unwrap().install(|| {
-            let mut weights = Synthetic::new(&network, 0).unwrap();
+            let mut weights = Synthetic::new(&network, 0);
             let options = PlanOptions::new(threads);
             let choose = |problem: &Problem| Chooser::Auto.choose(problem, &options).method;
-            let (pass, counts) = counted(|| ForwardPass::new(&network, &mut weights, batch, &choose, &options));
+            let (pass, counts) = counted(|| ForwardPass::new(&network, &mut weights, &choose, &options));
             let mut pass = pass.unwrap();
             let counts = counts.unwrap();
             let (kept, planned) = (counts.retained_bytes, pass.memory().total_bytes().cast_signed());
             assert_peak(&what, counts.peak_bytes, pass.memory().total_bytes());
             assert!((planned..=planned + TABLE_BYTES).contains(&kept), "{what}: {kept} bytes kept, {planned} planned");
-            let input = vec![0.5; pass.input_len()];
+            let input = vec![0.5; pass.inputs()[0].floats()];
             // The test's own machinery may allocate now and then on another thread; a pass would do so each time.
-            let run = || counted(|| pass.run(&input, &mut ()).map(<[f32]>::len)).1.unwrap().allocations;
+            let run = || counted(|| pass.run(&[&input], &mut ())).1.unwrap().allocations;
             assert_eq!(std::iter::repeat_with(run).take(3).min(), Some(0), "{what}: allocations of a run");
         });
     }
@@ -42,38 +41,27 @@ fn assert_peak(what: &str, peak: usize, planned: usize) {
     assert!(peak <= planned + planned / 20, "{what}: {peak} bytes at the peak, {planned} planned");
 }
 
-/// Files of weights are read as they are prepared, whatever their format.
+/// Files of weights are read as they are prepared.
 fn weights_of_files_are_not_kept_twice() {
-    let network = Network::by_name("owt").unwrap();
+    let network = Network::by_name("owt", 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("owt.onnx");
-    onnx::write(&path, &network, None, &mut Synthetic::new(&network, 0).unwrap()).unwrap();
-    let tensors = folder.path().join("owt.safetensors");
-    std::fs::write(&tensors, safetensors(&network)).unwrap();
-    type Open<'a> = &'a dyn Fn() -> (Network, Box<dyn Weights>);
-    let model: Open<'_> = &|| {
-        let model = Model::open(&path).unwrap();
-        (model.network().clone(), Box::new(model))
-    };
-    let file: Open<'_> = &|| (network.clone(), Box::new(Safetensors::open(&tensors, &network).unwrap()));
-    for (what, open) in [("ONNX", model), ("safetensors", file)] {
-        let choose = |problem: &Problem| Chooser::Auto.choose(problem, &PlanOptions::new(1)).method;
-        let (pass, counts) = counted(|| {
-            let (network, mut weights) = open();
-            ForwardPass::new(&network, &mut *weights, 1, &choose, &PlanOptions::new(1)).unwrap()
-        });
-        assert_peak(what, counts.unwrap().peak_bytes, pass.memory().total_bytes());
-    }
+    let path = folder.path().join("owt.safetensors");
+    std::fs::write(&path, safetensors(&network)).unwrap();
+    let choose = |problem: &Problem| Chooser::Auto.choose(problem, &PlanOptions::new(1)).method;
+    let (pass, counts) = counted(|| {
+        let mut weights = Safetensors::open(&path, &network).unwrap();
+        ForwardPass::new(&network, &mut weights, &choose, &PlanOptions::new(1)).unwrap()
+    });
+    assert_peak("safetensors", counts.unwrap().peak_bytes, pass.memory().total_bytes());
 }
 
 /// Zeros as the weights of `network`.
 fn safetensors(network: &Network) -> Vec<u8> {
     let (mut header, mut end) = (Vec::new(), 0);
-    for layer in network.infer(1).unwrap().iter().filter(|layer| layer.problem.is_some()) {
-        let weights = layer.weight_shape();
-        for (part, shape) in [("bias", vec![weights[0]]), ("weight", weights)] {
-            let (name, start) = (&layer.layer.name, end);
-            end += 4 * shape.iter().product::<usize>();
+    for node in network.nodes() {
+        for parameter in &node.parameters {
+            let (name, part, shape, start) = (&node.name, parameter.name, &parameter.shape, end);
+            end += 4 * parameter.len();
             header
                 .push(format!(r#""{name}.{part}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#));
         }

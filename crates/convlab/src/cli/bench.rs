@@ -20,13 +20,14 @@ use crate::cli::quantity::bytes;
 use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, interrupt, print};
 use crate::measure::{Bench, ForwardMeasureError};
-use crate::results::{LOCAL_RESULTS, Results, holds, holds_passes};
-use crate::suite::Case;
+use crate::results::{LOCAL_RESULTS, Results, holds, holds_passes, is_of};
+use crate::suite::{Case, ModelProblems};
 
 /// Measure algorithms: verify, time interleaved, record, draw charts.
 ///
 /// Of a network that is named as a whole, its forward passes are measured too, by each family and by auto, and each once
-/// more in a process of its own for the most memory that is resident.
+/// more in a process of its own for the most memory that is resident. Of a model, equal convolutions are measured once, as
+/// the first layer that has them, and at the end stands what all of its layers take together.
 ///
 /// It starts with the machine itself: the multiply-add peak of its cores and the read bandwidth of its memory. Every
 /// result is verified against an exact one before it is timed, and the records of each problem are kept before the next is
@@ -39,6 +40,7 @@ Examples:
   convlab bench paper/conv3 --algorithm direct,winograd --threads 1,2
   convlab bench owt --batch 1,16 --out results/owt
   convlab bench mb1ic64ih56oc64kh3ph1 --quick
+  convlab bench detector.onnx --shape 1x3x320x320     a model whose input's size is open
   convlab bench benches/problems/convbench.txt --resume    after an interruption
   convlab bench paper --batch 16 --plan plan.toml")]
 pub struct Args {
@@ -87,7 +89,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let planned = args.plan.as_deref().map(|path| Setting::planned(path, Asked { isa: None, threads: None }));
     let planned = planned.transpose()?;
     let isas = isas(&args.isa, vec![planned.as_ref().map_or(Isa::best(), |(setting, _)| setting.isa)])?;
-    let mut cases = args.selection.cases(&isas)?;
+    let (mut cases, models) = args.selection.cases_and_models(&isas)?;
     let results = Results::open(&args.out).map_err(CliError::input)?;
     let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
     if threads.is_empty() {
@@ -105,6 +107,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let run = Run {
         networks: args.selection.networks(),
+        models,
         planned: args.plan.is_some(),
         memory_limit: args.memory_limit.unwrap_or(usize::MAX),
         held: if args.resume { results.records().map_err(CliError::input)? } else { Vec::new() },
@@ -117,7 +120,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         results,
     };
     let (mut tally, mut interrupted) = (Tally::default(), false);
-    for threads in threads {
+    for &threads in &threads {
         match run.on(threads, &mut tally) {
             Ok(()) => {}
             Err(Ended::Stopped) => {
@@ -129,8 +132,14 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let places = run.results.finish().map_err(CliError::input)?;
     let measured = Query { names: tally.names.clone(), ..Query::default() };
-    for made in tables(&run.results.records().map_err(CliError::input)?, Topic::Best, &measured) {
+    let records = run.results.records().map_err(CliError::input)?;
+    for made in tables(&records, Topic::Best, &measured) {
         print(format_args!("\n{}\n\n{}", made.caption, table(&made.header, &made.rows)))?;
+    }
+    for model in &run.models {
+        for &threads in &threads {
+            print(format_args!("\n{}", run.sum(model, threads, &records)))?;
+        }
     }
     print(format_args!("\n{places}"))?;
     if interrupted {
@@ -150,7 +159,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
 /// What is to be measured, and how.
 struct Run {
     cases: Vec<Case>,
-    networks: Vec<(Network, usize)>,
+    networks: Vec<Network>,
+    models: Vec<ModelProblems>,
     isas: Vec<Isa>,
     choosers: Vec<Chooser>,
     /// Whether a plan is held against other choices.
@@ -190,13 +200,7 @@ impl<E: Into<CliError>> From<E> for Ended {
 impl Run {
     /// Measures everything on so many threads that is not there already.
     fn on(&self, threads: usize, tally: &mut Tally) -> Result<(), Ended> {
-        let cache = if self.effort.network {
-            Cache::Network
-        } else if self.effort.cold {
-            Cache::Cold
-        } else {
-            Cache::Warm
-        };
+        let cache = if self.effort.cold && !self.effort.network { Cache::Cold } else { self.cache() };
         let (held, cases): (Vec<&Case>, Vec<&Case>) =
             self.cases.iter().partition(|case| holds(&self.held, case, threads, cache));
         let (held_passes, networks): (Vec<_>, Vec<_>) =
@@ -213,16 +217,48 @@ impl Run {
         }
         self.results.keep(&bench.machine_records()).map_err(CliError::input)?;
         self.measure(&bench, &cases, tally)?;
-        for (network, batch) in networks {
-            self.measure_passes(&bench, network, *batch, tally)?;
+        for network in networks {
+            self.measure_passes(&bench, network, tally)?;
         }
         Ok(())
     }
 
-    fn holds_passes(&self, (network, batch): &(Network, usize), threads: usize) -> bool {
+    /// The caches that layers are compared in.
+    fn cache(&self) -> Cache {
+        if self.effort.network { Cache::Network } else { Cache::Warm }
+    }
+
+    /// What all layers of a model take together: of each distinct problem as often as layers have it.
+    fn sum(&self, model: &ModelProblems, threads: usize, records: &[Record]) -> String {
+        let times = |problem: &Problem, direct: bool| {
+            let of_problem = records.iter().filter(|record| is_of(record, problem, threads));
+            let compared = of_problem.filter(|record| {
+                let isa = self.isas.iter().any(|isa| isa.name() == record.isa);
+                let algorithm = record.algorithm.as_deref().unwrap_or_default();
+                isa && record.cache == Some(self.cache()) && (!direct || algorithm.starts_with("direct/"))
+            });
+            compared.filter_map(|record| record.median_ns).min_by(f64::total_cmp)
+        };
+        let sum = |direct: bool| {
+            let each = model.distinct.iter().map(|(problem, count)| Some(*count as f64 * times(problem, direct)?));
+            each.sum::<Option<f64>>()
+        };
+        let (layers, batch) = (model.distinct.iter().map(|(_, count)| count).sum::<usize>(), model.batch);
+        let of = format!("{}, batch {batch}, threads {threads}: its {layers} convolutions", model.model);
+        match (sum(false), sum(true)) {
+            (Some(best), Some(direct)) => {
+                let [best, direct] = [best, direct].map(milliseconds);
+                format!("{of} take {best} ms by the fastest of each, {direct} ms by direct")
+            }
+            (Some(best), None) => format!("{of} take {} ms by the fastest of each", milliseconds(best)),
+            (None, _) => format!("{of} have no sum: not every one was measured"),
+        }
+    }
+
+    fn holds_passes(&self, network: &Network, threads: usize) -> bool {
         let names: Vec<&str> = self.choosers.iter().map(Chooser::name).collect();
         self.isas.iter().all(|isa| {
-            holds_passes(&self.held, (&network.name, *batch), (isa.name(), threads), &names) //
+            holds_passes(&self.held, (network.name(), network.batch()), (isa.name(), threads), &names) //
         })
     }
 
@@ -267,18 +303,18 @@ impl Run {
     }
 
     /// Measures the whole passes of one network. What cannot be made is said and left out.
-    fn measure_passes(&self, bench: &Bench, network: &Network, batch: usize, tally: &mut Tally) -> Result<(), Ended> {
+    fn measure_passes(&self, bench: &Bench, network: &Network, tally: &mut Tally) -> Result<(), Ended> {
         let text = if self.choosers.is_empty() {
             "  no whole pass: --algorithm holds patterns only; give a name or a family".into()
         } else {
-            match bench.measure_forward(network, batch, &self.choosers) {
+            match bench.measure_forward(network, &self.choosers) {
                 Ok(mut passes) => {
                     // A plan's pass has no name by which another process could make it.
                     let named = passes.iter_mut().filter(|pass| pass.algorithm.as_deref() != Some(TUNED));
                     let peaks = named.filter_map(|pass| add_peak_memory(pass).err());
                     let complaints: Vec<_> = peaks.map(|error| format!("\n  no peak memory: {error}")).collect();
                     self.results.keep(&passes).map_err(CliError::input)?;
-                    tally.names.push(network.name.clone());
+                    tally.names.push(network.name().into());
                     describe_passes(&passes) + &complaints.concat()
                 }
                 Err(ForwardMeasureError::Stopped(_)) => return Err(Ended::Stopped),
@@ -288,7 +324,7 @@ impl Run {
                 }
             }
         };
-        Ok(print(format_args!("\n{}, batch {batch}\n{text}", network.name))?)
+        Ok(print(format_args!("\n{}, batch {}\n{text}", network.name(), network.batch()))?)
     }
 }
 

@@ -1,28 +1,37 @@
 //! `convlab forward`: a whole network on pictures.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use conv_core::PlanOptions;
 use conv_core::{format_bytes, format_value};
 use conv_measure::memory;
 use conv_measure::{BANDWIDTH_BYTES, Limits, MAX_THREADS, Machine, pool};
-use conv_net::onnx::Model;
-use conv_net::{LayerKind, Network, Safetensors, Shape, Synthetic, Weights, npy, read_image};
+use conv_net::npy::{self, Array};
+use conv_net::onnx::{InputShape, Model};
+use conv_net::{Network, Operator, Safetensors, Shape, Synthetic, Weights, read_image};
 use conv_report::record::Record;
 use conv_report::table;
+use conv_simd::AlignedBuffer;
 use serde_json::{Value, json};
 
 use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
+use crate::cli::selection::shape_arguments;
 use crate::cli::{CliError, Exit, print};
 use crate::conv::transpose;
-use crate::forward::{TimedPass, random_input, top};
+use crate::forward::{TimedPass, random_inputs, slices, top};
 use crate::records;
 
 /// Samples of the time at most, and time after which no other one begins.
 const MAX_SAMPLES: usize = 11;
 const SAMPLING: Duration = Duration::from_millis(500);
+
+/// The longest file of labels.
+const MAX_LABEL_BYTES: u64 = 16 << 20;
 
 /// Run a whole network on pictures: probabilities, time and memory of each layer.
 ///
@@ -39,7 +48,9 @@ Examples:
   convlab forward --network paper --image photo.jpg
   convlab forward --network owt --algorithm winograd --image a.jpg b.png --top 3
   convlab forward --network owt --weights alexnet.safetensors --image photo.jpg
-  convlab forward --model vgg16.onnx --image photo.jpg
+  convlab forward --model resnet50.onnx --image photo.jpg --labels imagenet.txt
+  convlab forward --model detector.onnx --shape 1x3x320x320 --output found.npy
+  convlab forward --model pair.onnx --input left=a.npy --input right=b.npy --output y.npy
   convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
   convlab forward --network paper --plan plan.toml
   convlab forward --network paper --input x.npy --output probabilities.npy")]
@@ -47,9 +58,12 @@ pub struct Args {
     /// The network: paper or owt.
     #[arg(long, value_name = "NAME", required_unless_present = "model")]
     network: Option<String>,
-    /// An ONNX model: network and weights. It must be a chain of layers of f32, f16 or bf16.
+    /// An ONNX model: network and weights. `convlab describe` says which of its nodes are not computed.
     #[arg(long, value_name = "FILE.onnx", conflicts_with_all = ["network", "weights"])]
     model: Option<PathBuf>,
+    /// The shape of an input that the model leaves open, for example 1x3x320x320; of several inputs each with its name.
+    #[arg(long, value_name = "[NAME:]SIZES", conflicts_with = "network")]
+    shape: Vec<InputShape>,
     /// For the convolutions: an algorithm (winograd/f4x3), a family (winograd: its best variant for each layer) or auto.
     /// A layer that it does not support is computed by direct/nhwc, and the output says so.
     #[arg(long, value_name = "NAME|FAMILY|auto", default_value = "auto")]
@@ -61,9 +75,9 @@ pub struct Args {
     #[arg(long, value_name = "F", num_args = 1.., conflicts_with = "input")]
     image: Vec<PathBuf>,
     /// Prepared input, [n, c, h, w] or one image [c, h, w]: a .npy file, or an array in an archive as x.npz:NAME, of floats,
-    /// integers or bool.
-    #[arg(long, value_name = "X.npy")]
-    input: Option<PathBuf>,
+    /// integers or bool. A network of several inputs takes one for each, with its name.
+    #[arg(long, value_name = "[NAME=]X.npy")]
+    input: Vec<String>,
     /// Trained weights, f32, f16 or bf16, under torchvision's names (features.0.weight, classifier.6.bias) or the layers'
     /// own (conv1.weight).
     #[arg(long, value_name = "FILE.safetensors")]
@@ -74,9 +88,13 @@ pub struct Args {
     /// Seed of the synthetic weights, and of the input if none is given.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Where the output goes, 32-bit floats, [n, classes], or [n, c, h, w] if it is a map.
+    /// Where the output goes, 32-bit floats, [n, classes], or [n, c, h, w] if it is a map. Of a network of several outputs
+    /// each goes to a file of its own beside it, Y-NAME.npy.
     #[arg(long, value_name = "Y.npy")]
     output: Option<PathBuf>,
+    /// What the classes are called, a name a line.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// Most probable classes to print for each image.
     #[arg(long, value_name = "K", default_value_t = 5)]
     top: usize,
@@ -91,12 +109,21 @@ pub struct Args {
     json: bool,
 }
 
-/// The images of a batch.
-struct Input {
-    /// What each is called.
+/// What a run is given.
+struct Inputs {
+    /// What each image is called.
     names: Vec<String>,
-    /// `[n][h][w][c]`.
-    data: Vec<f32>,
+    /// Of each input of the network, channels last.
+    data: Vec<Vec<f32>>,
+}
+
+/// What a run computed: an output in the order in which frameworks write.
+struct Output {
+    name: String,
+    shape: Shape,
+    data: AlignedBuffer,
+    /// Where it is to go.
+    file: Option<PathBuf>,
 }
 
 /// Reads the input, prepares, runs and reports.
@@ -105,8 +132,9 @@ struct Input {
 /// [`CliError::Input`] for names that nothing has, files that cannot be read or written, inputs that do not fit the
 /// network or each other, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let (network, mut weights) = load(args)?;
     let asked = Asked { isa: args.isa.as_deref(), threads: args.threads };
+    let given = Given::read(args)?;
+    let (network, mut weights) = given.load(args)?;
     let (setting, plan) = match &args.plan {
         Some(path) => Setting::planned(path, asked).map(|(setting, plan)| (setting, Some((path, plan))))?,
         None => (Setting::named(&args.algorithm, asked)?, None),
@@ -117,39 +145,35 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     {
         return Err(CliError::input(format_args!("--output {}: there is no such folder", path.display())));
     }
-    let input = read_input(args, &network)?;
+    let labels = args.labels.as_deref().map(|path| read_labels(path, &network)).transpose()?;
+    let inputs = given.inputs(args, &network)?;
     if let Some((path, plan)) = plan {
-        let problems = network.problems(input.names.len()).map_err(CliError::input)?;
-        let named = args.model.as_ref().map_or_else(|| network.name.clone(), |model| model.display().to_string());
-        covers(&plan, path, &problems, &named)?;
+        let model = |model: &PathBuf| model.display().to_string() + &shape_arguments(&args.shape);
+        let named = args.model.as_ref().map_or_else(|| network.name().into(), model);
+        covers(&plan, path, &network.problems(), &named)?;
     }
     let pool = pool(threads).map_err(CliError::input)?;
-    let (pass, result) = pool.install(|| {
+    let (pass, outputs) = pool.install(|| {
         let options = PlanOptions::new(threads).isa(isa);
         let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
-        let pass = TimedPass::new(&network, &mut *weights, input.names.len(), &chooser, &options);
+        let pass = TimedPass::new(&network, &mut *weights, &chooser, &options);
         let mut pass = pass.map_err(CliError::input)?;
         if !args.json {
             print(announcement(args, &network, &pass))?;
         }
-        let result = measure(&mut pass, &input.data)?;
-        Ok::<_, CliError>((pass, result))
+        let outputs = measure(args, &network, &mut pass, &inputs)?;
+        Ok::<_, CliError>((pass, outputs))
     })?;
     // The most that was resident is the pass's own: measuring the limits needs memory, too.
     let peak_resident_bytes = memory::peak_resident_bytes();
-    let output = network.infer(1).map_err(CliError::input)?.last().map_or(network.input, |layer| layer.output);
-    let pixels = output.height * output.width;
-    // To NCHW, in which a map is flattened too.
-    let output_data = transpose(&result, [pixels, output.channels]).map_err(CliError::input)?;
-    if let Some(path) = &args.output {
-        let images = input.names.len();
-        let map = [images, output.channels, output.height, output.width];
-        npy::write(path, if pixels == 1 { &map[..2] } else { &map }, &output_data).map_err(CliError::input)?;
+    for output in &outputs {
+        let write = |path: &PathBuf| npy::write(path, output.shape.sizes(), &output.data);
+        output.file.as_ref().map_or(Ok(()), write).map_err(CliError::input)?;
     }
     let room = memory::admit("reading memory for its bandwidth", BANDWIDTH_BYTES as u128);
     let limits = room.ok().and_then(|()| Limits::measure(&pool, isa).ok());
-    let report =
-        Report { args, network, pass, limits, threads, names: input.names, peak_resident_bytes, output: &output_data };
+    let names = inputs.names;
+    let report = Report { args, network, pass, limits, threads, names, labels, peak_resident_bytes, outputs: &outputs };
     if args.json {
         print(format_args!("{:#}", report.json()?))?;
     } else {
@@ -158,19 +182,61 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// The network, and where its weights come from.
-fn load(args: &Args) -> Result<(Network, Box<dyn Weights>), CliError> {
+/// The network for so many images, and where its weights come from.
+fn load(args: &Args, batch: Option<usize>) -> Result<(Network, Box<dyn Weights>), CliError> {
     if let Some(path) = &args.model {
-        let model = Model::open(path).map_err(CliError::input)?;
+        let model = Model::open(path, batch, &args.shape).map_err(CliError::input)?;
         return Ok((model.network().clone(), Box::new(model)));
     }
     // Without a model there is a network, or the arguments are refused.
-    let network = Network::by_name(args.network.as_deref().unwrap_or_default()).map_err(CliError::input)?;
+    let name = args.network.as_deref().unwrap_or_default();
+    let network = Network::by_name(name, batch.unwrap_or(1)).map_err(CliError::input)?;
     let weights: Box<dyn Weights> = match &args.weights {
         Some(path) => Box::new(Safetensors::open(path, &network).map_err(CliError::input)?),
-        None => Box::new(Synthetic::new(&network, args.seed).map_err(CliError::input)?),
+        None => Box::new(Synthetic::new(&network, args.seed)),
     };
     Ok((network, weights))
+}
+
+/// The names of the classes that the first output of `network` has.
+fn read_labels(path: &Path, network: &Network) -> Result<Vec<String>, CliError> {
+    let shown = path.display();
+    let Some(classes) = first_output(network).and_then(|shape| classes(shape, network.batch())) else {
+        let shape = first_output(network).map_or_else(|| "?".into(), ToString::to_string);
+        return Err(CliError::input(format_args!(
+            "--labels {shown}: the output of {} is {shape}, which is no classes of images; leave --labels out",
+            network.name()
+        )));
+    };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_LABEL_BYTES + 1).read_to_string(&mut text));
+    read.map_err(|error| CliError::input(format_args!("cannot read the labels {shown}: {error}")))?;
+    if text.len() as u64 > MAX_LABEL_BYTES {
+        return Err(CliError::input(format_args!(
+            "--labels {shown} is longer than {MAX_LABEL_BYTES} bytes: give a file of a name a line"
+        )));
+    }
+    let labels: Vec<String> = text.lines().map(|line| line.trim().replace(char::is_control, " ")).collect();
+    if labels.len() < classes {
+        return Err(CliError::input(format_args!(
+            "--labels {shown} has {} lines; {} has {classes} classes, each needs one",
+            labels.len(),
+            network.name()
+        )));
+    }
+    Ok(labels)
+}
+
+fn first_output(network: &Network) -> Option<&Shape> {
+    network.outputs().first().and_then(|&output| network.shape(output).ok())
+}
+
+/// How many classes an output of this shape tells apart, if it is of `images` images' classes.
+fn classes(shape: &Shape, images: usize) -> Option<usize> {
+    match *shape.sizes() {
+        [batch, classes] | [batch, classes, 1, 1] if batch == images => Some(classes),
+        _ => None,
+    }
 }
 
 /// Bytes of the pass and its input.
@@ -195,68 +261,211 @@ fn announcement(args: &Args, network: &Network, pass: &TimedPass) -> String {
     format!(
         "{}, {images} image{}, {}, {origin}\nMemory: {prepared} of prepared weights, {scratch} of scratch that all layers \
          share, {activations} of activations, {input} of input; {total} in all.\n",
-        network.name,
+        network.name(),
         plural(images),
         pass.asked_for(),
     )
 }
 
 /// Computes once for the result, and then against the clock.
-fn measure(pass: &mut TimedPass, input: &[f32]) -> Result<Vec<f32>, CliError> {
+fn measure(args: &Args, network: &Network, pass: &mut TimedPass, inputs: &Inputs) -> Result<Vec<Output>, CliError> {
     let bar = progress(MAX_SAMPLES as u64).with_message("passes");
-    let result = pass.run(input).map_err(CliError::input)?.to_vec();
+    let given = slices(&inputs.data);
+    pass.run(&given).map_err(CliError::input)?;
+    let mut files = output_files(args, network).into_iter();
+    let mut outputs = Vec::new();
+    for (index, &value) in network.outputs().iter().enumerate() {
+        let shape = network.shape(value).map_err(CliError::input)?;
+        // What is an input, too, is not kept.
+        let input = || Some(given[network.inputs().iter().position(|&input| input == value)?]);
+        let stored = pass.pass().output(index).or_else(input).unwrap_or_default();
+        let [channels, pixels] = matrix(shape);
+        let data = transpose(stored, [pixels, channels]).map_err(CliError::input)?;
+        outputs.push(Output {
+            name: network.value(value).name.clone(),
+            shape: shape.clone(),
+            data,
+            file: files.next(),
+        });
+    }
     let end = Instant::now() + SAMPLING;
     while pass.samples().count() == 0 || pass.samples().count() < MAX_SAMPLES && Instant::now() < end {
-        pass.sample(input).map_err(CliError::input)?;
+        pass.sample(&given).map_err(CliError::input)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(result)
+    Ok(outputs)
 }
 
-fn read_input(args: &Args, network: &Network) -> Result<Input, CliError> {
-    let expected = |images: usize, given: &str| match args.batch {
-        Some(batch) if batch != images => Err(CliError::input(format_args!(
-            "--batch {batch}, but there are {images} images in {given}; leave --batch out"
-        ))),
-        _ => Ok(()),
-    };
-    // Refuses a batch that is no size before anything of that size is made.
-    let admit = |images: usize| {
-        network.infer(images).map_err(CliError::input)?;
-        let bytes = 4 * images as u128 * network.input.floats() as u128;
-        memory::admit(&format!("an input of {images} images"), 2 * bytes).map_err(CliError::input)
-    };
-    if !args.image.is_empty() {
-        expected(args.image.len(), "--image")?;
-        admit(args.image.len())?;
-        let images = args.image.iter().map(|path| read_image(path, network.input).map_err(CliError::input));
-        let data = images.collect::<Result<Vec<_>, _>>()?.concat();
-        return Ok(Input { names: args.image.iter().map(|path| path.display().to_string()).collect(), data });
+/// One image of `shape` as frameworks write it: channels by pixels. Two dimensions and fewer are in the same order in memory.
+fn matrix(shape: &Shape) -> [usize; 2] {
+    match shape.sizes() {
+        [_, channels, map @ ..] if !map.is_empty() => [*channels, map.iter().product()],
+        _ => [1, shape.floats()],
     }
-    if let Some(path) = &args.input {
-        let array = npy::read(path, memory::available_bytes()).map_err(CliError::input)?;
-        let Shape { height, width, channels } = network.input;
-        let images = match array.shape[..] {
-            [c, h, w] if [c, h, w] == [channels, height, width] => 1,
-            [n, c, h, w] if [c, h, w] == [channels, height, width] => n,
-            _ => {
-                let (path, shape) = (path.display(), &array.shape);
-                return Err(CliError::input(format_args!(
-                    "{path} has the shape {shape:?}; {} needs [n, {channels}, {height}, {width}], or one image without n",
-                    network.name
-                )));
-            }
+}
+
+/// Where the outputs go: a single one to the file asked for, several beside it, each with its name.
+fn output_files(args: &Args, network: &Network) -> Vec<PathBuf> {
+    let Some(path) = &args.output else { return Vec::new() };
+    if network.outputs().len() == 1 {
+        return vec![path.clone()];
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut taken = HashSet::new();
+    let file = |&output| {
+        let plain = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let name: String = network.value(output).name.chars().map(plain).collect();
+        let same = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
+        let name = same.into_iter().find(|name| taken.insert(name.clone())).unwrap_or(name.clone());
+        path.with_file_name(format!("{stem}-{name}.npy"))
+    };
+    network.outputs().iter().map(file).collect()
+}
+
+/// The arrays and pictures that are given.
+struct Given<'a> {
+    images: &'a [PathBuf],
+    /// The input's name, if there is one, the file, and what it holds.
+    arrays: Vec<(Option<&'a str>, &'a str, Array)>,
+}
+
+impl<'a> Given<'a> {
+    /// Reads the arrays.
+    fn read(args: &'a Args) -> Result<Self, CliError> {
+        let read = |text: &'a String| {
+            let (name, path) = match text.split_once('=') {
+                Some((name, path)) if !Path::new(text).exists() => (Some(name), path),
+                _ => (None, text.as_str()),
+            };
+            let array = npy::read(Path::new(path), memory::available_bytes()).map_err(CliError::input)?;
+            Ok((name, path, array))
         };
-        expected(images, &path.display().to_string())?;
-        admit(images)?;
-        let data = transpose(&array.data, [channels, height * width]).map_err(CliError::input)?.to_vec();
-        return Ok(Input { names: (0..images).map(|i| format!("{}[{i}]", path.display())).collect(), data });
+        let arrays = args.input.iter().map(read).collect::<Result<Vec<_>, CliError>>()?;
+        if args.image.is_empty() || args.batch.is_none_or(|batch| batch == args.image.len()) {
+            return Ok(Given { images: &args.image, arrays });
+        }
+        Err(other_batch(args, args.image.len(), "--image"))
     }
-    let images = args.batch.unwrap_or(1);
-    admit(images)?;
-    let data = random_input(network, images, args.seed);
-    Ok(Input { names: (0..images).map(|i| format!("random image {i}")).collect(), data })
+
+    /// The network for the images that are given, or asked for.
+    fn load(&self, args: &Args) -> Result<(Network, Box<dyn Weights>), CliError> {
+        let images = (!self.images.is_empty()).then_some(self.images.len());
+        let (network, weights) = load(args, images.or(args.batch))?;
+        let Some((name, path, array)) = self.arrays.first() else { return Ok((network, weights)) };
+        let input = network.inputs().iter().find(|&&input| name.is_none_or(|name| network.value(input).name == name));
+        let shape = input.and_then(|&input| network.shape(input).ok());
+        let images = match (shape.map(Shape::sizes), &array.shape[..]) {
+            // One that fits but for its images; what does not fit at all is told when it is read in.
+            (Some([batch, image @ ..]), [images, own @ ..]) if own == image && batch != images => *images,
+            (Some([batch, image @ ..]), own) if own == image && *batch != 1 => 1,
+            _ => return Ok((network, weights)),
+        };
+        if args.batch.is_some() {
+            return Err(other_batch(args, images, path));
+        }
+        load(args, Some(images))
+    }
+
+    /// The data of every input of `network`.
+    fn inputs(self, args: &Args, network: &Network) -> Result<Inputs, CliError> {
+        let (batch, mut bytes) = (network.batch(), 0);
+        for &input in network.inputs() {
+            bytes += network.shape(input).map_err(CliError::input)?.bytes() as u128;
+        }
+        memory::admit(&format!("an input of {batch} images"), 2 * bytes).map_err(CliError::input)?;
+        if !self.images.is_empty() {
+            return self.pictures(network);
+        }
+        let named = |name: fn(usize) -> String| (0..batch).map(name).collect::<Vec<_>>();
+        let Some((_, path, _)) = self.arrays.first() else {
+            let data = random_inputs(network, args.seed).map_err(CliError::input)?;
+            return Ok(Inputs { names: named(|image| format!("random image {image}")), data });
+        };
+        let names = (0..batch).map(|image| format!("{path}[{image}]")).collect();
+        let known: Vec<&str> = network.inputs().iter().map(|&input| network.value(input).name.as_str()).collect();
+        let inputs = || known.join(", ");
+        let single = known.len() == 1;
+        for (name, path, _) in &self.arrays {
+            match name {
+                None if !single => {
+                    return Err(CliError::input(format_args!(
+                        "--input {path}: {} has the inputs {}; give each as --input NAME=FILE.npy",
+                        network.name(),
+                        inputs()
+                    )));
+                }
+                Some(name) if !known.contains(name) => {
+                    return Err(CliError::input(format_args!(
+                        "--input {name}={path}: {} has no input {name}; it has {}",
+                        network.name(),
+                        inputs()
+                    )));
+                }
+                _ => {}
+            }
+        }
+        let mut data = Vec::new();
+        for (&input, known) in network.inputs().iter().zip(&known) {
+            let shape = network.shape(input).map_err(CliError::input)?;
+            let mut given = self.arrays.iter().filter(|(name, ..)| name.is_none_or(|name| name == *known));
+            let Some((_, path, array)) = given.next() else {
+                return Err(CliError::input(format_args!(
+                    "{} has the inputs {}; add --input {known}=FILE.npy",
+                    network.name(),
+                    inputs()
+                )));
+            };
+            if given.next().is_some() {
+                return Err(CliError::input(format_args!("--input gives {known} twice; leave one out")));
+            }
+            data.push(arranged(network, shape, path, array)?);
+        }
+        Ok(Inputs { names, data })
+    }
+
+    /// Pictures as the only input of `network`.
+    fn pictures(&self, network: &Network) -> Result<Inputs, CliError> {
+        let [input] = network.inputs() else {
+            return Err(CliError::input(format_args!(
+                "--image: {} has {} inputs; give each as --input NAME=FILE.npy",
+                network.name(),
+                network.inputs().len()
+            )));
+        };
+        let shape = network.shape(*input).map_err(CliError::input)?;
+        let map = shape.map().filter(|_| shape.rank() == 4 && shape.batch() == self.images.len()).ok_or_else(|| {
+            CliError::input(format_args!(
+                "--image: {} reads {shape}, which is not {} pictures; give it as --input FILE.npy",
+                network.name(),
+                self.images.len()
+            ))
+        })?;
+        let images = self.images.iter().map(|path| read_image(path, map).map_err(CliError::input));
+        let data = images.collect::<Result<Vec<_>, _>>()?.concat();
+        Ok(Inputs { names: self.images.iter().map(|path| path.display().to_string()).collect(), data: vec![data] })
+    }
+}
+
+fn other_batch(args: &Args, images: usize, given: &str) -> CliError {
+    let batch = args.batch.unwrap_or(1);
+    CliError::input(format_args!("--batch {batch}, but there are {images} images in {given}; leave --batch out"))
+}
+
+/// An array in the order in which `shape` is in memory.
+fn arranged(network: &Network, shape: &Shape, path: &str, array: &Array) -> Result<Vec<f32>, CliError> {
+    let sizes = shape.sizes();
+    let one_image = sizes.len() > 2 && sizes[0] == 1 && array.shape == sizes[1..];
+    if array.shape != sizes && !one_image {
+        let others: Vec<String> = sizes.iter().skip(1).map(|size| format!(", {size}")).collect();
+        let (others, or) = (others.concat(), if sizes.len() > 2 { ", or one image without n" } else { "" });
+        return Err(CliError::input(format_args!(
+            "{path} has the shape {:?}; {} needs [n{others}]{or}",
+            array.shape,
+            network.name()
+        )));
+    }
+    Ok(transpose(&array.data, matrix(shape)).map_err(CliError::input)?.to_vec())
 }
 
 /// What is told at the end.
@@ -268,22 +477,40 @@ struct Report<'a> {
     limits: Option<Limits>,
     threads: usize,
     names: Vec<String>,
+    /// What the classes are called.
+    labels: Option<Vec<String>>,
     peak_resident_bytes: Option<usize>,
-    /// `[n][classes]`, or `[n][c][h][w]`: probabilities if the network ends with a softmax.
-    output: &'a [f32],
+    /// The first is of probabilities if the network ends with a softmax.
+    outputs: &'a [Output],
 }
 
 impl Report<'_> {
-    /// The most probable classes by image.
-    fn images(&self) -> impl Iterator<Item = (&String, Vec<(usize, f32)>)> {
-        let images = self.output.chunks_exact(self.output.len() / self.names.len());
-        self.names.iter().zip(images.map(|image| top(image, self.args.top)))
+    /// The most probable classes by image, if the first output is classes.
+    fn images(&self) -> Option<impl Iterator<Item = (&String, Vec<(usize, f32)>)>> {
+        let output = self.outputs.first()?;
+        let classes = classes(&output.shape, self.names.len())?;
+        Some(self.names.iter().zip(output.data.chunks_exact(classes).map(|image| top(image, self.args.top))))
     }
 
-    /// Whether the output is probabilities.
+    /// What a class is called.
+    fn label(&self, class: usize) -> Option<&String> {
+        self.labels.as_ref()?.get(class)
+    }
+
+    /// Whether the first output is probabilities.
     fn probable(&self) -> bool {
-        let computing = self.network.layers.iter().rfind(|layer| layer.kind != LayerKind::Dropout);
-        computing.is_some_and(|layer| layer.kind == LayerKind::Softmax)
+        let mut value = self.network.outputs().first().copied();
+        for node in self.network.nodes().iter().rev() {
+            match (&node.operator, value) {
+                (Operator::Softmax(softmax), Some(wanted)) if node.outputs.contains(&wanted) => return !softmax.log,
+                // Flattened ones are the same.
+                (Operator::Reshape(_), Some(wanted)) if node.outputs.contains(&wanted) => {
+                    value = node.inputs.first().copied();
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
@@ -299,12 +526,23 @@ impl Report<'_> {
             layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
         }
         let score = if self.probable() { "probability" } else { "score" };
-        let class = |(class, value): (usize, f32)| json!({ "class": class, score: value });
+        let class = |(class, value): (usize, f32)| match self.label(class) {
+            Some(label) => json!({ "class": class, "label": label, score: value }),
+            None => json!({ "class": class, score: value }),
+        };
         let image = |(name, top): (&String, Vec<_>)| {
             let top: Vec<Value> = top.into_iter().map(class).collect();
             json!({ "name": name, "top": top })
         };
-        value["images"] = self.images().map(image).collect();
+        value["images"] = match self.images() {
+            Some(images) => images.map(image).collect(),
+            None => self.names.iter().map(|name| json!({ "name": name })).collect(),
+        };
+        let output = |output: &Output| {
+            let file = output.file.as_ref().map(|path| path.display().to_string());
+            json!({ "name": output.name, "shape": output.shape.sizes(), "file": file })
+        };
+        value["outputs"] = self.outputs.iter().map(output).collect();
         let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
         value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
@@ -315,12 +553,21 @@ impl Report<'_> {
 
     fn text(&self) -> String {
         let mut lines = Vec::new();
-        for (name, top) in self.images() {
+        for (name, top) in self.images().into_iter().flatten() {
             lines.push(name.clone());
             let probable = self.probable();
-            lines.extend(top.into_iter().map(|(class, value)| match probable {
-                true => format!("  class {class:<4} {:8.4}%", 100.0 * value),
-                false => format!("  class {class:<4} {value:8.4}"),
+            lines.extend(top.into_iter().map(|(class, value)| {
+                let label = self.label(class).map_or_else(String::new, |label| format!("  {label}"));
+                match probable {
+                    true => format!("  class {class:<4} {:8.4}%{label}", 100.0 * value),
+                    false => format!("  class {class:<4} {value:8.4}{label}"),
+                }
+            }));
+        }
+        if self.outputs.len() > 1 || self.images().is_none() {
+            lines.extend(self.outputs.iter().map(|output| {
+                let file = output.file.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()));
+                format!("output {}: {}{file}", output.name, output.shape)
             }));
         }
         lines.push(format!("\n{}\n", self.layers()));

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use conv_core::Problem;
-use conv_net::networks;
+use conv_net::{Network, Operator, presets};
 use conv_report::table;
 use conv_tune::{algorithms, family};
 use serde_json::{Value, json};
@@ -64,8 +64,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
 
 /// The convolutions of all networks, one image.
 fn all_problems() -> Result<Vec<Problem>, CliError> {
-    let names: Vec<String> = networks().into_iter().map(|network| network.name).collect();
-    problems(&names, &[])
+    let names: Vec<String> = presets().iter().map(|preset| preset.name.into()).collect();
+    Ok(problems(&names, &[], &[])?.0)
 }
 
 fn list_algorithms() -> Result<Listing, CliError> {
@@ -93,11 +93,17 @@ fn list_problems() -> Result<Listing, CliError> {
 }
 
 fn list_networks() -> Result<Listing, CliError> {
-    let rows = networks().into_iter().map(|network| {
-        let shaped = network.infer(1).map_err(CliError::input)?;
-        let parameters: usize = shaped.iter().map(conv_net::ShapedLayer::parameters).sum();
-        let layers: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
-        Ok(vec![json!(network.name), json!(network.input.to_string()), json!(parameters), json!(layers)])
+    let rows = presets().iter().map(|preset| {
+        let network = preset.network(1).map_err(CliError::input)?;
+        let layers = network.nodes().iter().filter(|node| !matches!(node.operator, Operator::Activation(_)));
+        let layers: Vec<&str> = layers.map(|node| node.name.as_str()).collect();
+        Ok(vec![json!(network.name()), json!(input(&network)), json!(network.parameter_count()), json!(layers)])
     });
     Ok((vec!["network", "input", "parameters", "layers"], rows.collect::<Result<_, CliError>>()?))
+}
+
+/// One image's map, of a network of one input.
+fn input(network: &Network) -> String {
+    let shape = network.inputs().first().and_then(|&input| network.shape(input).ok());
+    shape.and_then(conv_net::Shape::map).map_or_else(String::new, |map| map.to_string())
 }

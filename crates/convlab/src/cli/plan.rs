@@ -73,12 +73,12 @@ impl Setting {
     }
 }
 
-/// Checks that `plan` has all of `problems`, which are what `of` names.
+/// Checks that `plan` has all of `problems`, which are what `of` names, with the shapes of a model's inputs after it.
 ///
 /// # Errors
 /// [`CliError::Input`] naming the first that it has not, and the command that makes such a plan.
 pub fn covers(plan: &TunedPlan, path: &Path, problems: &[Problem], of: &str) -> Result<(), CliError> {
-    let model = if is_model(Path::new(of)) { "--model " } else { "" };
+    let model = if is_model(Path::new(of.split(" --shape ").next().unwrap_or(of))) { "--model " } else { "" };
     match problems.iter().find(|problem| plan.method(problem).is_none()) {
         None => Ok(()),
         Some(missing) => Err(CliError::input(format_args!(

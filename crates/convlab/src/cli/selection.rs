@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use conv_core::{Algorithm, Problem};
-use conv_net::Network;
+use conv_net::onnx::InputShape;
+use conv_net::{Network, presets};
 use conv_simd::Isa;
 use conv_tune::{Chooser, algorithms, select};
 
 use crate::cli::CliError;
-use crate::suite::{self, Case, Named};
+use crate::suite::{self, Case, ModelProblems, Named};
 
 /// What to compute.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,9 +25,12 @@ pub struct Selection {
     /// Names, families or patterns (winograd/f4x3, winograd, '*/f?x3'), separated by commas [default: all].
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     algorithm: Vec<String>,
-    /// Images, separated by commas [default: 1, and what descriptors say].
+    /// Images, separated by commas [default: 1, and what descriptors and models say].
     #[arg(long, value_name = "N", value_delimiter = ',')]
     batch: Vec<usize>,
+    /// The shape of an input that a model leaves open, for example 1x3x320x320; of several inputs each with its name.
+    #[arg(long, value_name = "[NAME:]SIZES")]
+    shape: Vec<InputShape>,
 }
 
 impl Selection {
@@ -35,23 +39,33 @@ impl Selection {
     /// # Errors
     /// As [`problems`], and [`CliError::Unsupported`] if no algorithm of the selection computes any of the problems.
     pub fn cases(&self, isas: &[Isa]) -> Result<Vec<Case>, CliError> {
-        let problems = problems(&self.arguments(), &self.batch)?;
+        Ok(self.cases_and_models(isas)?.0)
+    }
+
+    /// [`Selection::cases`], and the models that are named as a whole.
+    ///
+    /// # Errors
+    /// As [`Selection::cases`].
+    pub fn cases_and_models(&self, isas: &[Isa]) -> Result<(Vec<Case>, Vec<ModelProblems>), CliError> {
+        let names_model = |argument: &String| suite::is_model(Path::new(argument)) || argument.contains(".onnx/");
+        if !self.shape.is_empty() && !self.problems.iter().any(names_model) {
+            return Err(CliError::input("--shape is for the inputs of models; name one, file.onnx, or leave it out"));
+        }
+        let (problems, models) = problems(&self.arguments(), &self.batch, &self.shape)?;
         let cases = suite::cases(problems, &self.algorithms()?, isas);
         if cases.iter().all(|case| case.candidates.is_empty())
             && let Some((_, reason)) = cases.iter().flat_map(|case| &case.unsupported).next()
         {
             return Err(reason.clone().into());
         }
-        Ok(cases)
+        Ok((cases, models))
     }
 
-    /// The networks that are named as a whole, each with every batch asked for.
-    pub fn networks(&self) -> Vec<(Network, usize)> {
-        let named = each_once(self.arguments()).into_iter().filter_map(|name| Network::by_name(&name).ok());
+    /// The built-in networks that are named as a whole, each with every batch asked for.
+    pub fn networks(&self) -> Vec<Network> {
         let batches = if self.batch.is_empty() { vec![1] } else { each_once(self.batch.clone()) };
-        named
-            .flat_map(|network| batches.iter().map(move |&batch| (network.clone(), batch)).collect::<Vec<_>>())
-            .collect()
+        let of = |name: String| batches.iter().filter_map(move |&batch| Network::by_name(&name, batch).ok());
+        each_once(self.arguments()).into_iter().flat_map(of).collect()
     }
 
     /// How whole passes choose: by each name or family of the selection, or, with none given, by every family and `auto`.
@@ -63,9 +77,9 @@ impl Selection {
         each_once(self.algorithm.clone()).iter().filter_map(|name| Chooser::by_name(name).ok()).collect()
     }
 
-    /// The problems as they were named.
+    /// The problems as they were named, with the shapes of models' inputs.
     pub fn text(&self) -> String {
-        self.arguments().join(" ")
+        self.arguments().join(" ") + &shape_arguments(&self.shape)
     }
 
     /// The first argument that is a whole model.
@@ -89,7 +103,7 @@ impl Selection {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let defaults = || conv_net::networks().into_iter().map(|network| network.name).collect();
+        let defaults = || presets().iter().map(|preset| preset.name.into()).collect();
         if self.problems.is_empty() { defaults() } else { self.problems.clone() }
     }
 
@@ -110,15 +124,31 @@ impl Selection {
     }
 }
 
-/// The problems that `arguments` name, each once, with each batch of `batches`. What files hold beside them is told on
-/// standard error.
+/// Shapes of inputs as they are given on the command line.
+pub fn shape_arguments(shapes: &[InputShape]) -> String {
+    let argument = |InputShape { name, sizes }: &InputShape| {
+        let name = name.as_ref().map_or(String::new(), |name| format!("{name}:"));
+        let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+        format!(" --shape {name}{}", sizes.join("x"))
+    };
+    shapes.iter().map(argument).collect()
+}
+
+/// The problems that `arguments` name, each once, with each batch of `batches`, and the models that are named as a whole,
+/// whose inputs have `shapes`. What files hold beside them, and how many convolutions models have, is told on standard
+/// error.
 ///
 /// # Errors
 /// [`CliError::Input`] for arguments that name nothing and for two problems of one name, [`CliError::Nothing`] if nothing
 /// is named that has two dimensions.
-pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>, CliError> {
-    let Named { problems: named, left_out } = suite::problems(arguments, batches)?;
-    for notice in &left_out {
+pub fn problems(
+    arguments: &[String],
+    batches: &[usize],
+    shapes: &[InputShape],
+) -> Result<(Vec<Problem>, Vec<ModelProblems>), CliError> {
+    let Named { problems: named, left_out, models } = suite::problems(arguments, batches, shapes)?;
+    let of_models = models.iter().flat_map(ModelProblems::notices);
+    for notice in each_once(left_out.iter().map(ToString::to_string).chain(of_models).collect()) {
         // Nothing is lost if stderr is closed.
         let _ = writeln!(io::stderr(), "convlab: {notice}");
     }
@@ -143,7 +173,7 @@ pub fn problems(arguments: &[String], batches: &[usize]) -> Result<Vec<Problem>,
             }
         }
     }
-    Ok(problems)
+    Ok((problems, models))
 }
 
 /// The instruction sets called `names`, or `otherwise` if there are none.

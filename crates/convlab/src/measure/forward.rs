@@ -9,7 +9,7 @@ use conv_simd::Isa;
 use conv_tune::Chooser;
 
 use super::Bench;
-use crate::forward::{TimedPass, random_input};
+use crate::forward::{TimedPass, random_inputs, slices};
 use crate::records;
 
 /// Seed of weights and input: every run computes on the same numbers.
@@ -24,7 +24,7 @@ pub enum ForwardMeasureError {
     /// Not enough memory.
     #[error(transparent)]
     Memory(#[from] TooLittleMemory),
-    /// A network that cannot have this batch.
+    /// A network that cannot be computed.
     #[error(transparent)]
     Network(#[from] NetworkError),
     /// A pass that could not be made.
@@ -57,9 +57,8 @@ pub enum ForwardMeasureError {
 /// What every pass of a network is given, and what must come out.
 pub struct ForwardWorkload {
     network: Network,
-    batch: usize,
     options: PlanOptions,
-    input: Vec<f32>,
+    inputs: Vec<Vec<f32>>,
     /// The direct pass's.
     probabilities: Vec<f32>,
 }
@@ -68,23 +67,25 @@ impl ForwardWorkload {
     /// Synthetic weights and random images, and the probabilities of the direct pass on the current pool.
     ///
     /// # Errors
-    /// [`ForwardMeasureError`] if the network cannot have this batch or memory does not suffice.
-    pub fn new(network: &Network, batch: usize, isa: Isa) -> Result<Self, ForwardMeasureError> {
-        network.infer(batch)?;
-        let bytes = 4 * batch as u128 * network.input.floats() as u128;
-        memory::admit(&format!("{batch} images"), bytes)?;
+    /// [`ForwardMeasureError`] if the network cannot be computed or memory does not suffice.
+    pub fn new(network: &Network, isa: Isa) -> Result<Self, ForwardMeasureError> {
+        let mut bytes = 0;
+        for &input in network.inputs() {
+            bytes += network.shape(input)?.bytes() as u128;
+        }
+        memory::admit(&format!("{} images", network.batch()), bytes)?;
         let options = PlanOptions::new(rayon::current_num_threads()).isa(isa);
         let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
-        let input = random_input(network, batch, SEED);
-        let mut weights = Synthetic::new(network, SEED)?;
-        let mut direct = TimedPass::new(network, &mut weights, batch, &Chooser::direct(), &options)?;
-        let probabilities = direct.run(&input)?.to_vec();
-        Ok(ForwardWorkload { network: network.clone(), batch, options, input, probabilities })
+        let inputs = random_inputs(network, SEED)?;
+        let mut direct = TimedPass::new(network, &mut Synthetic::new(network, SEED), &Chooser::direct(), &options)?;
+        direct.run(&slices(&inputs))?;
+        let probabilities = direct.pass().output(0).unwrap_or_default().to_vec();
+        Ok(ForwardWorkload { network: network.clone(), options, inputs, probabilities })
     }
 
-    /// `[batch][height][width][channels]`.
-    pub fn input(&self) -> &[f32] {
-        &self.input
+    /// What its passes run on.
+    pub fn inputs(&self) -> Vec<&[f32]> {
+        slices(&self.inputs)
     }
 
     /// Prepares a pass by `chooser`, runs it once and holds its probabilities against the direct one's.
@@ -92,14 +93,15 @@ impl ForwardWorkload {
     /// # Errors
     /// [`ForwardMeasureError`] if it cannot be made or does not agree.
     pub fn prepare(&self, chooser: &Chooser) -> Result<TimedPass, ForwardMeasureError> {
-        let mut weights = Synthetic::new(&self.network, SEED)?;
-        let mut pass = TimedPass::new(&self.network, &mut weights, self.batch, chooser, &self.options)?;
-        let pairs = pass.run(&self.input)?.iter().zip(&self.probabilities).enumerate();
+        let mut weights = Synthetic::new(&self.network, SEED);
+        let mut pass = TimedPass::new(&self.network, &mut weights, chooser, &self.options)?;
+        pass.run(&self.inputs())?;
+        let pairs = pass.pass().output(0).unwrap_or_default().iter().zip(&self.probabilities).enumerate();
         let distances = pairs.map(|(class, (got, expected))| (class, (got - expected).abs()));
         if let Some((class, distance)) =
             distances.into_iter().find(|(_, distance)| distance.is_nan() || *distance > TOLERANCE)
         {
-            let (network, first, second) = (self.network.name.clone(), "direct".into(), chooser.name().into());
+            let (network, first, second) = (self.network.name().into(), "direct".into(), chooser.name().into());
             return Err(ForwardMeasureError::Disagree { network, class, first, second, distance });
         }
         Ok(pass)
@@ -111,25 +113,21 @@ impl Bench {
     ///
     /// # Errors
     /// [`ForwardMeasureError`] if one of them cannot be made or does not agree with the direct one.
-    pub fn measure_forward(
-        &self,
-        network: &Network,
-        batch: usize,
-        choosers: &[Chooser],
-    ) -> Result<Vec<Record>, ForwardMeasureError> {
+    pub fn measure_forward(&self, network: &Network, choosers: &[Chooser]) -> Result<Vec<Record>, ForwardMeasureError> {
         let mut records = Vec::new();
         for (probe, limits) in &self.limits {
             let passes = self.pool.install(|| {
-                let workload = ForwardWorkload::new(network, batch, probe.isa())?;
+                let workload = ForwardWorkload::new(network, probe.isa())?;
                 let prepare = |chooser| {
                     self.stop.check()?;
                     workload.prepare(chooser)
                 };
                 let passes = choosers.iter().map(prepare);
                 let mut passes = passes.collect::<Result<Vec<_>, _>>()?;
+                let inputs = workload.inputs();
                 super::rounds(self.effort, &mut passes, super::nothing, |pass| {
                     self.stop.check()?;
-                    Ok::<_, ForwardMeasureError>(pass.sample(workload.input())?)
+                    Ok::<_, ForwardMeasureError>(pass.sample(&inputs)?)
                 })?;
                 Ok::<_, ForwardMeasureError>(passes)
             })?;
