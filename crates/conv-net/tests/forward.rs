@@ -3,24 +3,32 @@
 mod common;
 mod reference;
 
-use common::{Kept, Outputs, oracle_only};
+use common::{Kept, Outputs, oracle_only, values, written};
 use conv_core::{PlanError, PlanOptions, RunError};
 use conv_net::{
-    AveragePool, Conv, ForwardError, ForwardPass, Layer, LayerKind, Linear, Lrn, Network, Pool, Shape, Synthetic,
-    Weights, Window, networks,
+    Activation, AveragePool, Builder, Conv, ForwardError, ForwardPass, Linear, Lrn, Map, Network, NetworkError, Opaque,
+    Operator, Pool, Softmax, Synthetic, Weights, Window, paper, presets,
 };
 use conv_simd::Isa;
 
-fn conv(out_channels: usize, kernel: usize, stride: usize, pad: usize, groups: usize) -> LayerKind {
-    LayerKind::Conv(Conv { out_channels, windows: Window::square(kernel, stride, pad), groups, relu: true })
+const RELU: Operator = Operator::Activation(Activation::Relu);
+
+const SOFTMAX: Operator = Operator::Softmax(Softmax::channels());
+
+fn conv(out_channels: usize, kernel: usize, stride: usize, pad: usize, groups: usize) -> Operator {
+    windowed(out_channels, Window::square(kernel, stride, pad), groups)
 }
 
-fn lrn(size: usize, alpha: f32, beta: f32) -> LayerKind {
-    LayerKind::Lrn(Lrn { size, k: 1.5, alpha, beta })
+fn windowed(out_channels: usize, windows: [Window; 2], groups: usize) -> Operator {
+    Operator::Conv(Conv { out_channels, windows, groups, bias: true })
 }
 
-fn pool(kernel: usize, stride: usize, pad: usize) -> LayerKind {
-    LayerKind::MaxPool(Pool::square(kernel, stride, pad))
+fn lrn(size: usize, alpha: f32, beta: f32) -> Operator {
+    Operator::Lrn(Lrn { size, k: 1.5, alpha, beta })
+}
+
+fn pool(kernel: usize, stride: usize, pad: usize) -> Operator {
+    Operator::MaxPool(Pool::square(kernel, stride, pad))
 }
 
 fn window(kernel: usize, stride: usize, pad: [usize; 2]) -> Window {
@@ -32,108 +40,125 @@ fn uneven(dilation: usize) -> [Window; 2] {
     [window(3, 2, [1, 0]), window(2, 3, [0, 1])].map(|window| Window { dilation, ..window })
 }
 
-fn mean(windows: [Window; 2], ceil: bool, count_padding: bool) -> LayerKind {
-    LayerKind::AveragePool(AveragePool { pool: Pool { windows, ceil }, count_padding })
+fn mean(windows: [Window; 2], ceil: bool, count_padding: bool) -> Operator {
+    Operator::AveragePool(AveragePool { pool: Pool { windows, ceil }, count_padding })
 }
 
-fn linear(out_features: usize, relu: bool) -> LayerKind {
-    LayerKind::Linear(Linear { out_features, relu })
+fn linear(out_features: usize) -> Operator {
+    Operator::Linear(Linear { out_features, bias: true })
 }
 
-fn network(name: &str, input: Shape, kinds: &[LayerKind]) -> Network {
-    let layer = |(i, kind): (usize, &LayerKind)| Layer::new(format!("layer{i}"), *kind);
-    Network { name: name.into(), input, layers: kinds.iter().enumerate().map(layer).collect() }
+/// A chain: `layer0`, `layer1`, …, a ReLU called after what it follows.
+fn network(name: &str, batch: usize, input: Map, operators: &[Operator]) -> Network {
+    let mut builder = Builder::new(name);
+    let Map { height, width, channels } = input;
+    let mut last = builder.input("input", &[batch, channels, height, width]).unwrap();
+    let mut count = 0;
+    for operator in operators {
+        let name = if *operator == RELU { format!("layer{}.relu", count - 1) } else { format!("layer{count}") };
+        count += usize::from(*operator != RELU);
+        last = builder.node(name, operator.clone(), &[last]).unwrap();
+    }
+    builder.finish(&[last]).unwrap()
 }
 
 /// Small networks with every kind of layer: channels that fill vectors, leave tails, or are fewer than a window.
-fn small_networks() -> Vec<Network> {
+fn small_networks(batch: usize) -> Vec<Network> {
     vec![
         network(
             "tails",
-            Shape::new(23, 19, 3),
+            batch,
+            Map::new(23, 19, 3),
             &[
                 conv(38, 5, 2, 1, 1),
+                RELU,
                 lrn(5, 0.3, 0.75),
                 pool(3, 2, 0),
                 conv(21, 3, 1, 1, 1),
+                RELU,
                 lrn(3, 0.3, 0.5),
                 pool(2, 1, 1),
-                LayerKind::Dropout,
-                linear(33, true),
-                linear(10, false),
-                LayerKind::Softmax,
+                linear(33),
+                RELU,
+                linear(10),
+                SOFTMAX,
             ],
         ),
         network(
             "vectors",
-            Shape::new(14, 15, 16),
+            batch,
+            Map::new(14, 15, 16),
             &[
                 pool(3, 3, 1),
                 lrn(5, 0.1, 0.75),
                 conv(64, 3, 1, 1, 2),
+                RELU,
                 lrn(7, 0.1, 0.75),
                 pool(5, 1, 2),
-                linear(16, true),
+                linear(16),
+                RELU,
             ],
         ),
         network(
             "narrow",
-            Shape::new(6, 5, 2),
+            batch,
+            Map::new(6, 5, 2),
             &[lrn(9, 1.0, 0.75), lrn(1, 1.0, 0.75), lrn(5, 1.0, 0.3), pool(3, 1, 1)],
         ),
         network(
             "windows",
-            Shape::new(17, 12, 21),
+            batch,
+            Map::new(17, 12, 21),
             &[
-                LayerKind::Conv(Conv { out_channels: 70, windows: uneven(1), groups: 1, relu: false }),
-                LayerKind::Relu,
-                LayerKind::MaxPool(Pool { windows: uneven(1), ceil: true }),
+                windowed(70, uneven(1), 1),
+                RELU,
+                Operator::MaxPool(Pool { windows: uneven(1), ceil: true }),
                 mean(uneven(1), true, true),
-                LayerKind::Relu,
+                RELU,
                 mean(uneven(1), true, false),
             ],
         ),
         network(
             "dilated",
-            Shape::new(13, 19, 16),
+            batch,
+            Map::new(13, 19, 16),
             &[
-                LayerKind::Conv(Conv { out_channels: 32, windows: uneven(2), groups: 2, relu: false }),
+                windowed(32, uneven(2), 2),
                 mean(Window::square(3, 2, 1), false, true),
                 mean(Window::square(2, 2, 0), true, false),
                 // The whole map.
                 mean(Window::square(2, 1, 0), false, false),
-                linear(5, false),
+                linear(5),
             ],
         ),
-        network("pixels", Shape::new(9, 3, 130), &[pool(3, 2, 0), LayerKind::Softmax]),
-        network("map", Shape::new(4, 3, 17), &[LayerKind::Softmax, conv(1, 1, 1, 0, 1), linear(4, false)]),
+        network("pixels", batch, Map::new(9, 3, 130), &[pool(3, 2, 0), SOFTMAX]),
+        network("map", batch, Map::new(4, 3, 17), &[SOFTMAX, conv(1, 1, 1, 0, 1), RELU, linear(4)]),
     ]
 }
 
 /// Values as of a normalised photograph, or of an earlier layer.
-fn images(network: &Network, batch: usize) -> Vec<f32> {
-    (0..batch * network.input.floats()).map(|i| ((i * 7919) % 1009) as f32 / 252.0 - 2.0).collect()
+fn images(network: &Network) -> Vec<f32> {
+    values(network.shape(network.inputs()[0]).unwrap().floats())
 }
 
 #[test]
 fn every_layer_agrees_with_the_reference() {
-    for network in small_networks() {
-        let mut weights = Kept::of(&network, &mut Synthetic::new(&network, 11).unwrap()).unwrap();
-        for (batch, workers) in [(1, 1), (3, 4)] {
-            let images = images(&network, batch);
-            let expected: Vec<_> = images
-                .chunks(network.input.floats())
-                .map(|image| reference::forward(&network, &weights, image))
-                .collect();
+    for (batch, workers) in [(1, 1), (3, 4)] {
+        for network in small_networks(batch) {
+            let mut weights = Kept::of(&network, &mut Synthetic::new(&network, 11)).unwrap();
+            let images = images(&network);
+            let expected = reference::forward(&network, &weights, &[&images]);
             for isa in Isa::available() {
                 let options = PlanOptions::new(workers).isa(isa);
-                let mut pass = ForwardPass::new(&network, &mut weights, batch, &oracle_only, &options).unwrap();
+                let mut pass = ForwardPass::new(&network, &mut weights, &oracle_only, &options).unwrap();
+                assert_eq!(pass.batch(), batch);
                 // The second run finds the buffers of the first one full.
                 for _ in 0..2 {
                     let mut outputs = Outputs::default();
-                    let result = pass.run(&images, &mut outputs).unwrap();
-                    assert_eq!(result, outputs.0.last().unwrap());
-                    compare(&format!("{} on {isa}", network.name), &pass, &outputs, &expected);
+                    pass.run(&[&images], &mut outputs).unwrap();
+                    assert_eq!(pass.output(0).unwrap(), outputs.0.last().unwrap());
+                    assert_eq!(pass.output(1), None);
+                    compare(&format!("{} on {isa}", network.name()), &network, &pass, &outputs, &expected);
                 }
             }
         }
@@ -142,13 +167,10 @@ fn every_layer_agrees_with_the_reference() {
 
 /// Each operation between f64 sums rounds to half a unit; LRN's estimates, products and powf make six or so. A few
 /// layers, each at most doubling what came in relative to its largest value, stay within 64 ε.
-fn compare(what: &str, pass: &ForwardPass, outputs: &Outputs, expected: &[Vec<(String, reference::Map)>]) {
+fn compare(what: &str, network: &Network, pass: &ForwardPass, outputs: &Outputs, expected: &[reference::Tensor]) {
     assert_eq!(outputs.0.len(), pass.memory().layers.len());
-    for (layer, output) in pass.memory().layers.iter().zip(&outputs.0) {
-        // Of layers computed at once, as in `lrn1+pool1`, the output is the last one's.
-        let name = layer.name.rsplit('+').next().unwrap();
-        let exact = expected.iter().map(|image| &image.iter().find(|(layer, _)| layer == name).unwrap().1);
-        let exact: Vec<f64> = exact.flat_map(|map| map.values.iter().copied()).collect();
+    for (value, output) in written(network, pass.memory()).into_iter().zip(&outputs.0) {
+        let (name, exact) = (&network.value(value).name, expected[value.index()].in_memory());
         assert_eq!(output.len(), exact.len(), "{what}, {name}");
         let largest = exact.iter().fold(0.0_f64, |max, x| max.max(x.abs()));
         for (at, (&got, &exact)) in output.iter().zip(&exact).enumerate() {
@@ -163,13 +185,14 @@ fn compare(what: &str, pass: &ForwardPass, outputs: &Outputs, expected: &[Vec<(S
 
 #[test]
 fn threads_change_no_bit() {
-    let network = &small_networks()[0];
-    let mut weights = Synthetic::new(network, 1).unwrap();
-    let images = images(network, 2);
+    let network = &small_networks(2)[0];
+    let mut weights = Synthetic::new(network, 1);
+    let images = images(network);
     let results = [1, 3, 16].map(|workers| {
         let options = PlanOptions::new(workers);
-        let mut pass = ForwardPass::new(network, &mut weights, 2, &oracle_only, &options).unwrap();
-        pass.run(&images, &mut ()).unwrap().to_vec()
+        let mut pass = ForwardPass::new(network, &mut weights, &oracle_only, &options).unwrap();
+        pass.run(&[&images], &mut ()).unwrap();
+        pass.output(0).unwrap().to_vec()
     });
     assert_eq!(results[0], results[1]);
     assert_eq!(results[1], results[2]);
@@ -177,26 +200,33 @@ fn threads_change_no_bit() {
 
 #[test]
 fn memory_is_what_the_plan_says() {
-    let network = &small_networks()[0];
-    let mut weights = Synthetic::new(network, 1).unwrap();
+    let network = &small_networks(2)[0];
+    let mut weights = Synthetic::new(network, 1);
     let mut new = |limit| {
         let options = PlanOptions::new(2).memory_limit(limit);
-        ForwardPass::new(network, &mut weights, 2, &oracle_only, &options)
+        ForwardPass::new(network, &mut weights, &oracle_only, &options)
     };
     let pass = new(usize::MAX).unwrap();
     let memory = pass.memory();
     let names: Vec<_> = memory.layers.iter().map(|layer| layer.name.as_str()).collect();
-    assert_eq!(names, ["layer0", "layer1+layer2", "layer3", "layer4+layer5", "layer7", "layer8", "layer9"]);
+    assert_eq!(names, ["layer0", "layer1+layer2", "layer3", "layer4+layer5", "layer6", "layer7", "layer8"]);
     assert_eq!(memory.layers[0].algorithm, Some("test/oracle"));
     assert_eq!(memory.layers[1].algorithm, None);
     assert_eq!(memory.layers[0].activation_bytes, 4 * 2 * 11 * 9 * 38);
+    assert_eq!(memory.layers[0].prepared_bytes, 4 * 38 * (3 * 5 * 5 + 1));
     assert_eq!(memory.prepared_bytes, memory.layers.iter().map(|layer| layer.prepared_bytes).sum::<usize>());
     assert_eq!(memory.scratch_bytes, memory.layers.iter().map(|layer| layer.scratch_bytes).max().unwrap());
     assert_eq!(memory.layers[1].scratch_bytes, 2 * 4 * 9 * 38, "a row for each of two workers");
-    assert_eq!(memory.activation_bytes, 4 * 2 * (11 * 9 * 38 + 5 * 4 * 38), "the normalised map is never whole");
+    let least = 4 * 2 * (11 * 9 * 38 + 5 * 4 * 38);
+    assert_eq!(memory.least_activation_bytes, least, "the normalised map is never whole");
+    // In an arena each of the two takes whole lines of sixteen floats.
+    assert!((least..least + 2 * 4 * 16).contains(&memory.activation_bytes), "{}", memory.activation_bytes);
+    assert_eq!(memory.layers[1].alive_bytes, least);
+    assert_eq!(memory.layers[0].alive_bytes, memory.layers[0].activation_bytes, "the input is its caller's");
+    assert_eq!(pass.input_bytes(), 4 * 2 * 23 * 19 * 3);
     let total = memory.total_bytes();
     assert!(new(total).is_ok());
-    for (limit, layer) in [(total - 1, "tails/layer8"), (memory.activation_bytes, "tails/layer0"), (0, "tails/layer0")]
+    for (limit, layer) in [(total - 1, "tails/layer7"), (memory.activation_bytes, "tails/layer0"), (0, "tails/layer0")]
     {
         let error = new(limit).err().unwrap();
         assert!(
@@ -210,25 +240,64 @@ fn memory_is_what_the_plan_says() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let network = &small_networks()[0];
+    let network = &small_networks(1)[0];
     let options = PlanOptions::new(1);
     let new = |network: &Network, weights: &mut dyn Weights| {
-        ForwardPass::new(network, weights, 1, &oracle_only, &options) //
+        ForwardPass::new(network, weights, &oracle_only, &options) //
     };
-    let mut weights = Synthetic::new(network, 1).unwrap();
-    let error = new(network, &mut weights).unwrap().run(&[0.0; 7], &mut ()).map(<[f32]>::len);
+    let mut weights = Synthetic::new(network, 1);
+    let mut pass = new(network, &mut weights).unwrap();
+    let error = pass.run(&[&[0.0; 7]], &mut ());
     assert_eq!(error, Err(RunError::Length { buffer: "input", got: 7, expected: 23 * 19 * 3 }));
+    for inputs in [&[][..], &[&[0.0; 23 * 19 * 3][..]; 2]] {
+        let error = pass.run(inputs, &mut ());
+        assert_eq!(error, Err(RunError::Length { buffer: "inputs", got: inputs.len(), expected: 1 }));
+    }
 
     let mut weights = Kept::of(network, &mut weights).unwrap();
     weights.layers.remove(2);
     let error = new(network, &mut weights).err().unwrap();
-    assert_eq!(error.to_string(), "tails/layer7 by test/oracle: there are no weights for layer7");
+    assert_eq!(error.to_string(), "tails/layer6 by test/oracle: there are no weights for layer6");
 
-    let strided = Network { layers: vec![Layer::new("c", conv(1, 7, 7, 0, 1))], ..network.clone() };
-    let error = new(&strided, &mut Synthetic::new(&strided, 1).unwrap()).err().unwrap();
-    assert!(matches!(&error, ForwardError::Plan { algorithm: "test/oracle", source: PlanError::Unsupported(_), .. }));
-    let none = ForwardPass::new(network, &mut weights, 0, &oracle_only, &options).err().unwrap();
-    assert!(matches!(none, ForwardError::Network(_)), "{none}");
+    let strided = self::network("tails", 1, Map::new(23, 19, 3), &[conv(1, 7, 7, 0, 1)]);
+    let error = new(&strided, &mut Synthetic::new(&strided, 1)).err().unwrap();
+    assert!(matches!(&error, ForwardError::Plan { algorithm, source: PlanError::Unsupported(_), .. }
+        if algorithm == "test/oracle"));
+
+    let mut builder = Builder::new("net");
+    let input = builder.input("input", &[1, 3, 4, 4]).unwrap();
+    let opaque = Opaque { operator: "NonMaxSuppression".into(), reason: "is not computed".into() };
+    let boxes = builder.opaque("nms", opaque, &[input], vec![("boxes".into(), None)]).unwrap()[0];
+    let unknown = builder.clone().node("relu", RELU, &[boxes]).unwrap_err();
+    assert_eq!(unknown, NetworkError::UnknownShape { value: "net/boxes".into() });
+    assert_eq!(unknown.to_string(), "the shape of net/boxes is not known");
+    let network = builder.finish(&[boxes]).unwrap();
+    let error = new(&network, &mut Kept::default()).err().unwrap().to_string();
+    assert!(error.starts_with("net/nms (NonMaxSuppression) is not computed;"), "{error}");
+}
+
+/// A constant or a normalisation whose weights are missing is named, too.
+#[test]
+fn constants_that_are_missing_are_named() {
+    let mut builder = Builder::new("net");
+    let input = builder.input("input", &[1, 3, 4, 4]).unwrap();
+    let value = builder.node("value", Operator::Constant(conv_net::Shape::new(&[3, 1, 1]).unwrap()), &[]).unwrap();
+    let sum = builder.node("sum", Operator::Binary(conv_net::Binary::Add), &[input, value]).unwrap();
+    let factor = builder.node("factor", Operator::Affine(conv_net::Affine), &[sum]).unwrap();
+    let network = builder.finish(&[factor]).unwrap();
+    for (removed, expected) in [
+        ("value", "net/value by Constant: there are no weights for value"),
+        ("factor", "net/factor by Affine: there are no weights for factor"),
+    ] {
+        let mut weights = Kept::of(&network, &mut Synthetic::new(&network, 1)).unwrap();
+        weights.layers.retain(|layer| layer.name != removed);
+        let error = ForwardPass::new(&network, &mut weights, &oracle_only, &PlanOptions::new(1)).err().unwrap();
+        assert_eq!(error.to_string(), expected);
+    }
+    let mut weights = Synthetic::new(&network, 1);
+    let error = ForwardPass::new(&network, &mut weights, &oracle_only, &PlanOptions::new(1).memory_limit(0));
+    let error = error.err().unwrap();
+    assert!(matches!(&error, ForwardError::Memory { layer, limit: 0, .. } if layer == "net/value"), "{error}");
 }
 
 /// Half of the activations after a ReLU should live, and their mean square stay near that of a normalised photograph
@@ -236,17 +305,19 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn synthetic_activations_neither_vanish_nor_explode() {
     let photograph = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("images/chelsea.jpg");
-    for (network, seed) in networks().iter().zip([0, 1]) {
-        let image = conv_net::read_image(&photograph, network.input).unwrap();
-        let mut weights = Synthetic::new(network, seed).unwrap();
-        let mut pass = ForwardPass::new(network, &mut weights, 1, &oracle_only, &PlanOptions::new(2)).unwrap();
+    for (preset, seed) in presets().iter().zip([0, 1]) {
+        let network = &preset.network(1).unwrap();
+        let input = network.shape(network.inputs()[0]).unwrap().map().unwrap();
+        let image = conv_net::read_image(&photograph, input).unwrap();
+        let mut weights = Synthetic::new(network, seed);
+        let mut pass = ForwardPass::new(network, &mut weights, &oracle_only, &PlanOptions::new(2)).unwrap();
         let mut outputs = Outputs::default();
-        pass.run(&image, &mut outputs).unwrap();
+        pass.run(&[&image], &mut outputs).unwrap();
         for (layer, output) in pass.memory().layers.iter().zip(&outputs.0) {
             let len = output.len() as f64;
             let root_mean_square = (output.iter().map(|&x| f64::from(x * x)).sum::<f64>() / len).sqrt();
             let alive = output.iter().filter(|&&x| x != 0.0).count() as f64 / len;
-            let name = format!("{}/{}, seed {seed}: root mean square {root_mean_square}", network.name, layer.name);
+            let name = format!("{}/{}, seed {seed}: root mean square {root_mean_square}", preset.name, layer.name);
             if layer.name == "softmax" {
                 let sum: f64 = output.iter().map(|&p| f64::from(p)).sum();
                 assert!((sum - 1.0).abs() < 1e-6, "{name}: {sum}");
@@ -263,14 +334,14 @@ fn synthetic_activations_neither_vanish_nor_explode() {
 /// An algorithm must be asked for by the layer's name, fully connected layers included.
 #[test]
 fn the_chooser_sees_every_layer_with_weights() {
-    let network = &networks()[0];
+    let network = &paper(3).unwrap();
     let seen = std::sync::Mutex::new(Vec::new());
     let choose = |problem: &conv_core::Problem| {
         seen.lock().unwrap().push(problem.to_string());
         oracle_only(problem)
     };
-    let mut weights = Synthetic::new(network, 0).unwrap();
-    ForwardPass::new(network, &mut weights, 3, &choose, &PlanOptions::new(1)).unwrap();
+    let mut weights = Synthetic::new(network, 0);
+    ForwardPass::new(network, &mut weights, &choose, &PlanOptions::new(1)).unwrap();
     let seen = seen.into_inner().unwrap();
     assert_eq!(seen.len(), 8);
     assert_eq!(seen[1], "g2mb3ic96ih27oc256oh27kh5ph2n\"paper/conv2\"");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use conv_net::{ImageError, Shape, read_image};
+use conv_net::{ImageError, Map, read_image};
 
 fn chelsea() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("images/chelsea.jpg")
@@ -39,7 +39,7 @@ fn agrees_with_pillow() {
             ],
         ),
     ] {
-        let image = read_image(&chelsea(), Shape::new(size, size, 3)).unwrap();
+        let image = read_image(&chelsea(), Map::new(size, size, 3)).unwrap();
         assert_eq!(image.len(), size * size * 3);
         let got = image.iter().sum::<f32>() / image.len() as f32;
         // From the same pixels as PNG the mean is 1.4e-5 off: the rest, a tenth of a step, is the JPEG decoder's.
@@ -63,8 +63,8 @@ fn orientation_is_applied() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("turned.jpg");
     std::fs::write(&path, upside_down).unwrap();
-    let shape = Shape::new(224, 224, 3);
-    let (turned, upright) = (read_image(&path, shape).unwrap(), read_image(&chelsea(), shape).unwrap());
+    let map = Map::new(224, 224, 3);
+    let (turned, upright) = (read_image(&path, map).unwrap(), read_image(&chelsea(), map).unwrap());
     let pixels = turned.chunks(3).rev().zip(upright.chunks(3));
     let largest = pixels.flat_map(|(a, b)| a.iter().zip(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(largest < 1.5 * STEP, "{largest}");
@@ -72,7 +72,7 @@ fn orientation_is_applied() {
 
 #[test]
 fn a_network_larger_than_256_is_filled_too() {
-    let image = read_image(&chelsea(), Shape::new(200, 300, 3)).unwrap();
+    let image = read_image(&chelsea(), Map::new(200, 300, 3)).unwrap();
     assert_eq!(image.len(), 200 * 300 * 3);
 }
 
@@ -80,7 +80,7 @@ fn refusal(name: &str, bytes: &[u8]) -> ImageError {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
-    read_image(&path, Shape::new(227, 227, 3)).expect_err(name)
+    read_image(&path, Map::new(227, 227, 3)).expect_err(name)
 }
 
 fn png(width: u32, height: u32) -> Vec<u8> {
@@ -107,10 +107,10 @@ fn what_is_no_photograph_is_refused() {
     let huge = refusal("huge.png", &png(16_385, 1));
     assert!(matches!(huge, ImageError::Decode { .. }) && huge.to_string().contains("16384"), "{huge}");
 
-    let missing = read_image(Path::new("/no/such/picture.png"), Shape::new(227, 227, 3)).unwrap_err();
+    let missing = read_image(Path::new("/no/such/picture.png"), Map::new(227, 227, 3)).unwrap_err();
     assert!(matches!(missing, ImageError::Read { .. }));
-    let folder = read_image(Path::new("/"), Shape::new(227, 227, 3)).unwrap_err();
+    let folder = read_image(Path::new("/"), Map::new(227, 227, 3)).unwrap_err();
     assert!(matches!(folder, ImageError::Read { .. }), "{folder}");
-    let channels = read_image(&chelsea(), Shape::new(13, 13, 256)).unwrap_err();
+    let channels = read_image(&chelsea(), Map::new(13, 13, 256)).unwrap_err();
     assert!(matches!(channels, ImageError::Channels { channels: 256 }));
 }

@@ -5,22 +5,38 @@ mod common;
 use std::path::PathBuf;
 
 use common::Kept;
-use conv_net::{Conv, Layer, LayerKind, Linear, Network, Pool, Safetensors, Shape, WeightsError, Window, owt};
+use conv_net::{
+    Activation, BatchNormalization, Builder, Conv, Linear, Network, Operator, Pool, Safetensors, WeightsError, Window,
+    owt,
+};
 use tempfile::TempDir;
 
 /// Two convolutions and two fully connected layers, with tensors of a few floats.
 fn network() -> Network {
-    let conv = |out_channels, kernel, groups| {
-        LayerKind::Conv(Conv { out_channels, windows: Window::square(kernel, 1, 1), groups, relu: true })
+    let conv = |out_channels, groups| {
+        Operator::Conv(Conv { out_channels, windows: Window::square(3, 1, 1), groups, bias: true })
     };
-    let layers = vec![
-        Layer::new("c1", conv(4, 3, 1)),
-        Layer::new("p1", LayerKind::MaxPool(Pool::square(2, 2, 0))),
-        Layer::new("c2", conv(6, 3, 2)),
-        Layer::new("f1", LayerKind::Linear(Linear { out_features: 5, relu: true })),
-        Layer::new("f2", LayerKind::Linear(Linear { out_features: 3, relu: false })),
-    ];
-    Network { name: "small".into(), input: Shape::new(4, 4, 2), layers }
+    let linear = |out_features| Operator::Linear(Linear { out_features, bias: true });
+    let relu = Operator::Activation(Activation::Relu);
+    chain(&[
+        ("c1", conv(4, 1)),
+        ("r1", relu.clone()),
+        ("p1", Operator::MaxPool(Pool::square(2, 2, 0))),
+        ("c2", conv(6, 2)),
+        ("r2", relu.clone()),
+        ("f1", linear(5)),
+        ("r3", relu),
+        ("f2", linear(3)),
+    ])
+}
+
+fn chain(nodes: &[(&str, Operator)]) -> Network {
+    let mut builder = Builder::new("small");
+    let input = builder.input("input", &[1, 2, 4, 4]).unwrap();
+    let last = nodes.iter().fold(input, |last, (name, operator)| {
+        builder.node(*name, operator.clone(), &[last]).unwrap() //
+    });
+    builder.finish(&[last]).unwrap()
 }
 
 /// The tensors of [`network`] as torchvision would call them: `features.10` comes after `features.3`.
@@ -101,13 +117,54 @@ fn both_kinds_of_names_and_three_types() {
             let weights = files.read(&file(dtype, encode, &tensors)).unwrap();
             assert_eq!(weights.layers.len(), 4);
             for (layer, pair) in weights.layers.iter().zip(TORCHVISION.chunks(2)) {
-                for (values, (_, shape)) in [&layer.weights, &layer.bias].into_iter().zip(pair) {
+                for (values, (_, shape)) in layer.constants.iter().zip(pair) {
                     let count: usize = shape.iter().product();
                     assert_eq!(values[..], (0..count).map(|i| i as f32).collect::<Vec<_>>(), "{dtype} {}", layer.name);
                 }
             }
         }
     }
+}
+
+/// Names with dots, without biases, and a normalisation's four constants.
+#[test]
+fn normalisations_under_their_own_names() {
+    let files = Files::new();
+    let windows = Window::square(3, 1, 1);
+    let network = chain(&[
+        ("layer1.0.conv1", Operator::Conv(Conv { out_channels: 3, windows, groups: 1, bias: false })),
+        ("layer1.0.bn1", Operator::BatchNormalization(BatchNormalization { epsilon: 1e-5 })),
+        ("fc", Operator::Linear(Linear { out_features: 2, bias: true })),
+    ]);
+    let tensors: [(&str, &[usize]); 7] = [
+        ("layer1.0.bn1.running_var", &[3]),
+        ("layer1.0.bn1.running_mean", &[3]),
+        ("layer1.0.bn1.bias", &[3]),
+        ("layer1.0.bn1.weight", &[3]),
+        ("layer1.0.conv1.weight", &[3, 2, 3, 3]),
+        ("fc.weight", &[2, 48]),
+        ("fc.bias", &[2]),
+    ];
+    let tensors: Vec<(String, Vec<usize>)> =
+        tensors.iter().map(|(name, shape)| ((*name).to_string(), shape.to_vec())).collect();
+    // Each tensor's elements begin with its place.
+    let header = 8 + u64::from_le_bytes(*file("F32", f32_bytes, &tensors).first_chunk().unwrap()) as usize;
+    let mut bytes = file("F32", f32_bytes, &tensors);
+    let mut at = header;
+    for (place, (_, shape)) in tensors.iter().enumerate() {
+        bytes[at..at + 4].copy_from_slice(&(100.0 + place as f32).to_le_bytes());
+        at += 4 * shape.iter().product::<usize>();
+    }
+    std::fs::write(files.path(), &bytes).unwrap();
+    let read = |network| Kept::of(network, &mut Safetensors::open(&files.path(), network)?);
+    let weights = read(&network).unwrap();
+    let firsts = weights.layers.iter().map(|layer| layer.constants.iter().map(|values| values[0]).collect());
+    let firsts: Vec<Vec<f32>> = firsts.collect();
+    assert_eq!(firsts, [vec![104.0], vec![103.0, 102.0, 101.0, 100.0], vec![105.0, 106.0]]);
+    let without = tensors.iter().filter(|(name, _)| !name.ends_with("running_mean")).cloned().collect::<Vec<_>>();
+    std::fs::write(files.path(), file("F32", f32_bytes, &without)).unwrap();
+    let error = read(&network).err().unwrap().to_string();
+    assert!(error.ends_with("has no tensor layer1.0.bn1.running_mean"), "{error}");
 }
 
 #[test]
@@ -129,7 +186,7 @@ fn what_does_not_fit_is_refused_by_name() {
     // A whole other network.
     let good = file("F32", f32_bytes, &torchvision());
     std::fs::write(files.path(), good).unwrap();
-    assert!(matches!(Safetensors::open(&files.path(), &owt()), Err(WeightsError::Shape { .. })));
+    assert!(matches!(Safetensors::open(&files.path(), &owt(1).unwrap()), Err(WeightsError::Shape { .. })));
 }
 
 #[test]

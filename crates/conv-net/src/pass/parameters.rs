@@ -30,7 +30,7 @@ struct Folded {
 impl Planner<'_> {
     /// Prepares the weights of a convolution or fully connected layer.
     pub fn plan(&mut self, stage: &Stage, problem: &Problem, chosen: Method) -> Result<Operation, ForwardError> {
-        let (options, Method { algorithm, parameters }) = (self.left()?, chosen);
+        let (options, Method { algorithm, parameters }) = (self.left(stage)?, chosen);
         let options = options.parameters(parameters);
         let plan = self.stream(stage, problem, chosen, &options);
         plan.map(Operation::Plan).map_err(|source| self.failed(stage, algorithm.name(), source))
@@ -119,7 +119,7 @@ impl Planner<'_> {
         [input, output]: [&Shape; 2],
     ) -> Result<TransposedConv, PlanError> {
         let node = &self.network.nodes()[stage.node];
-        let options = self.left_for_plan()?;
+        let options = self.left_for_plan(stage)?;
         let len = node.parameters[0].len();
         // As they come, and packed.
         options.admit(2 * 4 * len as u128, 0)?;
@@ -199,17 +199,17 @@ impl Planner<'_> {
     }
 
     /// The options with what is left of the memory.
-    fn left(&self) -> Result<PlanOptions, ForwardError> {
+    fn left(&self, stage: &Stage) -> Result<PlanOptions, ForwardError> {
         let kept = self.memory.prepared_bytes + self.memory.activation_bytes;
         match self.options.memory_limit.checked_sub(kept) {
             Some(left) => Ok(self.options.memory_limit(left)),
-            None => Err(self.too_much("its activations", kept as u128)),
+            None => Err(self.too_much(&stage.name(self.network), kept as u128)),
         }
     }
 
-    fn left_for_plan(&self) -> Result<PlanOptions, PlanError> {
+    fn left_for_plan(&self, stage: &Stage) -> Result<PlanOptions, PlanError> {
         let (needed, limit) = (self.memory.total_bytes() as u128, self.options.memory_limit);
-        self.left().map_err(|_| PlanError::Memory { needed, limit })
+        self.left(stage).map_err(|_| PlanError::Memory { needed, limit })
     }
 
     fn failed(&self, stage: &Stage, algorithm: &str, source: PlanError) -> ForwardError {

@@ -6,13 +6,13 @@
 pub mod arrays;
 pub mod protobuf;
 
-use std::ops::Range;
+use std::collections::HashSet;
 
 use conv_check::oracle;
 use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Method, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
-use conv_net::{LayerObserver, Network, ShapedLayer, Weights, WeightsError};
+use conv_net::{LayerObserver, MemoryPlan, Network, Node, ValueId, Weights, WeightsError};
 
 /// The f64 oracle as an algorithm, so that what these tests see is not a kernel's doing. It keeps the weights as given
 /// and asks for scratch that it does not need, so that there is memory to plan.
@@ -101,34 +101,71 @@ impl LayerObserver for Outputs {
     }
 }
 
-/// The weights of a whole network, in memory.
+/// The value that each layer of a pass writes: its node's, or that of the last node that is fused with it. Fused nodes are
+/// those that are no layers.
+pub fn written(network: &Network, memory: &MemoryPlan) -> Vec<ValueId> {
+    let executed: HashSet<&str> = memory.layers.iter().flat_map(|layer| layer.name.split('+')).collect();
+    let reads = |node: &Node, value: ValueId| node.inputs.iter().filter(|&&input| input == value).count();
+    let of = |name: &str| {
+        let mut node = network.nodes().iter().find(|node| node.name == name).expect("a layer is a node");
+        loop {
+            let value = node.outputs[0];
+            let uses = network.nodes().iter().map(|node| reads(node, value)).sum::<usize>()
+                + network.outputs().iter().filter(|&&output| output == value).count();
+            let reader = network.nodes().iter().find(|node| reads(node, value) > 0);
+            match reader {
+                Some(reader) if uses == 1 && !executed.contains(reader.name.as_str()) => node = reader,
+                _ => return value,
+            }
+        }
+    };
+    memory.layers.iter().map(|layer| of(layer.name.rsplit('+').next().unwrap())).collect()
+}
+
+/// Floats of an input, as of a normalised photograph or of an earlier layer: from -2 to 2.
+pub fn values(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 7919) % 1009) as f32 / 252.0 - 2.0).collect()
+}
+
+/// The constants of a whole network, in memory.
+#[derive(Default)]
 pub struct Kept {
     pub layers: Vec<KeptLayer>,
 }
 
+/// Those of one node.
 pub struct KeptLayer {
     pub name: String,
-    pub weights: Vec<f32>,
-    pub bias: Vec<f32>,
+    /// In the node's order.
+    pub constants: Vec<Vec<f32>>,
+}
+
+impl KeptLayer {
+    pub fn weights(&self) -> &[f32] {
+        &self.constants[0]
+    }
+
+    pub fn bias(&self) -> &[f32] {
+        &self.constants[1]
+    }
 }
 
 impl Kept {
     /// All that `weights` has for `network`, asked for in two parts.
     pub fn of(network: &Network, weights: &mut dyn Weights) -> Result<Kept, WeightsError> {
         let mut layers = Vec::new();
-        for shaped in network.infer(1)? {
-            let Some(problem) = &shaped.problem else { continue };
-            let mut layer = KeptLayer {
-                name: shaped.layer.name.clone(),
-                weights: vec![f32::NAN; problem.weight_len()],
-                bias: vec![f32::NAN; problem.out_channels()],
-            };
-            let half = problem.out_channels() / 2;
-            let (first, second) = layer.weights.split_at_mut(half * shaped.fan_in());
-            weights.weights(&shaped, 0..half, first)?;
-            weights.weights(&shaped, half..problem.out_channels(), second)?;
-            weights.bias(&shaped, &mut layer.bias)?;
-            layers.push(layer);
+        for node in network.nodes().iter().filter(|node| !node.parameters.is_empty()) {
+            let mut constants = Vec::new();
+            for (index, parameter) in node.parameters.iter().enumerate() {
+                let mut values = vec![f32::NAN; parameter.len()];
+                let half = parameter.len() / 2;
+                let (first, second) = values.split_at_mut(half);
+                // The second one first.
+                weights.read(node, index, half, second)?;
+                weights.read(node, index, 0, first)?;
+                constants.push(values);
+            }
+            layers.push(KeptLayer { name: node.name.clone(), constants });
         }
         Ok(Kept { layers })
     }
@@ -136,26 +173,12 @@ impl Kept {
     pub fn get(&self, layer: &str) -> Option<&KeptLayer> {
         self.layers.iter().find(|kept| kept.name == layer)
     }
-
-    fn find(&self, layer: &ShapedLayer<'_>) -> Result<&KeptLayer, WeightsError> {
-        self.get(&layer.layer.name).ok_or_else(|| WeightsError::Absent { layer: layer.layer.name.clone() })
-    }
 }
 
 impl Weights for Kept {
-    fn weights(
-        &mut self,
-        layer: &ShapedLayer<'_>,
-        channels: Range<usize>,
-        values: &mut [f32],
-    ) -> Result<(), WeightsError> {
-        let kept = &self.find(layer)?.weights[channels.start * layer.fan_in()..channels.end * layer.fan_in()];
-        values.copy_from_slice(kept);
-        Ok(())
-    }
-
-    fn bias(&mut self, layer: &ShapedLayer<'_>, values: &mut [f32]) -> Result<(), WeightsError> {
-        values.copy_from_slice(&self.find(layer)?.bias);
+    fn read(&mut self, node: &Node, parameter: usize, first: usize, values: &mut [f32]) -> Result<(), WeightsError> {
+        let kept = self.get(&node.name).ok_or_else(|| WeightsError::Absent { layer: node.name.clone() })?;
+        values.copy_from_slice(&kept.constants[parameter][first..][..values.len()]);
         Ok(())
     }
 }
