@@ -31,6 +31,16 @@ pub enum ShapeError {
         /// Bytes it would need, `u128::MAX` if even that overflows.
         bytes: u128,
     },
+    /// Rows or pixels that a tensor of its rank cannot have.
+    #[error("a tensor of {rank} dimensions has no place for a map of {height}x{width}")]
+    Map {
+        /// Dimensions.
+        rank: usize,
+        /// Rows.
+        height: usize,
+        /// Pixels of a row.
+        width: usize,
+    },
     /// Too many dimensions.
     #[error("a tensor of {rank} dimensions; at most {MAX_RANK} are accepted")]
     Rank {
@@ -116,10 +126,11 @@ impl Shape {
 
     /// The same with other sizes of one image's map.
     pub(crate) fn with_map(&self, [height, width]: [usize; 2], channels: usize) -> Result<Shape, ShapeError> {
-        match self.rank() {
-            4 => Shape::new(&[self.batch(), channels, height, width]),
-            3 => Shape::new(&[self.batch(), channels, width]),
-            _ => Shape::new(&[self.batch(), channels]),
+        match (self.rank(), height, width) {
+            (4, ..) => Shape::new(&[self.batch(), channels, height, width]),
+            (3, 1, _) => Shape::new(&[self.batch(), channels, width]),
+            (2, 1, 1) => Shape::new(&[self.batch(), channels]),
+            (rank, ..) => Err(ShapeError::Map { rank, height, width }),
         }
     }
 }

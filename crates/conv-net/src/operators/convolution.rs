@@ -28,6 +28,7 @@ impl Conv {
     }
 
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
+        fits_rank(&self.windows, input)?;
         Ok(input.with_map(self.problem(input)?.output_size(), self.out_channels)?)
     }
 
@@ -59,6 +60,7 @@ pub struct ConvTranspose {
 impl ConvTranspose {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let map = map_of(input)?;
+        fits_rank(&self.windows, input)?;
         let divides = self.groups > 0 && map.channels % self.groups == 0 && self.out_channels % self.groups == 0;
         let expected = format!("at least 1, dividing {} and {} channels", map.channels, self.out_channels);
         OperatorError::require("group", self.groups, divides && self.out_channels > 0, expected)?;
@@ -75,6 +77,9 @@ impl ConvTranspose {
             OperatorError::require("pads", format!("{pad:?}"), cut < all, expected)?;
             sizes[axis] = usize::try_from(all - cut).unwrap_or(usize::MAX);
         }
+        let [height, width] = self.windows.map(|window| window.kernel);
+        // Its weights are a tensor, too.
+        Shape::new(&[map.channels, self.out_channels / self.groups, height, width])?;
         Ok(input.with_map(sizes, self.out_channels)?)
     }
 
@@ -114,6 +119,12 @@ impl Linear {
         let weight = Parameter::new("weight", [self.out_features, inputs]);
         [weight].into_iter().chain(bias(self.bias, self.out_features)).collect()
     }
+}
+
+/// That of a one-dimensional tensor the first window is none.
+fn fits_rank(windows: &[Window; 2], input: &Shape) -> Result<(), OperatorError> {
+    let fits = input.rank() != 3 || windows[0] == Window::point();
+    OperatorError::require("windows", format!("{windows:?}"), fits, format!("one-dimensional on {input}"))
 }
 
 fn bias(has_bias: bool, channels: usize) -> Option<Parameter> {
