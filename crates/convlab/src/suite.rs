@@ -54,7 +54,7 @@ pub enum SuiteError {
         /// The batch asked for.
         batch: usize,
         /// Why.
-        source: NetworkError,
+        source: Box<NetworkError>,
     },
     /// A problem that cannot have this batch.
     #[error("{name} with a batch of {batch}: {source}")]
@@ -214,7 +214,11 @@ fn is_preset(name: &str) -> bool {
 
 fn preset(name: &str, batch: Option<usize>) -> Result<Network, SuiteError> {
     let batch = batch.unwrap_or(1);
-    Network::by_name(name, batch).map_err(|source| SuiteError::Network { network: name.into(), batch, source })
+    Network::by_name(name, batch).map_err(|source| SuiteError::Network {
+        network: name.into(),
+        batch,
+        source: Box::new(source),
+    })
 }
 
 fn parse(argument: &str, left_out: &mut Vec<LeftOut>) -> Result<Vec<Problem>, SuiteError> {
