@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use conv_measure::{Effort, Machine, Stop, hardware_threads, pool};
-use conv_net::{Network, presets};
+use conv_net::Network;
 use conv_report::table;
 use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
@@ -44,11 +44,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let threads = pool_of_all()?;
     let (mut cases, mut choosers) = (Vec::new(), Vec::new());
-    let names: Vec<String> = presets().iter().map(|preset| preset.name.into()).collect();
+    let names = suite::ALEXNETS.map(String::from);
     for case in suite::cases(suite::problems(&names, &[1], &[])?.problems, &conv_tune::algorithms(), &isas) {
         cases.extend(layers::bench(&mut criterion, &threads, case));
     }
-    let networks: Vec<Network> = presets().iter().map(|preset| preset.network(1)).collect::<Result<_, _>>()?;
+    let networks: Vec<Network> = names.iter().map(|name| Network::by_name(name, 1)).collect::<Result<_, _>>()?;
     for network in &networks {
         choosers.push(passes::bench(&mut criterion, &threads, network));
     }

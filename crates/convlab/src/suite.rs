@@ -11,6 +11,9 @@ use conv_simd::Isa;
 
 use crate::problem_file::{self, LeftOut, ProblemFileError};
 
+/// The built-in networks that are meant where none is named: both AlexNets.
+pub const ALEXNETS: [&str; 2] = ["paper", "owt"];
+
 /// Why an argument names no problems.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
@@ -51,7 +54,7 @@ pub enum SuiteError {
         /// The batch asked for.
         batch: usize,
         /// Why.
-        source: NetworkError,
+        source: Box<NetworkError>,
     },
     /// A problem that cannot have this batch.
     #[error("{name} with a batch of {batch}: {source}")]
@@ -72,14 +75,15 @@ pub struct Named {
     pub problems: Vec<Problem>,
     /// Of each file that had something else too, what that was.
     pub left_out: Vec<LeftOut>,
-    /// The models that are named as a whole, each with every batch.
+    /// The models that are named as a whole, and those built-in networks some of whose convolutions are equal, each with
+    /// every batch.
     pub models: Vec<ModelProblems>,
 }
 
-/// The convolutions of a model. Equal ones are one problem, called as the first layer that has it.
+/// The convolutions of a network. Equal ones are one problem, called as the first layer that has it.
 #[derive(Debug)]
 pub struct ModelProblems {
-    /// As it was named.
+    /// The model or network, as it was named.
     pub model: String,
     /// Images.
     pub batch: usize,
@@ -161,11 +165,11 @@ pub fn problems(arguments: &[String], batches: &[usize], shapes: &[InputShape]) 
             let made = if is_preset(&network) { preset(&network, batch)? } else { model(&network, batch, shapes)? };
             match layer {
                 Some(layer) => named.problems.push(network_layer(&made, layer)?),
-                None if is_preset(&network) => named.problems.extend(made.problems()),
                 None => {
                     let problems = ModelProblems::new(&network, &made);
                     named.problems.extend(problems.distinct.iter().map(|(problem, _)| problem.clone()));
-                    named.models.push(problems);
+                    let repeats = problems.distinct.iter().any(|(_, count)| *count > 1);
+                    named.models.extend(Some(problems).filter(|_| repeats || !is_preset(&network)));
                 }
             }
         }
@@ -210,7 +214,11 @@ fn is_preset(name: &str) -> bool {
 
 fn preset(name: &str, batch: Option<usize>) -> Result<Network, SuiteError> {
     let batch = batch.unwrap_or(1);
-    Network::by_name(name, batch).map_err(|source| SuiteError::Network { network: name.into(), batch, source })
+    Network::by_name(name, batch).map_err(|source| SuiteError::Network {
+        network: name.into(),
+        batch,
+        source: Box::new(source),
+    })
 }
 
 fn parse(argument: &str, left_out: &mut Vec<LeftOut>) -> Result<Vec<Problem>, SuiteError> {
@@ -324,7 +332,7 @@ mod tests {
         let message = error(file.to_str().unwrap());
         assert!(message.contains("set.txt:2: ") && message.contains("       ^"), "{message}");
         assert!(error("ic3oc4id5kd3").starts_with("this is three-dimensional"));
-        assert!(error("papre").contains("no network (paper, owt)"), "{}", error("papre"));
+        assert!(error("papre").contains("no network (paper, owt, "), "{}", error("papre"));
         assert!(error("paper/conv9").contains("it has conv1, conv2, conv3, conv4, conv5"));
         assert!(error(folder.path().to_str().unwrap()).contains("cannot read"));
         let message = problems(&["paper/conv1".into()], &[0], &[]).unwrap_err().to_string();

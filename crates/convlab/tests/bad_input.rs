@@ -35,7 +35,7 @@ fn problems() {
             ("mb1ic1000000000000ih13oc8kh3", "the input would need 676000000000000 bytes; the limit is"),
             ("mb1ic99999999999999999999ih13oc8kh3", "99999999999999999999"),
             ("mb1ic3ih9oc8kh3sh0", "stride height is 0"),
-            ("papre", "no network (paper, owt)"),
+            ("papre", "no network (paper, owt, vgg16, "),
             ("paper/conv9", "it has conv1, conv2"),
             ("set.txt", "set.txt:2: "),
             ("same.txt other/same.txt", "two problems are called same/a"),

@@ -7,7 +7,7 @@ use std::fs;
 
 use common::{Folder, WORKSPACE, text};
 use conv_measure::Machine;
-use conv_net::npy;
+use conv_net::{Activation, Binary, Builder, Operator, Synthetic, npy, onnx};
 use conv_report::record::{self, Kind, Model, Record};
 use conv_tune::{algorithms, families};
 use serde_json::Value;
@@ -53,10 +53,12 @@ fn lists_as_text_and_as_json() {
     assert_eq!(fields(&problems, "name")[1], "paper/conv2");
     assert_eq!(fields(&problems, "descriptor")[1], "g2mb1ic96ih27oc256oh27kh5ph2");
     assert_eq!(problems[1]["gflop"], 0.448);
-    assert!(folder.ok("list problems").contains("paper/conv2  g2mb1ic96ih27oc256oh27kh5ph2"));
+    let table = folder.ok("list problems");
+    let line = table.lines().find(|line| line.starts_with("paper/conv2 ")).unwrap();
+    assert_eq!(line.split_whitespace().nth(1), Some("g2mb1ic96ih27oc256oh27kh5ph2"));
 
     let networks = parse(&folder.ok("list networks --json"));
-    assert_eq!(fields(&networks, "network"), ["paper", "owt"]);
+    assert_eq!(fields(&networks, "network")[..4], ["paper", "owt", "vgg16", "resnet50"]);
     assert_eq!(networks[0]["parameters"], 60_965_224);
     assert!(folder.ok("list networks").contains("227x227x3"));
 }
@@ -251,16 +253,59 @@ fn classes_have_the_names_of_a_file() {
 }
 
 #[test]
-#[ignore = "models are not written yet"]
 fn a_model_is_the_network_it_was_exported_from() {
     let folder = Folder::new();
     let said = folder.ok("export --network owt --seed 3 --onnx owt.onnx");
     assert!(said.starts_with("owt.onnx: owt with 61100840 parameters of seed 3"), "{said}");
     folder.ok("forward --network owt --seed 3 --batch 2 --output network.npy");
-    let text = folder.ok("forward --model owt.onnx --seed 3 --batch 2 --output model.npy");
-    assert!(text.starts_with("owt, 2 images, auto, weights of owt.onnx"), "{text}");
+    let said = folder.ok("forward --model owt.onnx --seed 3 --batch 2 --output model.npy");
+    assert!(said.starts_with("owt, 2 images, auto, weights of owt.onnx"), "{said}");
     assert_eq!(fs::read(folder.path("network.npy")).unwrap(), fs::read(folder.path("model.npy")).unwrap());
     assert!(folder.ok("describe owt.onnx").starts_with("owt: 1x3x224x224 in, 1x1000 out, 61,100,840 parameters"));
     let checked = folder.ok("check owt.onnx/conv5 --algorithm direct --isa portable");
+    let output = folder.run("check owt.onnx --algorithm direct/nhwc --isa portable --batch 2");
+    assert_eq!(text(&output.stderr), "convlab: owt.onnx: 5 convolutions, 5 distinct\n");
+    assert_eq!(text(&output.stdout).matches("  mb2ic").count(), 5, "{}", text(&output.stdout));
     assert!(checked.starts_with("owt/conv5") && checked.trim_end().ends_with("1 checks, 0 failed"), "{checked}");
+}
+
+#[test]
+fn equal_convolutions_of_a_network_are_measured_once() {
+    let folder = Folder::new();
+    let output = folder.run("bench squeezenet1_1 --algorithm direct/nhwc --quick --threads 1 --out out");
+    let (printed, told) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("convlab: squeezenet1_1: 26 convolutions, "), "{told}");
+    assert!(printed.contains("squeezenet1_1, batch 1, threads 1: its 26 convolutions take "), "{printed}");
+}
+
+#[test]
+fn several_inputs_and_outputs_go_by_name() {
+    let folder = Folder::new();
+    let mut builder = Builder::new("pair");
+    let [left, right] = ["left", "right"].map(|name| builder.input(name, &[1, 3, 2, 2]).unwrap());
+    let sum = builder.node("sum", Operator::Binary(Binary::Add), &[left, right]).unwrap();
+    let rectified = builder.node("rectified", Operator::Activation(Activation::Relu), &[sum]).unwrap();
+    let network = builder.finish(&[sum, rectified]).unwrap();
+    onnx::write(&folder.path("pair.onnx"), &network, true, &mut Synthetic::new(&network, 0)).unwrap();
+    let values: Vec<f32> = (0..24).map(|value| value as f32).collect();
+    npy::write(&folder.path("left.npy"), &[2, 3, 2, 2], &values).unwrap();
+    npy::write(&folder.path("right.npy"), &[2, 3, 2, 2], &[-11.5; 24]).unwrap();
+
+    let said = folder.ok("forward --model pair.onnx --input right=right.npy --input left=left.npy --output y.npy");
+    assert!(said.contains("output rectified: 2x3x2x2 in y-rectified.npy"), "{said}");
+    let sums: Vec<f32> = values.iter().map(|value| value - 11.5).collect();
+    let got = npy::read(&folder.path("y-sum.npy"), usize::MAX).unwrap();
+    assert_eq!((got.shape, &got.data), (vec![2, 3, 2, 2], &sums));
+    let got = npy::read(&folder.path("y-rectified.npy"), usize::MAX).unwrap();
+    assert_eq!(got.data, sums.iter().map(|value| value.max(0.0)).collect::<Vec<_>>());
+
+    for (arguments, part) in [
+        ("--input left=left.npy", "pair has the inputs left, right; add --input right=FILE.npy"),
+        ("--input left.npy", "pair has the inputs left, right; give each as --input NAME=FILE.npy"),
+        ("--labels left.npy", "is 1x3x2x2, which is no classes of images; leave --labels out"),
+    ] {
+        let message = folder.fail(&format!("forward --model pair.onnx {arguments}"), 2);
+        assert!(message.contains(part), "{arguments}: {message}");
+    }
 }

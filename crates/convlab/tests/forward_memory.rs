@@ -3,7 +3,8 @@
 use conv_core::{PlanOptions, Problem};
 use conv_measure::memory::counted;
 use conv_measure::pool;
-use conv_net::{ForwardPass, Network, Safetensors, Synthetic};
+use conv_net::onnx::{self, Model};
+use conv_net::{ForwardPass, Network, Safetensors, Synthetic, Weights};
 use conv_tune::Chooser;
 
 #[global_allocator]
@@ -41,18 +42,28 @@ fn assert_peak(what: &str, peak: usize, planned: usize) {
     assert!(peak <= planned + planned / 20, "{what}: {peak} bytes at the peak, {planned} planned");
 }
 
-/// Files of weights are read as they are prepared.
+/// Files of weights are read as they are prepared, whatever their format.
 fn weights_of_files_are_not_kept_twice() {
     let network = Network::by_name("owt", 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("owt.safetensors");
-    std::fs::write(&path, safetensors(&network)).unwrap();
-    let choose = |problem: &Problem| Chooser::Auto.choose(problem, &PlanOptions::new(1)).method;
-    let (pass, counts) = counted(|| {
-        let mut weights = Safetensors::open(&path, &network).unwrap();
-        ForwardPass::new(&network, &mut weights, &choose, &PlanOptions::new(1)).unwrap()
-    });
-    assert_peak("safetensors", counts.unwrap().peak_bytes, pass.memory().total_bytes());
+    let path = folder.path().join("owt.onnx");
+    onnx::write(&path, &network, true, &mut Synthetic::new(&network, 0)).unwrap();
+    let tensors = folder.path().join("owt.safetensors");
+    std::fs::write(&tensors, safetensors(&network)).unwrap();
+    type Open<'a> = &'a dyn Fn() -> (Network, Box<dyn Weights>);
+    let model: Open<'_> = &|| {
+        let model = Model::open(&path, None, &[]).unwrap();
+        (model.network().clone(), Box::new(model))
+    };
+    let file: Open<'_> = &|| (network.clone(), Box::new(Safetensors::open(&tensors, &network).unwrap()));
+    for (what, open) in [("ONNX", model), ("safetensors", file)] {
+        let choose = |problem: &Problem| Chooser::Auto.choose(problem, &PlanOptions::new(1)).method;
+        let (pass, counts) = counted(|| {
+            let (network, mut weights) = open();
+            ForwardPass::new(&network, &mut *weights, &choose, &PlanOptions::new(1)).unwrap()
+        });
+        assert_peak(what, counts.unwrap().peak_bytes, pass.memory().total_bytes());
+    }
 }
 
 /// Zeros as the weights of `network`.

@@ -72,7 +72,6 @@ fn limits_are_kept_or_refused_by_name() {
 }
 
 #[test]
-#[ignore = "models are not written yet"]
 fn tunes_the_convolutions_of_a_model() {
     let folder = Folder::new();
     folder.ok("export --network owt --onnx owt.onnx");

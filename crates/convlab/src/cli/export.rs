@@ -1,8 +1,8 @@
 //! `convlab export`: a network as other programs read it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use conv_net::{Network, Synthetic, Weights};
+use conv_net::{Network, Synthetic, onnx};
 
 use crate::cli::{CliError, Exit, print};
 
@@ -13,7 +13,7 @@ Examples:
   convlab export --network paper --onnx paper.onnx
   convlab export --network owt --seed 7 --batch 16 --onnx owt.onnx")]
 pub struct Args {
-    /// The network: paper or owt.
+    /// The network: paper, owt, or another that is built in.
     #[arg(long, value_name = "NAME")]
     network: String,
     /// Where the model goes: input and output are f32, NCHW, operators of opset 13.
@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let network = Network::by_name(&args.network, args.batch.unwrap_or(1)).map_err(CliError::input)?;
     let mut weights = Synthetic::new(&network, args.seed);
-    write(&args.onnx, &network, args.batch.is_none(), &mut weights)?;
+    onnx::write(&args.onnx, &network, args.batch.is_none(), &mut weights).map_err(CliError::input)?;
     print(format_args!(
         "{}: {} with {} parameters of seed {}",
         args.onnx.display(),
@@ -43,9 +43,4 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         args.seed
     ))?;
     Ok(Exit::Done)
-}
-
-/// In the place of `conv_net::onnx::write`, of the same arguments, until that is there.
-fn write(path: &Path, _: &Network, _: bool, _: &mut dyn Weights) -> Result<(), CliError> {
-    Err(CliError::input(format_args!("cannot write {}: models are not written yet", path.display())))
 }

@@ -133,13 +133,13 @@ struct Output {
 /// network or each other, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let asked = Asked { isa: args.isa.as_deref(), threads: args.threads };
-    let given = Given::read(args)?;
-    let (network, mut weights) = given.load(args)?;
     let (setting, plan) = match &args.plan {
         Some(path) => Setting::planned(path, asked).map(|(setting, plan)| (setting, Some((path, plan))))?,
         None => (Setting::named(&args.algorithm, asked)?, None),
     };
     let Setting { chooser, isa, threads } = setting;
+    let given = Given::read(args)?;
+    let (network, mut weights) = given.load(args)?;
     if let Some(path) = &args.output
         && path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
     {

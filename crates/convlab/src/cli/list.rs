@@ -7,8 +7,8 @@ use conv_report::table;
 use conv_tune::{algorithms, family};
 use serde_json::{Value, json};
 
-use crate::cli::selection::problems;
 use crate::cli::{CliError, Exit, print};
+use crate::suite;
 
 /// List the algorithms, problems or networks that are built in.
 #[derive(Debug, clap::Args)]
@@ -23,9 +23,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
-    /// Names, and which built-in problems they compute.
+    /// Names, and which of AlexNet's convolutions they compute.
     Algorithms,
-    /// The networks' convolutions with descriptors, operations and bytes.
+    /// The networks' distinct convolutions with descriptors, operations and bytes.
     Problems,
     /// Names, input sizes, layers and parameters.
     Networks,
@@ -62,14 +62,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// The convolutions of all networks, one image.
-fn all_problems() -> Result<Vec<Problem>, CliError> {
-    let names: Vec<String> = presets().iter().map(|preset| preset.name.into()).collect();
-    Ok(problems(&names, &[], &[])?.0)
-}
-
 fn list_algorithms() -> Result<Listing, CliError> {
-    let problems = all_problems()?;
+    let problems = suite::problems(&suite::ALEXNETS.map(Into::into), &[], &[])?.problems;
     let rows = algorithms().into_iter().map(|algorithm| {
         let supported: Vec<String> =
             problems.iter().filter(|problem| algorithm.supports(problem).is_ok()).map(Problem::label).collect();
@@ -80,7 +74,8 @@ fn list_algorithms() -> Result<Listing, CliError> {
 
 fn list_problems() -> Result<Listing, CliError> {
     let giga = |flops: u128| json!((flops as f64 * 1e-6).round() / 1e3);
-    let rows = all_problems()?.into_iter().map(|problem| {
+    let names: Vec<String> = presets().iter().map(|preset| preset.name.into()).collect();
+    let rows = suite::problems(&names, &[], &[])?.problems.into_iter().map(|problem| {
         vec![
             json!(problem.label()),
             json!(problem.clone().with_name("").to_string().trim_end_matches("n\"\"")),

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use conv_core::{Algorithm, Problem};
+use conv_net::Network;
 use conv_net::onnx::InputShape;
-use conv_net::{Network, presets};
 use conv_simd::Isa;
 use conv_tune::{Chooser, algorithms, select};
 
@@ -103,7 +103,7 @@ impl Selection {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let defaults = || presets().iter().map(|preset| preset.name.into()).collect();
+        let defaults = || suite::ALEXNETS.map(Into::into).into();
         if self.problems.is_empty() { defaults() } else { self.problems.clone() }
     }
 

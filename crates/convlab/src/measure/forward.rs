@@ -15,7 +15,8 @@ use crate::records;
 /// Seed of weights and input: every run computes on the same numbers.
 const SEED: u64 = 1;
 
-/// Probabilities of two passes that differ by more are a mistake, not rounding.
+/// Results of two passes that differ by more are a mistake, not rounding: probabilities by this, scores above 1 by as much
+/// of the largest.
 const TOLERANCE: f32 = 1e-4;
 
 /// Why a network was not measured.
@@ -37,13 +38,11 @@ pub enum ForwardMeasureError {
     #[error(transparent)]
     Stopped(#[from] Stopped),
     /// Two passes that do not agree.
-    #[error(
-        "{network}: the probabilities of class {class} by {first} and by {second} differ by {distance:.1e}; the limit is {TOLERANCE:e}"
-    )]
+    #[error("{network}: result {class} by {first} and by {second} differ by {distance:.1e}; the limit is {limit:.1e}")]
     Disagree {
         /// The network.
         network: String,
-        /// Class, counted through the batch.
+        /// Class, or another place in the first output, counted through the batch.
         class: usize,
         /// One chooser.
         first: String,
@@ -51,6 +50,8 @@ pub enum ForwardMeasureError {
         second: String,
         /// Distance of the two.
         distance: f32,
+        /// What it may be.
+        limit: f32,
     },
 }
 
@@ -59,12 +60,12 @@ pub struct ForwardWorkload {
     network: Network,
     options: PlanOptions,
     inputs: Vec<Vec<f32>>,
-    /// The direct pass's.
-    probabilities: Vec<f32>,
+    /// The direct pass's first output.
+    results: Vec<f32>,
 }
 
 impl ForwardWorkload {
-    /// Synthetic weights and random images, and the probabilities of the direct pass on the current pool.
+    /// Synthetic weights and random images, and the results of the direct pass on the current pool.
     ///
     /// # Errors
     /// [`ForwardMeasureError`] if the network cannot be computed or memory does not suffice.
@@ -79,8 +80,8 @@ impl ForwardWorkload {
         let inputs = random_inputs(network, SEED)?;
         let mut direct = TimedPass::new(network, &mut Synthetic::new(network, SEED), &Chooser::direct(), &options)?;
         direct.run(&slices(&inputs))?;
-        let probabilities = direct.pass().output(0).unwrap_or_default().to_vec();
-        Ok(ForwardWorkload { network: network.clone(), options, inputs, probabilities })
+        let results = direct.pass().output(0).unwrap_or_default().to_vec();
+        Ok(ForwardWorkload { network: network.clone(), options, inputs, results })
     }
 
     /// What its passes run on.
@@ -88,7 +89,7 @@ impl ForwardWorkload {
         slices(&self.inputs)
     }
 
-    /// Prepares a pass by `chooser`, runs it once and holds its probabilities against the direct one's.
+    /// Prepares a pass by `chooser`, runs it once and holds its results against the direct one's.
     ///
     /// # Errors
     /// [`ForwardMeasureError`] if it cannot be made or does not agree.
@@ -96,13 +97,14 @@ impl ForwardWorkload {
         let mut weights = Synthetic::new(&self.network, SEED);
         let mut pass = TimedPass::new(&self.network, &mut weights, chooser, &self.options)?;
         pass.run(&self.inputs())?;
-        let pairs = pass.pass().output(0).unwrap_or_default().iter().zip(&self.probabilities).enumerate();
+        let pairs = pass.pass().output(0).unwrap_or_default().iter().zip(&self.results).enumerate();
         let distances = pairs.map(|(class, (got, expected))| (class, (got - expected).abs()));
+        let limit = TOLERANCE * self.results.iter().fold(1.0, |largest: f32, result| largest.max(result.abs()));
         if let Some((class, distance)) =
-            distances.into_iter().find(|(_, distance)| distance.is_nan() || *distance > TOLERANCE)
+            distances.into_iter().find(|(_, distance)| distance.is_nan() || *distance > limit)
         {
             let (network, first, second) = (self.network.name().into(), "direct".into(), chooser.name().into());
-            return Err(ForwardMeasureError::Disagree { network, class, first, second, distance });
+            return Err(ForwardMeasureError::Disagree { network, class, first, second, distance, limit });
         }
         Ok(pass)
     }
