@@ -8,7 +8,7 @@ use ::image::imageops::FilterType;
 use ::image::metadata::Orientation;
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::network::Map;
+use crate::shape::Map;
 
 /// Length to which a photograph's shorter side is scaled, unless the network's input is larger.
 const SHORTER_SIDE: usize = 256;

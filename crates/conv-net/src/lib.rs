@@ -11,10 +11,11 @@ pub mod onnx;
 mod operators;
 mod pass;
 mod presets;
+mod shape;
 mod weights;
 
 pub use image::{ImageError, read_image};
-pub use network::{Builder, Map, Network, NetworkError, Node, Shape, ShapeError, Value, ValueId};
+pub use network::{Builder, Network, NetworkError, Node, Value, ValueId};
 pub use operators::{
     Activation, Affine, AveragePool, BatchNormalization, Binary, Concat, Conv, ConvTranspose, Coordinates, Linear, Lrn,
     Opaque, Operator, OperatorError, Pad, PadMode, Parameter, Pool, Reduce, Reduction, Resampling, Resize, ResizeMode,
@@ -22,4 +23,5 @@ pub use operators::{
 };
 pub use pass::{Chooser, ForwardError, ForwardPass, LayerMemory, LayerObserver, LayerWork, MemoryPlan, Stage};
 pub use presets::{Preset, owt, paper, presets};
+pub use shape::{Map, Shape, ShapeError};
 pub use weights::{Safetensors, Synthetic, Weights, WeightsError};

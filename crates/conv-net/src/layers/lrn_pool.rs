@@ -8,8 +8,8 @@ use conv_simd::{Simd, SimdOp};
 use super::lrn::Normalise;
 use super::pool::window;
 use super::{for_each_part, read, write};
-use crate::network::Map;
 use crate::operators::{Lrn, Pool};
+use crate::shape::Map;
 
 /// Tasks wanted for each worker. Not more: the last rows under one task's windows are normalised again for the next one.
 const TASKS_PER_WORKER: usize = 4;

@@ -6,8 +6,8 @@ use conv_core::{Axis, PlanOptions};
 use conv_simd::{Simd, SimdOp};
 
 use super::for_each_part;
-use crate::network::Map;
 use crate::operators::Pool;
+use crate::shape::Map;
 
 /// Channels of a task where a row of the output is one pixel, as after a pool over the whole map.
 const TASK_CHANNELS: usize = 64;

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Network, NetworkError, Node, Shape, Value, ValueId};
+use super::{Network, NetworkError, Node, Value, ValueId};
 use crate::operators::{Opaque, Operator, OperatorError};
+use crate::shape::Shape;
 
 /// A [`Network`] in the making.
 #[derive(Debug, Clone)]

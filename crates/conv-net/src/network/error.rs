@@ -1,7 +1,7 @@
 //! What keeps nodes from being a network.
 
-use crate::network::ShapeError;
 use crate::operators::OperatorError;
+use crate::shape::ShapeError;
 
 /// Why nodes are no network, or none that can be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,15 +2,14 @@
 
 mod build;
 mod error;
-mod shape;
 
 use conv_core::Problem;
 
 pub use build::Builder;
 pub use error::NetworkError;
-pub use shape::{Map, Shape, ShapeError};
 
 use crate::operators::{Opaque, Operator, Parameter};
+use crate::shape::Shape;
 
 /// A network on inputs of fixed shapes. Made by a [`Builder`], which holds that it fits together: each node reads what was
 /// computed before it, names differ, and shapes follow from the inputs'.
@@ -66,9 +65,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// Weights, biases and other constants.
+    /// Weights, biases and other constants that are learned: means and variances of normalisations are not.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.iter().map(Parameter::len).sum()
+        self.parameters.iter().filter(|parameter| !parameter.name.starts_with("running")).map(Parameter::len).sum()
     }
 }
 
@@ -132,7 +131,7 @@ impl Network {
         })
     }
 
-    /// Weights, biases and other constants of all nodes.
+    /// [`Node::parameter_count`] of all nodes.
     pub fn parameter_count(&self) -> usize {
         self.nodes.iter().map(Node::parameter_count).sum()
     }

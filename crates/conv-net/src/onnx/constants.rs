@@ -173,7 +173,7 @@ pub(super) fn integers(tensor: &Tensor, files: &mut Files) -> Result<Vec<i64>, S
     if let (Some(place), None, 0) = (tensor.int32_data, tensor.raw_data, tensor.data_location) {
         let mut varints = Varints { element: Element::F32, place, next: (0, place.offset) };
         let mut values = vec![0; count];
-        let read = |file: &mut File| varints.read_with(file, 0, &mut values, |bits| bits as i32 as i64);
+        let read = |file: &mut File| varints.read_with(file, 0, &mut values, |bits| i64::from(bits as i32));
         files.with(0, read).map_err(|error| error.source.to_string())?;
         return Ok(values);
     }

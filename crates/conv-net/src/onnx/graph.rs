@@ -8,8 +8,9 @@ use super::literal::Literal;
 use super::messages::{Graph, Node, Size, Tensor, ValueInfo, element};
 use super::parameters::Source;
 use super::shown;
-use crate::network::{Builder, NetworkError, Shape, ShapeError, ValueId};
+use crate::network::{Builder, NetworkError, ValueId};
 use crate::operators::{Opaque, Operator, OperatorError};
+use crate::shape::{Shape, ShapeError};
 
 /// The most characters of a node's name.
 const NAME: usize = 60;

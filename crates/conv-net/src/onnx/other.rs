@@ -4,7 +4,7 @@ use super::attributes::Attributes;
 use super::graph::{Import, Known};
 use super::messages::Node;
 use super::movement::{axes, index, range};
-use crate::network::Shape;
+use crate::shape::Shape;
 
 /// Operators whose result has the shape of their first input.
 const SAME: [&str; 42] = [

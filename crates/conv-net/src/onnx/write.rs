@@ -17,8 +17,9 @@ use super::messages::{
 };
 use super::wire::key;
 use crate::files;
-use crate::network::{Network, NetworkError, Node as Layer, Shape, ValueId};
+use crate::network::{Network, NetworkError, Node as Layer, ValueId};
 use crate::operators::Operator;
+use crate::shape::Shape;
 use crate::weights::Weights;
 
 /// The version of the file format, and the operators' version that is written.

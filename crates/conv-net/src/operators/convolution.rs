@@ -3,7 +3,7 @@
 use conv_core::{Axis, Problem};
 
 use super::{OperatorError, Parameter, Window, map_of};
-use crate::network::Shape;
+use crate::shape::Shape;
 
 /// A convolution. Of a one-dimensional one, the first window is a [`Window::point`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,20 +61,22 @@ impl ConvTranspose {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let map = map_of(input)?;
         fits_rank(&self.windows, input)?;
-        let divides = self.groups > 0 && map.channels % self.groups == 0 && self.out_channels % self.groups == 0;
+        let divides = self.groups > 0
+            && map.channels.is_multiple_of(self.groups)
+            && self.out_channels.is_multiple_of(self.groups);
         let expected = format!("at least 1, dividing {} and {} channels", map.channels, self.out_channels);
-        OperatorError::require("group", self.groups, divides && self.out_channels > 0, expected)?;
+        OperatorError::require("group", &self.groups, divides && self.out_channels > 0, expected)?;
         let mut sizes = [0; 2];
         for (axis, input) in [map.height, map.width].into_iter().enumerate() {
             let Window { kernel, stride, pad, dilation } = self.windows[axis];
             for (name, value) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
-                OperatorError::require(name, value, (1..=1 << 24).contains(&value), "1 to 16777216")?;
+                OperatorError::require(name, &value, (1..=1 << 24).contains(&value), "1 to 16777216")?;
             }
             let reach = (input - 1) as u128 * stride as u128 + (kernel - 1) as u128 * dilation as u128 + 1;
             let all = reach + self.output_padding[axis] as u128;
             let cut = pad[0] as u128 + pad[1] as u128;
             let expected = format!("less than the {all} elements that there are, together");
-            OperatorError::require("pads", format!("{pad:?}"), cut < all, expected)?;
+            OperatorError::require("pads", &format!("{pad:?}"), cut < all, expected)?;
             sizes[axis] = usize::try_from(all - cut).unwrap_or(usize::MAX);
         }
         let [height, width] = self.windows.map(|window| window.kernel);
@@ -124,7 +126,7 @@ impl Linear {
 /// That of a one-dimensional tensor the first window is none.
 fn fits_rank(windows: &[Window; 2], input: &Shape) -> Result<(), OperatorError> {
     let fits = input.rank() != 3 || windows[0] == Window::point();
-    OperatorError::require("windows", format!("{windows:?}"), fits, format!("one-dimensional on {input}"))
+    OperatorError::require("windows", &format!("{windows:?}"), fits, format!("one-dimensional on {input}"))
 }
 
 fn bias(has_bias: bool, channels: usize) -> Option<Parameter> {

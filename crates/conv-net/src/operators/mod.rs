@@ -17,7 +17,7 @@ pub use reduction::{Reduce, Reduction};
 pub use window::Window;
 
 pub use crate::layers::{Activation, Binary, Coordinates, PadMode, Resize as Resampling, ResizeMode, Rounding};
-use crate::network::{Map, Shape, ShapeError};
+use crate::shape::{Map, Shape, ShapeError};
 
 /// What a node computes. But for [`Operator::Opaque`] each has one output.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +136,7 @@ pub enum OperatorError {
 impl OperatorError {
     fn require(
         parameter: &'static str,
-        value: impl ToString,
+        value: &impl ToString,
         accepted: bool,
         expected: impl Into<String>,
     ) -> Result<(), Self> {

@@ -3,7 +3,7 @@
 use super::OperatorError;
 use crate::layers;
 pub use crate::layers::PadMode;
-use crate::network::Shape;
+use crate::shape::Shape;
 
 /// Tensors one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Concat {
 impl Concat {
     pub(super) fn shape(&self, inputs: &[&Shape]) -> Result<Shape, OperatorError> {
         let mut sizes = inputs[0].sizes().to_vec();
-        OperatorError::require("axis", self.axis, self.axis < sizes.len(), format!("an axis of {}", inputs[0]))?;
+        OperatorError::require("axis", &self.axis, self.axis < sizes.len(), format!("an axis of {}", inputs[0]))?;
         for input in &inputs[1..] {
             let others = |shape: &Shape| {
                 let mut sizes = shape.sizes().to_vec();
@@ -64,7 +64,7 @@ impl Slice {
             size == 0 || (step != 0 && start < of && (0..of).contains(&last))
         };
         let ranks = self.starts.len() == rank && self.steps.len() == rank && self.sizes.len() == rank;
-        OperatorError::require("sizes", format!("{:?}", self.sizes), ranks && (0..rank).all(fits), {
+        OperatorError::require("sizes", &format!("{:?}", self.sizes), ranks && (0..rank).all(fits), {
             format!("within {input}")
         })?;
         Ok(Shape::new(&self.sizes)?)
@@ -83,9 +83,9 @@ pub struct Pad {
 impl Pad {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let amounts = || format!("{:?}", self.amounts);
-        OperatorError::require("rank", input.rank(), input.rank() <= 4, "at most 4")?;
+        OperatorError::require("rank", &input.rank(), input.rank() <= 4, "at most 4")?;
         let ranks = self.amounts.len() == input.rank();
-        OperatorError::require("pads", amounts(), ranks, format!("two for each axis of {input}"))?;
+        OperatorError::require("pads", &amounts(), ranks, format!("two for each axis of {input}"))?;
         let mut sizes = Vec::with_capacity(input.rank());
         for (&size, &[before, after]) in input.sizes().iter().zip(&self.amounts) {
             let all = size as i128 + before as i128 + after as i128;
@@ -93,13 +93,13 @@ impl Pad {
             let kept = size as i128 + (before as i128).min(0) + (after as i128).min(0);
             OperatorError::require(
                 "pads",
-                amounts(),
+                &amounts(),
                 all > 0 && kept > 0,
                 format!("such that some of {input} is left"),
             )?;
             if self.mode == PadMode::Reflect {
                 let reach = before.max(after) < size as isize;
-                OperatorError::require("pads", amounts(), reach, format!("less than {input} to reflect it"))?;
+                OperatorError::require("pads", &amounts(), reach, format!("less than {input} to reflect it"))?;
             }
             sizes.push(usize::try_from(all).unwrap_or(usize::MAX));
         }
@@ -120,7 +120,7 @@ impl Resize {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let map = super::map_of(input)?;
         let finite = self.how.scales.iter().all(|scale| scale.is_finite() && *scale > 0.0);
-        OperatorError::require("scales", format!("{:?}", self.how.scales), finite, "finite and above zero")?;
+        OperatorError::require("scales", &format!("{:?}", self.how.scales), finite, "finite and above zero")?;
         let [height, width] = self.size;
         match input.rank() {
             4 => Ok(input.with_map([height, width], map.channels)?),
@@ -143,7 +143,7 @@ impl Transpose {
         sorted.sort_unstable();
         let expected = format!("each axis of {input} once");
         let each = sorted.into_iter().eq(0..input.rank());
-        OperatorError::require("perm", format!("{:?}", self.permutation), each, expected)?;
+        OperatorError::require("perm", &format!("{:?}", self.permutation), each, expected)?;
         let sizes: Vec<usize> = self.permutation.iter().map(|&axis| input.sizes()[axis]).collect();
         Ok(Shape::new(&sizes)?)
     }
@@ -181,6 +181,6 @@ pub(super) fn reshape(input: &Shape, shape: &Shape) -> Result<Shape, OperatorErr
 pub(super) fn shuffle(input: &Shape, groups: usize) -> Result<Shape, OperatorError> {
     let channels = super::map_of(input)?.channels;
     let divides = groups > 0 && channels.is_multiple_of(groups);
-    OperatorError::require("group", groups, divides, format!("dividing {channels} channels"))?;
+    OperatorError::require("group", &groups, divides, format!("dividing {channels} channels"))?;
     Ok(input.clone())
 }

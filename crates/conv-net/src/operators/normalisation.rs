@@ -1,7 +1,7 @@
 //! Normalisations, factors of channels, and softmax.
 
 use super::{OperatorError, Parameter, map_of};
-use crate::network::Shape;
+use crate::shape::Shape;
 
 /// Local response normalisation (section 3.3 of AlexNet's paper):
 /// `y[c] = x[c] / (k + alpha · Σ x[j]²) ^ beta`, the sum over the `size` channels around `c` that exist.
@@ -24,10 +24,10 @@ impl Lrn {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         map_of(input)?;
         let Lrn { size, k, alpha, beta } = *self;
-        OperatorError::require("size", size, size % 2 == 1, "odd")?;
-        OperatorError::require("k", k, k > 0.0 && k.is_finite(), "above zero and finite")?;
-        OperatorError::require("alpha", alpha, alpha >= 0.0 && alpha.is_finite(), "finite, zero or above")?;
-        OperatorError::require("beta", beta, beta.is_finite(), "finite")?;
+        OperatorError::require("size", &size, size % 2 == 1, "odd")?;
+        OperatorError::require("k", &k, k > 0.0 && k.is_finite(), "above zero and finite")?;
+        OperatorError::require("alpha", &alpha, alpha >= 0.0 && alpha.is_finite(), "finite, zero or above")?;
+        OperatorError::require("beta", &beta, beta.is_finite(), "finite")?;
         Ok(input.clone())
     }
 }
@@ -86,7 +86,7 @@ impl Softmax {
 
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let fits = self.axis < self.end && self.end <= input.rank();
-        OperatorError::require("axis", self.axis, fits, format!("an axis of {input}"))?;
+        OperatorError::require("axis", &self.axis, fits, format!("an axis of {input}"))?;
         Ok(input.clone())
     }
 }

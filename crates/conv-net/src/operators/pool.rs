@@ -3,7 +3,7 @@
 use conv_core::Axis;
 
 use super::{OperatorError, Window, map_of};
-use crate::network::{Map, Shape};
+use crate::shape::{Map, Shape};
 
 /// Largest kernel and stride of a pool.
 const MAX_WINDOW: usize = 1 << 24;
@@ -48,19 +48,19 @@ impl Pool {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let map = map_of(input)?;
         for (window, size) in self.windows.iter().zip([map.height, map.width]) {
-            OperatorError::require("kernel", window.kernel, window.kernel > 0, "at least 1")?;
-            OperatorError::require("stride", window.stride, window.stride > 0, "at least 1")?;
-            OperatorError::require("dilation", window.dilation, window.dilation == 1, "1")?;
+            OperatorError::require("kernel", &window.kernel, window.kernel > 0, "at least 1")?;
+            OperatorError::require("stride", &window.stride, window.stride > 0, "at least 1")?;
+            OperatorError::require("dilation", &window.dilation, window.dilation == 1, "1")?;
             let [before, after] = window.pad;
             // Then every window holds at least one element that is not padding.
             let smaller = before < window.kernel && after < window.kernel;
-            OperatorError::require("pad", before.max(after), smaller, "smaller than the kernel")?;
+            OperatorError::require("pad", &before.max(after), smaller, "smaller than the kernel")?;
             // No overflow: both are smaller than the kernel.
             let fits = window.kernel <= MAX_WINDOW && window.kernel <= size + before + after;
             let expected = format!("at most the padded input, which is {map} without its padding, and {MAX_WINDOW}");
-            OperatorError::require("kernel", window.kernel, fits, expected)?;
+            OperatorError::require("kernel", &window.kernel, fits, expected)?;
             let stride = window.stride;
-            OperatorError::require("stride", stride, stride <= MAX_WINDOW, format!("at most {MAX_WINDOW}"))?;
+            OperatorError::require("stride", &stride, stride <= MAX_WINDOW, format!("at most {MAX_WINDOW}"))?;
         }
         Ok(input.with_map(self.axes(map).map(|axis| axis.output()), map.channels)?)
     }

@@ -20,8 +20,9 @@ use self::arena::{Arena, Lifetime};
 use self::parameters::Planner;
 use self::stages::Stages;
 use self::step::Step;
-use crate::network::{Network, NetworkError, Shape, ValueId};
+use crate::network::{Network, NetworkError, ValueId};
 use crate::operators::Operator;
+use crate::shape::Shape;
 use crate::weights::Weights;
 
 /// Says which algorithm, with which parameters, computes a convolution or fully connected layer; see
@@ -151,9 +152,8 @@ impl ForwardPass {
                 None => planner.operation(stage)?,
             };
             let inputs = stages.inputs(network, stage).into_iter().map(|input| layout.slot(input)).collect();
-            let output = match layout.slot(stage.output) {
-                Slot::Arena(range) => range,
-                _ => unreachable!("what a step writes lies in the arena"),
+            let Slot::Arena(output) = layout.slot(stage.output) else {
+                unreachable!("what a step writes lies in the arena")
             };
             let Footprint { prepared_bytes, scratch_bytes } = operation.footprint(options.workers);
             planner.admit(LayerMemory {

@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
-use conv_core::{Epilogue, Footprint, Method, PlanError, PlanOptions, Problem, StreamedFilter};
+use conv_core::{Epilogue, Method, PlanError, PlanOptions, Problem, StreamedFilter};
 use conv_simd::AlignedBuffer;
 
 use super::stages::{Stage, pool_of};
 use super::step::Operation;
 use super::{ForwardError, LayerMemory, MemoryPlan};
 use crate::layers::{StridedCopy, TransposedConv, TransposedShape};
-use crate::network::{Network, Node, Shape};
+use crate::network::{Network, Node};
 use crate::operators::{ConvTranspose, Operator};
+use crate::shape::Shape;
 use crate::weights::{Weights, WeightsError};
 
 /// What is prepared so far.
@@ -50,7 +51,7 @@ impl Planner<'_> {
         let bias = self.bias(node, problem.out_channels(), folded.as_ref())?;
         let fan_in = problem.reduction();
         let mut read = |channels: Range<usize>, values: &mut [f32]| {
-            self.weights.read(node, 0, channels.start * fan_in, values).map_err(unavailable)?;
+            self.weights.read(node, 0, channels.start * fan_in, values).map_err(|error| unavailable(&error))?;
             if let Some(Folded { factors, .. }) = &folded {
                 for (values, factor) in values.chunks_exact_mut(fan_in).zip(&factors[channels]) {
                     values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
@@ -88,14 +89,15 @@ impl Planner<'_> {
 
     /// A tensor that does not depend on the input, as it is in memory.
     pub fn constant(&mut self, node: &Node, shape: &Shape) -> Result<AlignedBuffer, ForwardError> {
-        let needed = self.memory.total_bytes() as u128 + shape.bytes() as u128;
+        // As it comes, and as it is kept.
+        let needed = self.memory.total_bytes() as u128 + 2 * shape.bytes() as u128;
         if needed > self.options.memory_limit as u128 {
             return Err(self.too_much(&node.name, needed));
         }
         let mut written = AlignedBuffer::zeroed(shape.floats())?;
         let failed = |source| {
             let layer = self.network.qualified(&node.name);
-            ForwardError::Plan { layer, algorithm: node.operator.name().into(), source: unavailable(source) }
+            ForwardError::Plan { layer, algorithm: node.operator.name().into(), source: unavailable(&source) }
         };
         self.weights.read(node, 0, 0, &mut written).map_err(failed)?;
         let mut stored = AlignedBuffer::zeroed(shape.floats())?;
@@ -124,7 +126,7 @@ impl Planner<'_> {
         // As they come, and packed.
         options.admit(2 * 4 * len as u128, 0)?;
         let mut weights = AlignedBuffer::zeroed(len)?;
-        self.weights.read(node, 0, 0, &mut weights).map_err(unavailable)?;
+        self.weights.read(node, 0, 0, &mut weights).map_err(|error| unavailable(&error))?;
         let folded = self.folded(stage, conv.out_channels)?;
         let bias = self.bias(node, conv.out_channels, folded.as_ref())?;
         if let Some(Folded { factors, .. }) = &folded {
@@ -163,7 +165,7 @@ impl Planner<'_> {
             let node = &self.network.nodes()[node];
             let mut read = |parameter: usize| {
                 let mut values = vec![0.0; channels];
-                self.weights.read(node, parameter, 0, &mut values).map_err(unavailable)?;
+                self.weights.read(node, parameter, 0, &mut values).map_err(|error| unavailable(&error))?;
                 Ok::<Vec<f32>, PlanError>(values)
             };
             let (weight, bias) = (read(0)?, read(1)?);
@@ -188,7 +190,7 @@ impl Planner<'_> {
     fn bias(&mut self, node: &Node, channels: usize, folded: Option<&Folded>) -> Result<AlignedBuffer, PlanError> {
         let mut bias = AlignedBuffer::zeroed(channels)?;
         if node.parameters.len() > 1 {
-            self.weights.read(node, 1, 0, &mut bias).map_err(unavailable)?;
+            self.weights.read(node, 1, 0, &mut bias).map_err(|error| unavailable(&error))?;
         }
         if let Some(Folded { factors, offsets }) = folded {
             for ((bias, factor), offset) in bias.iter_mut().zip(factors).zip(offsets) {
@@ -228,11 +230,6 @@ impl Planner<'_> {
     }
 }
 
-fn unavailable(error: WeightsError) -> PlanError {
+fn unavailable(error: &WeightsError) -> PlanError {
     PlanError::Weights { message: error.to_string() }
-}
-
-/// What a prepared operation keeps beside the weights of a plan.
-pub(super) fn floats(len: usize) -> Footprint {
-    Footprint { prepared_bytes: size_of::<f32>() * len, scratch_bytes: 0 }
 }

@@ -1,7 +1,8 @@
 //! What is executed at once: nodes that are fused, because what lies between them need not be written.
 
-use crate::network::{Network, Shape, ValueId};
+use crate::network::{Network, ValueId};
 use crate::operators::{Activation, Operator, Pool};
+use crate::shape::Shape;
 
 /// Nodes that are executed at once.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,12 +5,12 @@ use std::ops::Range;
 use conv_core::{Footprint, Plan, PlanOptions, RunError, Scratch};
 
 use super::Slot;
-use super::parameters::floats;
 use crate::layers::{
     self, BroadcastOp, Dimension, Fold, Padding, ReduceOp, Resizer, StridedCopy, TransposedConv, dimensions, row_major,
 };
-use crate::network::{Map, NetworkError, Shape};
+use crate::network::NetworkError;
 use crate::operators::{Activation, Lrn, Operator, Pool, Slice, Softmax};
+use crate::shape::{Map, Shape};
 
 /// One executed layer.
 pub(super) struct Step {
@@ -150,6 +150,7 @@ impl Operation {
     /// Bytes of its weights and scratch.
     pub fn footprint(&self, workers: usize) -> Footprint {
         let scratch = |floats| Footprint { prepared_bytes: 0, scratch_bytes: size_of::<f32>() * floats };
+        let floats = |floats| Footprint { prepared_bytes: size_of::<f32>() * floats, scratch_bytes: 0 };
         match self {
             Operation::Plan(plan) => plan.footprint(),
             Operation::Transposed(conv) => floats(conv.prepared_floats()),

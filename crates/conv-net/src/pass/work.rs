@@ -3,8 +3,9 @@
 use conv_core::Problem;
 
 use super::stages::{Stage, pool_of};
-use crate::network::{Network, NetworkError, Shape};
+use crate::network::{Network, NetworkError};
 use crate::operators::{Operator, Parameter, Pool};
+use crate::shape::Shape;
 
 /// The least work of one layer that a pass executes, all images together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

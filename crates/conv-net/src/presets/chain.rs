@@ -1,9 +1,10 @@
 //! What the files of networks are written with.
 
-use crate::network::{Builder, Map, Network, NetworkError, Shape, ValueId};
+use crate::network::{Builder, Network, NetworkError, ValueId};
 use crate::operators::{
     Activation, AveragePool, BatchNormalization, Binary, Concat, Conv, Linear, Operator, Pool, Softmax, Window,
 };
+use crate::shape::{Map, Shape};
 
 /// Layers, each on the output of the one before, and where graphs branch, on any value.
 pub(super) struct Chain {

@@ -5,8 +5,8 @@ use super::super::graph::Refusal;
 use super::super::parameters::Source;
 use super::super::shown;
 use super::{IN_TRAINING, Step, of_channels};
-use crate::network::Shape;
 use crate::operators::{BatchNormalization, Conv, ConvTranspose, Linear, Lrn, Operator, Softmax, Window};
+use crate::shape::Shape;
 
 /// Attributes of convolutions and pools.
 pub(super) const WINDOW: [&str; 5] = ["kernel_shape", "strides", "pads", "auto_pad", "dilations"];
@@ -111,26 +111,26 @@ impl Step<'_, '_> {
             let (of, source) = self.import.source(self.node, 2)?;
             bias = Some((of, source.times(beta)));
         }
-        self.linear(sizes, weights, attributes.int("transB", 0)? == 0, bias)
+        self.linear(&sizes, weights, attributes.int("transB", 0)? == 0, bias)
     }
 
     pub(super) fn matmul(mut self) -> Result<(), Refusal> {
         Attributes::of(self.node, &[])?;
         let (sizes, weights) = self.import.source(self.node, 1)?;
-        self.linear(sizes, weights, true, None)
+        self.linear(&sizes, weights, true, None)
     }
 
     /// A product by a matrix, `[in][out]` if it is `transposed`.
     fn linear(
         &mut self,
-        sizes: Vec<usize>,
+        sizes: &[usize],
         weights: Source,
         transposed: bool,
         bias: Option<(Vec<usize>, Source)>,
     ) -> Result<(), Refusal> {
         let input = self.import.value(self.node, 0)?;
         let shape = self.import.shape(input)?;
-        let &[rows, columns] = &sizes[..] else {
+        let &[rows, columns] = sizes else {
             return Err(format!("has weights of the shape {sizes:?}, no matrix").into());
         };
         if shape.rank() != 2 {

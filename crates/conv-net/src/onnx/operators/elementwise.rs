@@ -4,8 +4,9 @@ use super::super::attributes::Attributes;
 use super::super::graph::{Known, Refusal};
 use super::super::parameters::Source;
 use super::{Step, not_computed};
-use crate::network::{Shape, ValueId};
+use crate::network::ValueId;
 use crate::operators::{Activation, Affine, Binary, Operator};
+use crate::shape::Shape;
 
 /// A number and its reciprocal as models write them: 6 and 0.16666667.
 const HARD: f32 = 6.0;

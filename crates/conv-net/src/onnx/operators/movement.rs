@@ -5,10 +5,11 @@ use super::super::graph::{Import, Refusal};
 use super::super::messages::Node;
 use super::super::movement::{self, range, target};
 use super::{Step, axis_of};
-use crate::network::{Shape, ShapeError, ValueId};
+use crate::network::ValueId;
 use crate::operators::{
     Concat, Coordinates, Operator, Pad, PadMode, Resampling, Resize, ResizeMode, Rounding, Slice, Transpose,
 };
+use crate::shape::{Shape, ShapeError};
 
 impl Step<'_, '_> {
     pub(super) fn concat(mut self) -> Result<(), Refusal> {

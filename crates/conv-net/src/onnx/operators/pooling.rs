@@ -5,8 +5,8 @@ use super::super::graph::Refusal;
 use super::super::movement;
 use super::convolution::{WINDOW, windows};
 use super::{Step, not_computed};
-use crate::network::Shape;
 use crate::operators::{AveragePool, Operator, Pool, Reduce, Reduction, Window};
+use crate::shape::Shape;
 
 impl Step<'_, '_> {
     pub(super) fn max_pool(mut self) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! What becomes of a number of images that is not fixed.
 
-use crate::network::Shape;
 use crate::operators::Operator;
+use crate::shape::Shape;
 
 /// Whether the first size of what `operator` computes is the free number of images, given the shapes of its inputs and
 /// whether theirs is.

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use crate::network::{Node, Shape};
+use crate::network::Node;
 use crate::onnx::messages::{Attribute, attribute};
 use crate::operators::{
     Activation, Binary, Coordinates, Operator, PadMode, Reduction, Resize, ResizeMode, Rounding, Slice, Softmax, Window,
 };
+use crate::shape::Shape;
 
 /// The number of texts among the kinds of attributes.
 const STRING: i32 = 3;
