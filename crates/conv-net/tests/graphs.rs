@@ -770,3 +770,20 @@ fn random_graphs() {
         check(&random_network(seed * 7919));
     }
 }
+
+#[test]
+fn any_layer_may_be_an_output() {
+    let (mut graph, input) = Graph::on("dump", &[2, 3, 5, 7]);
+    let sum = graph.add(conv(17, 3, false), &[input]);
+    let normal = graph.add(normalisation(), &[sum]);
+    let positive = graph.add(Operator::Activation(Activation::Relu), &[normal]);
+    let network = graph.builder.finish(&[positive]).unwrap();
+    assert_eq!(check(&network), ["n2"], "one layer, all fused");
+    assert_eq!(
+        check(&network.clone().with_outputs(&["n3"]).unwrap()).len(),
+        2,
+        "the normalisation is not hidden by its ReLU"
+    );
+    let error = network.with_outputs(&["n9"]).unwrap_err().to_string();
+    assert!(error.contains("'n9'") && error.contains("describe"), "{error}");
+}

@@ -14,6 +14,14 @@ pub enum NetworkError {
         /// Every known name.
         known: String,
     },
+    /// No node or value of this name.
+    #[error("{network} has no layer called '{name}'; `convlab describe` lists them")]
+    NoSuchLayer {
+        /// The network.
+        network: String,
+        /// The name asked for.
+        name: String,
+    },
     /// Nothing to compute.
     #[error("{network} has no layer that computes anything")]
     Empty {

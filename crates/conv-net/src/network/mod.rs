@@ -136,6 +136,22 @@ impl Network {
         self.nodes.iter().map(Node::parameter_count).sum()
     }
 
+    /// The same network with more outputs: what the nodes, or the values, of these names compute. A pass then keeps them, and
+    /// fuses nothing that would do without them.
+    ///
+    /// # Errors
+    /// [`NetworkError::NoSuchLayer`].
+    pub fn with_outputs(mut self, names: &[&str]) -> Result<Network, NetworkError> {
+        for name in names {
+            let node = self.nodes.iter().find(|node| node.name == *name).and_then(|node| node.outputs.first().copied());
+            let value = || self.values.iter().position(|value| value.name == *name).map(ValueId);
+            let missing = || NetworkError::NoSuchLayer { network: self.name.clone(), name: (*name).into() };
+            let output = node.or_else(value).ok_or_else(missing)?;
+            self.outputs.push(output);
+        }
+        Ok(self)
+    }
+
     /// `network/node`.
     pub(crate) fn qualified(&self, name: &str) -> String {
         format!("{}/{name}", self.name)

@@ -53,7 +53,8 @@ Examples:
   convlab forward --model pair.onnx --input left=a.npy --input right=b.npy --output y.npy
   convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
   convlab forward --network paper --plan plan.toml
-  convlab forward --network paper --input x.npy --output probabilities.npy")]
+  convlab forward --network paper --input x.npy --output probabilities.npy
+  convlab forward --network resnet50 --dump layer1.0.add=sum.npy")]
 pub struct Args {
     /// The network: paper or owt.
     #[arg(long, value_name = "NAME", required_unless_present = "model")]
@@ -92,6 +93,10 @@ pub struct Args {
     /// each goes to a file of its own beside it, Y-NAME.npy.
     #[arg(long, value_name = "Y.npy")]
     output: Option<PathBuf>,
+    /// What a layer computes, as its network would without fusing it with what follows, in the order that frameworks write:
+    /// for whoever looks for where two engines differ. May be given several times.
+    #[arg(long, value_name = "LAYER=Y.npy", value_parser = dump)]
+    dump: Vec<Dump>,
     /// What the classes are called, a name a line.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -107,6 +112,23 @@ pub struct Args {
     /// As one JSON object, with the fields of a record.
     #[arg(long)]
     json: bool,
+}
+
+/// A layer whose result goes to a file.
+#[derive(Debug, Clone)]
+struct Dump {
+    layer: String,
+    file: PathBuf,
+}
+
+/// `LAYER=Y.npy`; names may have an equals sign, files rather not.
+fn dump(text: &str) -> Result<Dump, String> {
+    match text.rsplit_once('=') {
+        Some((layer, file)) if !layer.is_empty() && !file.is_empty() => {
+            Ok(Dump { layer: layer.into(), file: file.into() })
+        }
+        _ => Err("write a layer and a file, as conv2=conv2.npy".into()),
+    }
 }
 
 /// What a run is given.
@@ -147,6 +169,10 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let labels = args.labels.as_deref().map(|path| read_labels(path, &network)).transpose()?;
     let inputs = given.inputs(args, &network)?;
+    let mut files = output_files(args, &network);
+    files.extend(args.dump.iter().map(|dump| Some(dump.file.clone())));
+    let layers: Vec<&str> = args.dump.iter().map(|dump| dump.layer.as_str()).collect();
+    let network = network.with_outputs(&layers).map_err(CliError::input)?;
     if let Some((path, plan)) = plan {
         let model = |model: &PathBuf| model.display().to_string() + &shape_arguments(&args.shape);
         let named = args.model.as_ref().map_or_else(|| network.name().into(), model);
@@ -161,7 +187,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         if !args.json {
             print(announcement(args, &network, &pass))?;
         }
-        let outputs = measure(args, &network, &mut pass, &inputs)?;
+        let outputs = measure(files, &network, &mut pass, &inputs)?;
         Ok::<_, CliError>((pass, outputs))
     })?;
     // The most that was resident is the pass's own: measuring the limits needs memory, too.
@@ -268,25 +294,24 @@ fn announcement(args: &Args, network: &Network, pass: &TimedPass) -> String {
 }
 
 /// Computes once for the result, and then against the clock.
-fn measure(args: &Args, network: &Network, pass: &mut TimedPass, inputs: &Inputs) -> Result<Vec<Output>, CliError> {
+fn measure(
+    files: Vec<Option<PathBuf>>,
+    network: &Network,
+    pass: &mut TimedPass,
+    inputs: &Inputs,
+) -> Result<Vec<Output>, CliError> {
     let bar = progress(MAX_SAMPLES as u64).with_message("passes");
     let given = slices(&inputs.data);
     pass.run(&given).map_err(CliError::input)?;
-    let mut files = output_files(args, network).into_iter();
     let mut outputs = Vec::new();
-    for (index, &value) in network.outputs().iter().enumerate() {
+    for ((index, &value), file) in network.outputs().iter().enumerate().zip(files) {
         let shape = network.shape(value).map_err(CliError::input)?;
         // What is an input, too, is not kept.
         let input = || Some(given[network.inputs().iter().position(|&input| input == value)?]);
         let stored = pass.pass().output(index).or_else(input).unwrap_or_default();
         let [channels, pixels] = matrix(shape);
         let data = transpose(stored, [pixels, channels]).map_err(CliError::input)?;
-        outputs.push(Output {
-            name: network.value(value).name.clone(),
-            shape: shape.clone(),
-            data,
-            file: files.next(),
-        });
+        outputs.push(Output { name: network.value(value).name.clone(), shape: shape.clone(), data, file });
     }
     let end = Instant::now() + SAMPLING;
     while pass.samples().count() == 0 || pass.samples().count() < MAX_SAMPLES && Instant::now() < end {
@@ -306,10 +331,10 @@ fn matrix(shape: &Shape) -> [usize; 2] {
 }
 
 /// Where the outputs go: a single one to the file asked for, several beside it, each with its name.
-fn output_files(args: &Args, network: &Network) -> Vec<PathBuf> {
-    let Some(path) = &args.output else { return Vec::new() };
+fn output_files(args: &Args, network: &Network) -> Vec<Option<PathBuf>> {
+    let Some(path) = &args.output else { return vec![None; network.outputs().len()] };
     if network.outputs().len() == 1 {
-        return vec![path.clone()];
+        return vec![Some(path.clone())];
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut taken = HashSet::new();
@@ -318,7 +343,7 @@ fn output_files(args: &Args, network: &Network) -> Vec<PathBuf> {
         let name: String = network.value(output).name.chars().map(plain).collect();
         let same = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
         let name = same.into_iter().find(|name| taken.insert(name.clone())).unwrap_or(name.clone());
-        path.with_file_name(format!("{stem}-{name}.npy"))
+        Some(path.with_file_name(format!("{stem}-{name}.npy")))
     };
     network.outputs().iter().map(file).collect()
 }
