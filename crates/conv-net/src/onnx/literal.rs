@@ -20,6 +20,18 @@ pub(super) enum Numbers {
     Floats(Vec<f32>),
 }
 
+/// The most dimensions of a small constant.
+const MAX_RANK: usize = 8;
+
+/// The elements of a small constant of these sizes; `None` if they are many, or would be but for a size of zero.
+fn count(sizes: &[usize]) -> Option<usize> {
+    if sizes.len() > MAX_RANK {
+        return None;
+    }
+    let bound = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size.max(1)));
+    bound.filter(|&bound| bound <= MAX_ELEMENTS).map(|_| sizes.iter().product())
+}
+
 impl Literal {
     pub fn ints(values: Vec<i64>) -> Self {
         Literal { sizes: vec![values.len()], numbers: Numbers::Ints(values) }
@@ -32,10 +44,7 @@ impl Literal {
     /// The elements of a tensor, if they are few and of a type that is understood.
     pub fn of(tensor: &Tensor, files: &mut Files) -> Option<Literal> {
         let sizes: Vec<usize> = tensor.dims.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<_>>()?;
-        let count = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
-        if count > MAX_ELEMENTS || sizes.len() > 8 {
-            return None;
-        }
+        let count = count(&sizes)?;
         let numbers = match tensor.data_type {
             element::INT64 | element::INT32 | element::BOOL => Numbers::Ints(integers(tensor, files).ok()?),
             element::DOUBLE => Numbers::Floats(doubles(tensor, files).ok()?),
@@ -74,13 +83,12 @@ impl Literal {
     }
 
     fn with_sizes(&self, sizes: Vec<usize>) -> Option<Literal> {
-        let count = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
-        (count == self.len()).then(|| Literal { sizes, numbers: self.numbers.clone() })
+        (count(&sizes)? == self.len()).then(|| Literal { sizes, numbers: self.numbers.clone() })
     }
 
     /// A single number as many times as `sizes` say.
     pub fn repeated(&self, sizes: Vec<usize>) -> Option<Literal> {
-        let count = sizes.iter().product();
+        let count = count(&sizes)?;
         self.pick(sizes, std::iter::repeat_n(0, count))
     }
 
@@ -117,7 +125,7 @@ pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
                 Some(axes) => axes.integers()?.to_vec(),
                 None => attributes.ints("axes").ok()??.to_vec(),
             };
-            let rank = first.sizes.len() + given.len();
+            let rank = Some(first.sizes.len() + given.len()).filter(|&rank| rank <= MAX_RANK)?;
             let axes: Vec<usize> = given.iter().map(|&axis| index(axis, rank)).collect::<Option<_>>()?;
             let mut sizes = first.sizes.iter();
             let all = (0..rank).map(|axis| if axes.contains(&axis) { Some(1) } else { sizes.next().copied() });
@@ -275,7 +283,8 @@ fn binary(operator: &str, a: &Literal, b: &Literal) -> Option<Literal> {
         return None;
     }
     let sizes = if (b.len(), b.sizes.len()) > (a.len(), a.sizes.len()) { &b.sizes } else { &a.sizes }.clone();
-    let count = a.len().max(b.len());
+    let count = if a.len() == 0 || b.len() == 0 { 0 } else { a.len().max(b.len()) };
+    let sizes = if count == 0 { vec![0] } else { sizes };
     let numbers = match (&a.numbers, &b.numbers) {
         (Numbers::Ints(a), Numbers::Ints(b)) => {
             let function: fn(i64, i64) -> Option<i64> = match operator {
