@@ -135,6 +135,12 @@ pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
             let sizes = target(&first.sizes, input(1)?.integers()?, false)?;
             first.with_sizes(sizes)
         }
+        "Flatten" => {
+            let (axis, rank) = (attributes.int("axis", 1).ok()?, first.sizes.len());
+            let (outer, inner) = first.sizes.split_at(if axis == rank as i64 { rank } else { index(axis, rank)? });
+            first.with_sizes(vec![outer.iter().product(), inner.iter().product()])
+        }
+        "Transpose" => transpose(&attributes, first),
         "Concat" => concat(inputs),
         "Slice" => slice(&attributes, first, inputs),
         "Range" => {
@@ -217,6 +223,23 @@ fn gather(data: &Literal, indices: &Literal, axis: i64) -> Option<Literal> {
     }
     let each = (0..outer).flat_map(|outer| places.iter().map(move |place| outer * of + place));
     data.pick(sizes, each.flat_map(|row| row * inner..(row + 1) * inner).collect::<Vec<_>>().into_iter())
+}
+
+fn transpose(attributes: &Attributes<'_>, data: &Literal) -> Option<Literal> {
+    let rank = data.sizes.len();
+    let permutation: Vec<usize> = match attributes.ints("perm").ok()? {
+        Some(perm) => perm.iter().map(|&axis| index(axis, rank)).collect::<Option<_>>()?,
+        None => (0..rank).rev().collect(),
+    };
+    if !(0..rank).all(|axis| permutation.contains(&axis)) || permutation.len() != rank {
+        return None;
+    }
+    let mut places = vec![0];
+    for &axis in &permutation {
+        let stride: usize = data.sizes[axis + 1..].iter().product();
+        places = places.iter().flat_map(|place| (0..data.sizes[axis]).map(move |at| place + at * stride)).collect();
+    }
+    data.pick(permutation.iter().map(|&axis| data.sizes[axis]).collect(), places.into_iter())
 }
 
 /// Of lists, and single numbers.
