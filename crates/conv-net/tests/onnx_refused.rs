@@ -158,6 +158,8 @@ fn nodes_that_are_not_computed_say_why() {
     let mut dropout = one("Dropout", &[], &[]);
     dropout.constant(floats("r", &[], &[0.5])).constant(tensor("yes", &[], 9, &bytes(9, [1])));
     dropout.node("Dropout", &["r", "yes"], &[]);
+    let mut transposed = one("Flatten", &[], &[]);
+    transposed.constant(floats("m", &[1, 3], &some(3, 1))).node("Gemm", &["m"], &[attribute_int("transA", 1)]);
     let with = |constant: Vec<u8>| one("Conv", &[constant], &[]);
     for (file, part) in [
         (conv(&[attribute_int("groups", 1)]), "the attribute 'groups'"),
@@ -178,6 +180,7 @@ fn nodes_that_are_not_computed_say_why() {
         (one("LRN", &[], &[attribute_int("size", 4)]), "size = 4"),
         (one("LRN", &[], &[attribute_int("size", 3), attribute_float("bias", f32::NAN)]), "k = NaN"),
         (one("Gemm", &[floats("c0", &[72, 1], &some(72, 1))], &[]), "multiplies 1x2x6x6"),
+        (transposed, "transA = 1"),
         (dropout, "training mode"),
         (one("Dropout", &[], &[attribute_int("is_test", 0)]), "is_test = 0"),
         (one("Cast", &[], &[attribute_int("to", 7)]), "elements of type 7"),
@@ -451,13 +454,48 @@ fn no_byte_makes_it_panic() {
     file.initializers[2] = floats("m", &[3, 16], &[0.0; 48]);
     file.nodes[4] = node("MatMul", "gemm3", &["flatten2", "t"], &[]);
     file.constant(floats("t", &[16, 3], &[0.0; 48]));
+    survives(&folder, &file.bytes());
+}
+
+/// The same of operators that move elements, and of shapes that are computed.
+#[test]
+fn no_byte_of_a_graph_makes_it_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = File::new(13, [4, 6, 6]);
+    file.inputs = vec![value("x", &[1, 4, 6, 6])];
+    file.constant(integers("two", &[2]))
+        .constant(integers("ends", &[-1]))
+        .constant(integers("apart", &[1, 2, 2, 6, 6]));
+    file.constant(integers("pads", &[0, 0, 1, 0, 0, 0, 0, -1])).constant(floats("scales", &[4], &[1.0, 1.0, 2.0, 0.5]));
+    file.nodes.push(node_of("Split", "split", &["x"], &["a", "b"], &[axis(1)]));
+    file.nodes.push(node("Concat", "c", &["b", "a"], &[axis(1)]));
+    file.nodes.push(node("Reshape", "d", &["c", "apart"], &[]));
+    file.nodes.push(node("Transpose", "e", &["d"], &[attribute_ints("perm", &[0, 2, 1, 3, 4])]));
+    file.nodes.push(node("Shape", "s", &["x"], &[]));
+    file.nodes.push(node("Slice", "t", &["s", "two", "ends", "zero"], &[]));
+    file.nodes.push(node("Mul", "u", &["t", "two"], &[]));
+    file.nodes.push(node("Concat", "v", &["one", "ends", "u", "ends_of"], &[axis(0)]));
+    file.constant(integers("zero", &[0])).constant(integers("one", &[1])).constant(integers("ends_of", &[3]));
+    file.nodes.push(node("Reshape", "f", &["e", "v"], &[]));
+    file.nodes.push(node("Pad", "g", &["f", "pads"], &[attribute_text("mode", "edge")]));
+    file.on("Resize", "h", &["g", "", "scales"], &[attribute_text("mode", "linear")]);
+    file.node("ReduceMean", &[], &[attribute_ints("axes", &[2, 3])]).node("Squeeze", &["two"], &[]);
+    file.node("Softmax", &[], &[axis(-1)]);
+    file.stated.push(value("f", &[1, 4, 12, 3]));
     let good = file.bytes();
-    assert!(open(&folder, &good).is_ok(), "{:?}", open(&folder, &good));
+    let model = open(&folder, &good).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(model.network().opaque().count(), 0, "{:?}", model.network().opaque().next());
+    survives(&folder, &good);
+}
+
+fn survives(folder: &TempDir, good: &[u8]) {
+    open(folder, good).unwrap_or_else(|error| panic!("{error}"));
     for at in 0..good.len() {
+        assert!(open(folder, &good[..at]).is_err(), "cut to {at}");
         for byte in [0, 1, 0x7f, 0x80, 0xff, good[at] ^ 1, good[at] ^ 8, good[at].wrapping_add(1)] {
-            let mut changed = good.clone();
+            let mut changed = good.to_vec();
             changed[at] = byte;
-            if let Ok(mut model) = open(&folder, &changed) {
+            if let Ok(mut model) = open(folder, &changed) {
                 let network = model.network().clone();
                 if network.parameter_count() < 1 << 14 {
                     let _ = Kept::of(&network, &mut model);
