@@ -207,9 +207,14 @@ pub(super) fn doubles(tensor: &Tensor, files: &mut Files) -> Result<Vec<f32>, St
 fn checked_shape(dims: &[i64]) -> Result<(Vec<usize>, usize), String> {
     let shape: Option<Vec<usize>> = dims.iter().map(|&size| usize::try_from(size).ok()).collect();
     let shape = shape.filter(|shape| shape.len() <= MAX_RANK);
-    let bytes = |shape: &[usize]| shape.iter().try_fold(4_u128, |bytes, &size| bytes.checked_mul(size as u128));
+    // A size of zero does not make up for others that overflow.
+    let bytes = |shape: &[usize]| shape.iter().try_fold(4_u128, |bytes, &size| bytes.checked_mul(size.max(1) as u128));
     match shape.as_deref().and_then(bytes) {
-        Some(bytes) if bytes <= MAX_TENSOR_BYTES => Ok((shape.unwrap_or_default(), (bytes / 4) as usize)),
+        Some(bytes) if bytes <= MAX_TENSOR_BYTES => {
+            let shape = shape.unwrap_or_default();
+            let count = shape.iter().product();
+            Ok((shape, count))
+        }
         _ => {
             let dims = &dims[..dims.len().min(MAX_RANK)];
             Err(format!("has the shape {dims:?}; sizes of up to {MAX_TENSOR_BYTES} bytes together are accepted"))

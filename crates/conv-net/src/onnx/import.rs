@@ -87,6 +87,11 @@ fn label(node: &Node) -> &str {
     if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name }
 }
 
+/// Whether a node's operator is one of ONNX's own.
+fn is_own(node: &Node) -> bool {
+    matches!(node.domain.as_str(), "" | "ai.onnx")
+}
+
 impl<'a> Import<'a> {
     fn node(&mut self, index: usize, node: &'a Node, later: &HashSet<&str>) -> Result<(), String> {
         for input in node.input.iter().filter(|input| !input.is_empty()) {
@@ -101,7 +106,7 @@ impl<'a> Import<'a> {
             let output = node.output.first().ok_or("has no output")?;
             return self.define(output, known);
         }
-        let refusal = if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+        let refusal = if !is_own(node) {
             Refusal::Opaque(format!("is of the domain {}, not of ONNX's own", shown(&node.domain)))
         } else {
             match self.unknown_input(node) {
@@ -123,7 +128,8 @@ impl<'a> Import<'a> {
 
     /// Enters a node that is not computed, and what is known of the shapes of its outputs.
     fn opaque(&mut self, index: usize, node: &'a Node, reason: String) -> Result<(), String> {
-        let inferred = other::shapes(self, node);
+        // Another domain's operator may be called like one of ONNX's own.
+        let inferred = if is_own(node) { other::shapes(self, node) } else { Vec::new() };
         let mut outputs = Vec::new();
         for (place, output) in node.output.iter().enumerate().filter(|(_, output)| !output.is_empty()) {
             let known = inferred.get(place).cloned().flatten().or_else(|| self.stated_shape(output));

@@ -20,6 +20,18 @@ pub(super) enum Numbers {
     Floats(Vec<f32>),
 }
 
+/// The most dimensions of a small constant.
+const MAX_RANK: usize = 8;
+
+/// The elements of a small constant of these sizes; `None` if they are many, or would be but for a size of zero.
+fn count(sizes: &[usize]) -> Option<usize> {
+    if sizes.len() > MAX_RANK {
+        return None;
+    }
+    let bound = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size.max(1)));
+    bound.filter(|&bound| bound <= MAX_ELEMENTS).map(|_| sizes.iter().product())
+}
+
 impl Literal {
     pub fn ints(values: Vec<i64>) -> Self {
         Literal { sizes: vec![values.len()], numbers: Numbers::Ints(values) }
@@ -32,10 +44,7 @@ impl Literal {
     /// The elements of a tensor, if they are few and of a type that is understood.
     pub fn of(tensor: &Tensor, files: &mut Files) -> Option<Literal> {
         let sizes: Vec<usize> = tensor.dims.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<_>>()?;
-        let count = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
-        if count > MAX_ELEMENTS || sizes.len() > 8 {
-            return None;
-        }
+        let count = count(&sizes)?;
         let numbers = match tensor.data_type {
             element::INT64 | element::INT32 | element::BOOL => Numbers::Ints(integers(tensor, files).ok()?),
             element::DOUBLE => Numbers::Floats(doubles(tensor, files).ok()?),
@@ -74,13 +83,12 @@ impl Literal {
     }
 
     fn with_sizes(&self, sizes: Vec<usize>) -> Option<Literal> {
-        let count = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
-        (count == self.len()).then(|| Literal { sizes, numbers: self.numbers.clone() })
+        (count(&sizes)? == self.len()).then(|| Literal { sizes, numbers: self.numbers.clone() })
     }
 
     /// A single number as many times as `sizes` say.
     pub fn repeated(&self, sizes: Vec<usize>) -> Option<Literal> {
-        let count = sizes.iter().product();
+        let count = count(&sizes)?;
         self.pick(sizes, std::iter::repeat_n(0, count))
     }
 
@@ -117,7 +125,7 @@ pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
                 Some(axes) => axes.integers()?.to_vec(),
                 None => attributes.ints("axes").ok()??.to_vec(),
             };
-            let rank = first.sizes.len() + given.len();
+            let rank = Some(first.sizes.len() + given.len()).filter(|&rank| rank <= MAX_RANK)?;
             let axes: Vec<usize> = given.iter().map(|&axis| index(axis, rank)).collect::<Option<_>>()?;
             let mut sizes = first.sizes.iter();
             let all = (0..rank).map(|axis| if axes.contains(&axis) { Some(1) } else { sizes.next().copied() });
@@ -127,6 +135,12 @@ pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
             let sizes = target(&first.sizes, input(1)?.integers()?, false)?;
             first.with_sizes(sizes)
         }
+        "Flatten" => {
+            let (axis, rank) = (attributes.int("axis", 1).ok()?, first.sizes.len());
+            let (outer, inner) = first.sizes.split_at(if axis == rank as i64 { rank } else { index(axis, rank)? });
+            first.with_sizes(vec![outer.iter().product(), inner.iter().product()])
+        }
+        "Transpose" => transpose(&attributes, first),
         "Concat" => concat(inputs),
         "Slice" => slice(&attributes, first, inputs),
         "Range" => {
@@ -211,6 +225,23 @@ fn gather(data: &Literal, indices: &Literal, axis: i64) -> Option<Literal> {
     data.pick(sizes, each.flat_map(|row| row * inner..(row + 1) * inner).collect::<Vec<_>>().into_iter())
 }
 
+fn transpose(attributes: &Attributes<'_>, data: &Literal) -> Option<Literal> {
+    let rank = data.sizes.len();
+    let permutation: Vec<usize> = match attributes.ints("perm").ok()? {
+        Some(perm) => perm.iter().map(|&axis| index(axis, rank)).collect::<Option<_>>()?,
+        None => (0..rank).rev().collect(),
+    };
+    if !(0..rank).all(|axis| permutation.contains(&axis)) || permutation.len() != rank {
+        return None;
+    }
+    let mut places = vec![0];
+    for &axis in &permutation {
+        let stride: usize = data.sizes[axis + 1..].iter().product();
+        places = places.iter().flat_map(|place| (0..data.sizes[axis]).map(move |at| place + at * stride)).collect();
+    }
+    data.pick(permutation.iter().map(|&axis| data.sizes[axis]).collect(), places.into_iter())
+}
+
 /// Of lists, and single numbers.
 fn concat(inputs: &[Option<Literal>]) -> Option<Literal> {
     let parts: Vec<&Literal> = inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
@@ -275,7 +306,8 @@ fn binary(operator: &str, a: &Literal, b: &Literal) -> Option<Literal> {
         return None;
     }
     let sizes = if (b.len(), b.sizes.len()) > (a.len(), a.sizes.len()) { &b.sizes } else { &a.sizes }.clone();
-    let count = a.len().max(b.len());
+    let count = if a.len() == 0 || b.len() == 0 { 0 } else { a.len().max(b.len()) };
+    let sizes = if count == 0 { vec![0] } else { sizes };
     let numbers = match (&a.numbers, &b.numbers) {
         (Numbers::Ints(a), Numbers::Ints(b)) => {
             let function: fn(i64, i64) -> Option<i64> = match operator {

@@ -30,6 +30,9 @@ pub(super) fn range(len: usize, start: i64, end: i64, step: i64) -> Option<(usiz
     if step == 0 {
         return None;
     }
+    if len == 0 {
+        return Some((0, 0));
+    }
     let (start, end) = (from_end(start), from_end(end));
     let (start, end) = if step > 0 {
         (start.clamp(0, len), end.clamp(0, len))

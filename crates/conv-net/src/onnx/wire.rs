@@ -24,7 +24,7 @@ enum Keep {
 
 type Fields = [(u32, Keep)];
 
-const MODEL: &Fields = &[(7, Keep::Message(GRAPH)), (8, Keep::Whole)];
+const MODEL: &Fields = &[(1, Keep::Whole), (7, Keep::Message(GRAPH)), (8, Keep::Whole)];
 const GRAPH: &Fields = &[
     (1, Keep::Message(NODE)),
     (2, Keep::Whole),

@@ -63,6 +63,16 @@ pub fn attribute_tensor(name: &str, value: &[u8]) -> Vec<u8> {
     bytes(5, [bytes(1, name), bytes(5, value), int(20, 4)].concat())
 }
 
+/// An attribute that is a graph, as `Loop` and `If` have.
+pub fn attribute_graph(name: &str, graph: &[u8]) -> Vec<u8> {
+    bytes(5, [bytes(1, name), bytes(6, graph), int(20, 5)].concat())
+}
+
+/// Name and type of an output of which no shape is stated.
+fn shapeless(name: &str) -> Vec<u8> {
+    [bytes(1, name), bytes(2, bytes(1, int(1, 1)))].concat()
+}
+
 /// Name and type of an input or output; sizes below zero have no value.
 pub fn value(name: &str, dims: &[i64]) -> Vec<u8> {
     let dimension = |&size: &i64| bytes(1, if size < 0 { bytes(2, "N") } else { int(1, size) });
@@ -71,13 +81,19 @@ pub fn value(name: &str, dims: &[i64]) -> Vec<u8> {
     [bytes(1, name), bytes(2, bytes(1, tensor))].concat()
 }
 
-/// A model whose nodes are a chain from `x`, each with constants and attributes.
+/// A model that begins at `x`, its nodes each with constants and attributes.
+#[derive(Clone)]
 pub struct File {
+    /// None is stated if it is zero.
     pub opset: i64,
     pub nodes: Vec<Vec<u8>>,
     pub initializers: Vec<Vec<u8>>,
     pub inputs: Vec<Vec<u8>>,
-    /// What the last node computed.
+    /// Outputs before the last one.
+    pub outputs: Vec<String>,
+    /// What is said of the shapes of other values.
+    pub stated: Vec<Vec<u8>>,
+    /// What the last node computed, which is an output.
     pub last: String,
 }
 
@@ -85,7 +101,8 @@ impl File {
     /// `channels` × `height` × `width` of any number of images.
     pub fn new(opset: i64, [channels, height, width]: [i64; 3]) -> File {
         let inputs = vec![value("x", &[-1, channels, height, width])];
-        File { opset, nodes: Vec::new(), initializers: Vec::new(), inputs, last: "x".into() }
+        let last = "x".into();
+        File { opset, nodes: vec![], initializers: vec![], inputs, outputs: vec![], stated: vec![], last }
     }
 
     /// Appends a node on what the last one computed.
@@ -94,6 +111,13 @@ impl File {
         let name = format!("{}{}", operator.to_lowercase(), self.nodes.len());
         self.nodes.push(node(operator, &name, &inputs, attributes));
         self.last = name;
+        self
+    }
+
+    /// Appends a node called `name` on any inputs.
+    pub fn on(&mut self, operator: &str, name: &str, inputs: &[&str], attributes: &[Vec<u8>]) -> &mut File {
+        self.nodes.push(node(operator, name, inputs, attributes));
+        self.last = name.into();
         self
     }
 
@@ -108,17 +132,31 @@ impl File {
         let part = |field: u64, messages: &[Vec<u8>]| -> Vec<u8> {
             messages.iter().flat_map(|message| bytes(field, message)).collect()
         };
-        let output = bytes(12, value(&self.last, &[]));
-        let graph =
-            [part(1, &self.nodes), bytes(2, "g"), part(5, &self.initializers), part(11, &self.inputs), output].concat();
-        [int(1, 7), bytes(7, graph), bytes(8, [bytes(1, ""), int(2, self.opset)].concat())].concat()
+        let outputs: Vec<u8> =
+            self.outputs.iter().chain([&self.last]).flat_map(|name| bytes(12, shapeless(name))).collect();
+        let graph = [
+            part(1, &self.nodes),
+            bytes(2, "g"),
+            part(5, &self.initializers),
+            part(11, &self.inputs),
+            outputs,
+            part(13, &self.stated),
+        ];
+        let opset = bytes(8, [bytes(1, ""), int(2, self.opset)].concat());
+        [int(1, 7), bytes(7, graph.concat()), if self.opset == 0 { vec![] } else { opset }].concat()
     }
 }
 
 /// A node called like its output.
 pub fn node(operator: &str, name: &str, inputs: &[&str], attributes: &[Vec<u8>]) -> Vec<u8> {
+    node_of(operator, name, inputs, &[name], attributes)
+}
+
+/// A node of any number of outputs.
+pub fn node_of(operator: &str, name: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Vec<u8> {
     let inputs: Vec<u8> = inputs.iter().flat_map(|input| bytes(1, input)).collect();
-    [&inputs[..], &bytes(2, name), &bytes(3, name), &bytes(4, operator), &attributes.concat()].concat()
+    let outputs: Vec<u8> = outputs.iter().flat_map(|output| bytes(2, output)).collect();
+    [&inputs[..], &outputs, &bytes(3, name), &bytes(4, operator), &attributes.concat()].concat()
 }
 
 /// Numbers of either sign, different from each other.

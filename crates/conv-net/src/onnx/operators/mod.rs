@@ -84,8 +84,9 @@ pub(super) fn constant<'a>(import: &mut Import<'a>, node: &'a Node) -> Option<Kn
             Some(Known::ints(sizes[start..start + count].to_vec()))
         }
         ("Size", Some(known)) => {
-            let count = import.sizes_of(&known)?.iter().product::<usize>();
-            Some(Known::scalar(count as i64))
+            let sizes = import.sizes_of(&known)?;
+            let count = sizes.iter().try_fold(1_i64, |product, &size| product.checked_mul(size.try_into().ok()?))?;
+            Some(Known::scalar(count))
         }
         ("Identity" | "Cast" | "Dropout", Some(known @ Known::Stored { .. })) => Some(known),
         ("Identity", Some(known @ (Known::Literal(_) | Known::Tensor(_)))) => Some(known),

@@ -1,7 +1,7 @@
 //! Operators that move elements.
 
 use super::super::attributes::Attributes;
-use super::super::graph::{Import, Refusal};
+use super::super::graph::{Import, Known, Refusal};
 use super::super::messages::Node;
 use super::super::movement::{self, range, target};
 use super::{Step, axis_of};
@@ -10,6 +10,9 @@ use crate::operators::{
     Concat, Coordinates, Operator, Pad, PadMode, Resampling, Resize, ResizeMode, Rounding, Slice, Transpose,
 };
 use crate::shape::{Shape, ShapeError};
+
+/// The most dimensions that a constant can be given.
+const MAX_RANK: usize = 64;
 
 impl Step<'_, '_> {
     pub(super) fn concat(mut self) -> Result<(), Refusal> {
@@ -324,6 +327,9 @@ pub(super) fn reshaped(import: &Import<'_>, node: &Node, sizes: &[usize]) -> Res
         "Unsqueeze" => {
             let given = list("axes")?.ok_or("has no axes")?;
             let rank = rank + given.len();
+            if rank > MAX_RANK {
+                return Err(Refusal::Wrong(format!("makes a tensor of {rank} dimensions of {sizes:?}")));
+            }
             let axes = movement::axes(&given, rank).map_err(Refusal::Wrong)?;
             let mut rest = sizes.iter().copied();
             let made: Vec<usize> =
@@ -337,14 +343,15 @@ pub(super) fn reshaped(import: &Import<'_>, node: &Node, sizes: &[usize]) -> Res
             let fits = |target_sizes: &Vec<usize>| {
                 target_sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)) == Some(all)
             };
-            let mut made = target(sizes, &given, allow_zero).filter(fits);
-            // A model of another batch states its own.
-            if let (None, Some((stated, asked)), Some(&first)) = (&made, import.rebatched, given.first())
-                && first == stated as i64
-            {
-                let given = [&[asked as i64], &given[1..]].concat();
-                made = target(sizes, &given, allow_zero).filter(fits);
-            }
+            let made = |given: &[i64]| target(sizes, given, allow_zero).filter(fits);
+            // A model of another batch states its own, perhaps beside a size that is left open and would take up all images.
+            let rebatched = import.rebatched.and_then(|(stated, asked)| {
+                let of_value = matches!(import.input(node, 0), Some(Known::Value(_)));
+                let (_, rest) = given.split_first().filter(|(first, _)| of_value && **first == stated as i64)?;
+                made(&[&[asked as i64], rest].concat())
+            });
+            let of_images = import.rebatched.is_some_and(|(_, asked)| sizes.first() == Some(&asked));
+            let made = if of_images { rebatched.or_else(|| made(&given)) } else { made(&given).or(rebatched) };
             made.ok_or_else(|| {
                 Refusal::Wrong(format!("reshapes {sizes:?} to {given:?}, which has not as many elements"))
             })
