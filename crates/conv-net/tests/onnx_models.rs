@@ -515,7 +515,7 @@ fn parts_and_what_joins_them() {
             file.constant(integers("sizes", &[2, 4])).constant(integers("axes", &[1, 3]));
             file.constant(integers("starts", &[1, -5])).constant(integers("ends", &[1 << 60, -1]));
             file.constant(integers("3", &[3])).constant(integers("0", &[0])).constant(integers("4", &[4]));
-            file.nodes.push(node_of("Split", "split", &["x", "sizes"], &halves, &[axis.clone()]));
+            file.nodes.push(node_of("Split", "split", &["x", "sizes"], &halves, std::slice::from_ref(&axis)));
             file.nodes.push(node("Slice", "slice", &["others", "starts", "ends", "axes"], &[]));
             file.nodes.push(node("Slice", "left", &["some", "0", "4", "3"], &[]));
         }
