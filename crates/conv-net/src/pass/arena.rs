@@ -104,7 +104,7 @@ mod tests {
             assert!(arena.floats >= arena.lower_bound);
             for (i, a) in values.iter().enumerate() {
                 assert_eq!(arena.places[i].len(), a.floats);
-                assert!(arena.places[i].start % ALIGNMENT == 0 && arena.places[i].end <= arena.floats);
+                assert!(arena.places[i].start.is_multiple_of(ALIGNMENT) && arena.places[i].end <= arena.floats);
                 for (j, b) in values.iter().enumerate().skip(i + 1) {
                     let together = a.steps.start < b.steps.end && b.steps.start < a.steps.end;
                     let (p, q) = (&arena.places[i], &arena.places[j]);
