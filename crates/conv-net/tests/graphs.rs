@@ -440,9 +440,13 @@ fn sliced() {
             let size = sizes[axis];
             outputs
                 .push(graph.add(Operator::Slice(Slice::of(&shape(&sizes), axis, size / 3, size - size / 3)), &[input]));
-            for (start, step, count) in
-                [(size - 1, -1, size), (size - 1, -2, size.div_ceil(2)), (0, 2, size.div_ceil(2))]
-            {
+            // Of one element the step may be any.
+            for (start, step, count) in [
+                (size / 2, isize::MAX, 1),
+                (size - 1, -1, size),
+                (size - 1, -2, size.div_ceil(2)),
+                (0, 2, size.div_ceil(2)),
+            ] {
                 let mut slice = Slice::of(&shape(&sizes), axis, start, count);
                 slice.steps[axis] = step;
                 outputs.push(graph.add(Operator::Slice(slice), &[input]));
