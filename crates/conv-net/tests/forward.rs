@@ -6,8 +6,8 @@ mod reference;
 use common::{Kept, Outputs, oracle_only, values, written};
 use conv_core::{PlanError, PlanOptions, RunError};
 use conv_net::{
-    Activation, AveragePool, Builder, Conv, ForwardError, ForwardPass, Linear, Lrn, Map, Network, NetworkError, Opaque,
-    Operator, Pool, Softmax, Synthetic, Weights, Window, paper, presets,
+    Activation, Affine, AveragePool, Binary, Builder, Conv, ConvTranspose, ForwardError, ForwardPass, Linear, Lrn, Map,
+    Network, NetworkError, Opaque, Operator, Pool, Shape, Softmax, Synthetic, Weights, Window, paper, presets,
 };
 use conv_simd::Isa;
 
@@ -238,6 +238,46 @@ fn memory_is_what_the_plan_says() {
     assert!(matches!(new(total - 1).err(), Some(ForwardError::Memory { needed, .. }) if needed == total as u128));
 }
 
+/// Of what no algorithm is chosen for, too: constants, a transposed convolution, and a reshape by way of scratch.
+#[test]
+fn memory_of_other_operators() {
+    let mut builder = Builder::new("net");
+    let input = builder.input("input", &[1, 3, 7, 7]).unwrap();
+    let windows = Window::square(2, 2, 0);
+    let transposed = ConvTranspose { out_channels: 3, windows, output_padding: [0; 2], groups: 1, bias: true };
+    let larger = builder.node("larger", Operator::ConvTranspose(transposed), &[input]).unwrap();
+    let value = builder.node("value", Operator::Constant(Shape::new(&[3, 1, 1]).unwrap()), &[]).unwrap();
+    let sum = builder.node("sum", Operator::Binary(Binary::Add), &[larger, value]).unwrap();
+    let turned = builder.node("turned", Operator::Reshape(Shape::new(&[1, 4, 147]).unwrap()), &[sum]).unwrap();
+    let network = builder.finish(&[turned]).unwrap();
+    let new = |limit| {
+        let options = PlanOptions::new(1).memory_limit(limit);
+        ForwardPass::new(&network, &mut Synthetic::new(&network, 1), &oracle_only, &options)
+    };
+    let pass = new(usize::MAX).unwrap();
+    let memory = pass.memory();
+    let names: Vec<_> = memory.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["larger", "sum", "turned"], "a constant is none");
+    let prepared: usize = memory.layers.iter().map(|layer| layer.prepared_bytes).sum();
+    assert_eq!(memory.prepared_bytes, prepared + 4 * 3);
+    assert!(memory.layers[0].prepared_bytes >= 4 * (3 * 3 * 2 * 2 + 3));
+    assert_eq!(memory.scratch_bytes, memory.layers.iter().map(|layer| layer.scratch_bytes).max().unwrap());
+    let map = 4 * 3 * 14 * 14;
+    assert_eq!(memory.layers[2].scratch_bytes, map);
+    assert_eq!(memory.least_activation_bytes, 2 * map);
+    assert!((2 * map..2 * map + 2 * 4 * 16).contains(&memory.activation_bytes));
+    let total = memory.total_bytes();
+    assert!(new(total).is_ok());
+    for (limit, layer) in [(0, "net/larger"), (memory.activation_bytes, "net/larger"), (total - 1, "net/turned")] {
+        let error = new(limit).err().unwrap();
+        assert!(
+            matches!(&error, ForwardError::Memory { layer: at, needed, limit: l }
+            if at == layer && *needed > *l as u128 && *l == limit && *needed <= total as u128),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let network = &small_networks(1)[0];
@@ -281,9 +321,9 @@ fn what_does_not_fit_is_refused() {
 fn constants_that_are_missing_are_named() {
     let mut builder = Builder::new("net");
     let input = builder.input("input", &[1, 3, 4, 4]).unwrap();
-    let value = builder.node("value", Operator::Constant(conv_net::Shape::new(&[3, 1, 1]).unwrap()), &[]).unwrap();
-    let sum = builder.node("sum", Operator::Binary(conv_net::Binary::Add), &[input, value]).unwrap();
-    let factor = builder.node("factor", Operator::Affine(conv_net::Affine), &[sum]).unwrap();
+    let value = builder.node("value", Operator::Constant(Shape::new(&[3, 1, 1]).unwrap()), &[]).unwrap();
+    let sum = builder.node("sum", Operator::Binary(Binary::Add), &[input, value]).unwrap();
+    let factor = builder.node("factor", Operator::Affine(Affine), &[sum]).unwrap();
     let network = builder.finish(&[factor]).unwrap();
     for (removed, expected) in [
         ("value", "net/value by Constant: there are no weights for value"),

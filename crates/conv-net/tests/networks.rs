@@ -154,6 +154,8 @@ fn what_does_not_fit_its_inputs_is_refused() {
         (pad(6, 0, PadMode::Reflect), ["net/layer has pads", "less than 1x4x8x6 to reflect it"]),
         (pad(-6, 3, PadMode::Edge), ["net/layer has pads", "some of 1x4x8x6 is left"]),
         (softmax(4, 5), ["net/layer has axis = 4", "an axis of 1x4x8x6"]),
+        (softmax(1, 3), ["net/layer has axis = 1", "an axis of 1x4x8x6, alone or with all after it"]),
+        (softmax(3, 2), ["net/layer has axis = 3", "an axis of 1x4x8x6"]),
         (softmax(2, 2), ["net/layer has axis = 2", "an axis of 1x4x8x6"]),
         (reduce(&[4]), ["net/layer has axes = [4]", "different axes of 1x4x8x6"]),
         (reduce(&[2, 2]), ["net/layer has axes = [2, 2]", "different axes of 1x4x8x6"]),
@@ -165,7 +167,7 @@ fn what_does_not_fit_its_inputs_is_refused() {
     ] {
         refused(&operator, &[map], parts);
     }
-    refused(&add, &[map, &[3, 1, 1]], ["net/layer has inputs of 4 and 3", "do not fit each other"]);
+    refused(&add, &[map, &[3, 1, 1]], ["net/layer has inputs of 1x4x8x6 and 3x1x1", "do not fit each other"]);
     let concat = |axis| Operator::Concat(Concat { axis });
     refused(&concat(1), &[map, &[1, 4, 8, 5]], ["net/layer joins 1x4x8x6 and 1x4x8x5", "along axis 1"]);
     refused(&concat(4), &[map, map], ["net/layer has axis = 4", "an axis of 1x4x8x6"]);

@@ -85,8 +85,9 @@ impl Softmax {
     }
 
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
-        let fits = self.axis < self.end && self.end <= input.rank();
-        OperatorError::require("axis", &self.axis, fits, format!("an axis of {input}"))?;
+        // Of the axes in between, others lie between them in memory.
+        let fits = self.axis < input.rank() && (self.end == self.axis + 1 || self.end == input.rank());
+        OperatorError::require("axis", &self.axis, fits, format!("an axis of {input}, alone or with all after it"))?;
         Ok(input.clone())
     }
 }

@@ -210,7 +210,8 @@ impl Planner<'_> {
     }
 
     fn left_for_plan(&self, stage: &Stage) -> Result<PlanOptions, PlanError> {
-        let (needed, limit) = (self.memory.total_bytes() as u128, self.options.memory_limit);
+        // Beside what is kept, which whoever makes the message adds.
+        let (needed, limit) = (self.memory.scratch_bytes as u128, self.options.memory_limit);
         self.left(stage).map_err(|_| PlanError::Memory { needed, limit })
     }
 

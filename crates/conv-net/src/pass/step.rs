@@ -235,8 +235,10 @@ fn slice_of(slice: &Slice, input: &Shape, output: &Shape) -> StridedCopy {
     let strides = input.strides();
     let start = slice.starts.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
     let axes = slice.sizes.iter().zip(&slice.steps).zip(strides.iter().zip(output.strides()));
-    let dimensions: Vec<Dimension> =
-        axes.map(|((&extent, &step), (&stride, to))| Dimension { extent, from: step * stride as isize, to }).collect();
+    let dimensions: Vec<Dimension> = axes
+        // Of one element the step may be any.
+        .map(|((&extent, &step), (&stride, to))| Dimension { extent, from: step.wrapping_mul(stride as isize), to })
+        .collect();
     StridedCopy::new(&dimensions, start, 0)
 }
 

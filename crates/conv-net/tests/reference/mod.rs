@@ -83,15 +83,13 @@ impl Tensor {
 
     /// Places in the order of memory: channels last, from three dimensions on.
     fn in_order_of_memory(sizes: &[usize]) -> Vec<Vec<usize>> {
-        let mut places = places(sizes);
-        if sizes.len() > 2 {
-            places.sort_by_key(|place| {
-                let mut stored = place.clone();
-                let channel = stored.remove(1);
-                stored.push(channel);
-                stored
-            });
+        if sizes.len() < 3 {
+            return places(sizes);
         }
+        let mut stored = sizes.to_vec();
+        stored[1..].rotate_left(1);
+        let mut places = places(&stored);
+        places.iter_mut().for_each(|place| place[1..].rotate_right(1));
         places
     }
 
@@ -454,13 +452,14 @@ fn resized(input: &Tensor, size: [usize; 2], how: &Resampling) -> Tensor {
     // Of each axis the elements that make up one of the output, and their weights.
     let sources = |axis: usize, at: usize| -> Vec<(usize, f64)> {
         let (last, output) = (input.sizes[2 + axis] - 1, size[axis]);
-        let (x, scale) = (at as f64, f64::from(how.scales[axis]));
-        let original = match how.coordinates {
+        // In f32, as implementations compute it, lest what is half-way be another's.
+        let (x, scale) = (at as f32, how.scales[axis]);
+        let original = f64::from(match how.coordinates {
             Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if output == 1 => 0.0,
             Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => (x + 0.5) / scale - 0.5,
-            Coordinates::AlignCorners => x * last as f64 / (output - 1) as f64,
+            Coordinates::AlignCorners => x * last as f32 / (output - 1) as f32,
             Coordinates::Asymmetric => x / scale,
-        };
+        });
         let inside = |position: f64| position.clamp(0.0, last as f64) as usize;
         match how.mode {
             ResizeMode::Nearest(rounding) => {
