@@ -25,7 +25,7 @@ fn a_network_comes_back_as_it_was() {
         for free_batch in [false, true] {
             onnx::write(&path, &network, free_batch, &mut Synthetic::new(&network, 4)).unwrap();
             let floats: usize =
-                network.nodes().iter().flat_map(|node| &node.parameters).map(|parameter| parameter.len()).sum();
+                network.nodes().iter().flat_map(|node| &node.parameters).map(conv_net::Parameter::len).sum();
             let bytes = std::fs::metadata(&path).unwrap().len() as usize;
             assert!((4 * floats..4 * floats + (1 << 16)).contains(&bytes), "{bytes} for {floats} floats");
             let mut model = Model::open(&path, free_batch.then_some(2), &[]).unwrap();
