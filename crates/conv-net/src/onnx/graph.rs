@@ -244,7 +244,7 @@ impl<'a> Import<'a> {
                 | OperatorError::Shape(ShapeError::Empty { .. } | ShapeError::Rank { .. }) => {
                     Refusal::Opaque(source.to_string())
                 }
-                source => Refusal::Wrong(format!("does not fit: it {source}")),
+                source => Refusal::Wrong(format!("does not fit: {source}")),
             },
             error => Refusal::Wrong(error.to_string()),
         })?;
@@ -257,11 +257,12 @@ impl<'a> Import<'a> {
 
     /// A node's name: such that it can be printed and no other node has it.
     pub fn name(&self, index: usize, label: &str) -> String {
-        let mut name: String = label.chars().filter(|c| !c.is_control()).take(NAME).collect();
-        if name.is_empty() || self.builder.has_node(&name) {
-            name = format!("{name}#{index}");
+        let name: String = label.chars().filter(|c| !c.is_control()).take(NAME).collect();
+        if !name.is_empty() && !self.builder.has_node(&name) {
+            return name;
         }
-        name
+        let mut numbered = (0..).map(|more| format!("{name}#{}", index.wrapping_add(more)));
+        numbered.find(|name| !self.builder.has_node(name)).unwrap_or(name)
     }
 
     /// What is known of a node's input number `index`, if it has one.
