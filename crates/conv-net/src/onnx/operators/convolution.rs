@@ -77,12 +77,15 @@ impl Step<'_, '_> {
                 (shape.sizes()[axis + 2] - 1).checked_mul(stride)?.checked_add(reach)?.checked_add(1 + padding[axis])
             });
             if let Some(size) = size {
-                let all = reach.ok_or("has a window that fits no map")?.saturating_sub(size);
+                let reach = reach.ok_or("has a window that fits no map")?;
+                let all = reach.saturating_sub(size);
                 let (small, large) = (all / 2, all - all / 2);
                 pad = if auto == "SAME_UPPER" { [small, large] } else { [large, small] };
+                // What no input reaches is at the end.
+                output_padding[place] = size.saturating_sub(reach);
             }
             windows[place] = Window { kernel, stride, pad, dilation };
-            output_padding[place] = padding[axis];
+            output_padding[place] += padding[axis];
         }
         let bias = self.bias(2, out_channels)?;
         let conv = ConvTranspose { out_channels, windows, output_padding, groups, bias: bias.is_some() };

@@ -142,9 +142,6 @@ impl Step<'_, '_> {
         ];
         let attributes = Attributes::of(self.node, &known)?;
         attributes.only("antialias", &[0])?;
-        if attributes.ints("axes")?.is_some() {
-            return Err("has axes of its own, which are not computed here".into());
-        }
         if attributes.text("keep_aspect_ratio_policy")?.is_some_and(|policy| policy != "stretch") {
             return Err("keeps the aspect ratio, which is not computed here".into());
         }
@@ -191,16 +188,21 @@ impl Step<'_, '_> {
             scales = Some(vec![1.0, 1.0, height, width]);
         }
         let sizes = if old { None } else { self.import.integers(self.node, 3)?.filter(|sizes| !sizes.is_empty()) };
-        let given = scales.as_ref().map(Vec::len).or(sizes.as_ref().map(Vec::len));
-        if given != Some(rank) {
-            return Err(Refusal::Wrong(format!("has {} scales or sizes for {shape}", given.unwrap_or(0))));
+        let axes: Vec<usize> = match attributes.ints("axes")? {
+            Some(axes) => axes.iter().map(|&axis| axis_of(axis, rank)).collect::<Result<_, _>>()?,
+            None => (0..rank).collect(),
+        };
+        let lengths: Vec<usize> = scales.iter().map(Vec::len).chain(sizes.iter().map(Vec::len)).collect();
+        if lengths.is_empty() || lengths.iter().any(|&length| length != axes.len()) {
+            return Err(Refusal::Wrong(format!("has {lengths:?} scales and sizes for {} axes of {shape}", axes.len())));
         }
         let mut resized = Vec::with_capacity(rank);
         let mut factors = Vec::with_capacity(rank);
         for (axis, &size) in shape.sizes().iter().enumerate() {
-            let scale = scales.as_ref().map(|scales| scales[axis]);
-            let to = match (&sizes, scale) {
-                (Some(sizes), _) => usize::try_from(sizes[axis]).unwrap_or(0),
+            let place = axes.iter().position(|&given| given == axis);
+            let scale = place.and_then(|place| scales.as_ref().map(|scales| scales[place]));
+            let to = match (place.and_then(|place| sizes.as_ref().map(|sizes| sizes[place])), scale) {
+                (Some(to), _) => usize::try_from(to).unwrap_or(0),
                 (None, Some(scale)) => (size as f64 * f64::from(scale)).floor() as usize,
                 (None, None) => size,
             };
