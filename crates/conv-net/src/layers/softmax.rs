@@ -155,6 +155,18 @@ mod tests {
     }
 
     #[test]
+    fn of_channels_however_large_or_small() {
+        // Exponentials of the first row overflow, of the second vanish.
+        let input = [1000.0, 999.0, 1000.0, -1000.0, -500.0, -501.0, -500.0, -600.0];
+        let mut output = [f32::NAN; 8];
+        softmax(1, 4, &input, &mut output);
+        let [one, two, three, four] = [0.422_318_8, 0.155_362_4, 0.422_318_8, 0.0];
+        for (y, exact) in output.iter().zip([one, two, three, four].repeat(2)) {
+            assert!((y - exact).abs() < 1e-6, "{output:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_number_stays_that() {
         for [len, inner] in [[40, 1], [10, 4]] {
             let mut input = [1.0; 40];
