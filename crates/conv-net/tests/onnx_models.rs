@@ -454,7 +454,9 @@ fn like_mnist() {
 fn batches_that_reshapes_state() {
     let mut file = File::new(13, [6, 4, 5]);
     file.inputs = vec![value("x", &[1, 6, 4, 5])];
-    file.constant(integers("together", &[-1, 5])).constant(integers("apart", &[1, 6, 4, 5]));
+    // As most exporters write them.
+    let raw: Vec<u8> = [1_i64, 6, 4, 5].iter().flat_map(|size| size.to_le_bytes()).collect();
+    file.constant(integers("together", &[-1, 5])).constant(tensor("apart", &[4], 7, &bytes(9, raw)));
     file.node("Reshape", &["together"], &[]).node("Softmax", &[], &[]).node("Reshape", &["apart"], &[]);
     let folder = tempfile::tempdir().unwrap();
     for batch in [1, 3] {
