@@ -726,3 +726,21 @@ fn nodes_that_are_not_computed() {
         assert!(error.contains("model/middle (") && error.contains(part), "{error}");
     }
 }
+
+#[test]
+fn outputs_are_called_as_the_model_calls_them() {
+    // The same value under another name, a constant, and integers, which are no numbers of ours.
+    let mut file = File::new(13, [3, 6, 5]);
+    file.conv([4, 3, 3], &[]).on("Identity", "same", &["relu1"], &[]);
+    file.constant(floats("three", &[3], &[1.0, 2.0, 3.0]));
+    file.outputs = vec!["relu1".into(), "three".into()];
+    let mut model = open(&write(&tempfile::tempdir().unwrap(), &file), None, &[]);
+    let network = model.network().clone();
+    let names: Vec<&str> = network.outputs().iter().map(|&output| network.value(output).name.as_str()).collect();
+    let outputs = run(&mut model, &some(90, 3));
+    assert!(names.contains(&"relu1") && names.contains(&"three") && names.len() == 3, "{names:?}");
+    let place = |name: &str| names.iter().position(|other| *other == name).unwrap();
+    assert_eq!(outputs[place("three")], [1.0, 2.0, 3.0]);
+    let same = (0..3).find(|&index| ![place("relu1"), place("three")].contains(&index)).unwrap();
+    assert_eq!((names[same], &outputs[same]), ("same", &outputs[place("relu1")]));
+}

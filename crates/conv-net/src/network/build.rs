@@ -113,6 +113,11 @@ impl Builder {
         self.network.value(id).shape.as_ref()
     }
 
+    /// What a value is called.
+    pub fn name(&self, id: ValueId) -> &str {
+        &self.network.value(id).name
+    }
+
     /// Images: the first size of the first input.
     pub fn batch(&self) -> usize {
         self.network.batch()
@@ -131,7 +136,7 @@ impl Builder {
     /// The network that computes `outputs`, without the nodes that nothing of it needs.
     ///
     /// # Errors
-    /// [`NetworkError::Empty`] if there are no outputs or no nodes.
+    /// [`NetworkError::Empty`] if no node computes anything for them.
     pub fn finish(self, outputs: &[ValueId]) -> Result<Network, NetworkError> {
         let Builder { mut network, .. } = self;
         let mut needed = vec![false; network.values.len()];
@@ -150,7 +155,7 @@ impl Builder {
             .collect();
         network.nodes.retain(|_| kept.pop().unwrap_or(false));
         network.outputs = outputs.to_vec();
-        if network.nodes.is_empty() || outputs.is_empty() {
+        if network.nodes.iter().all(|node| matches!(node.operator, Operator::Constant(_))) {
             return Err(NetworkError::Empty { network: network.name });
         }
         Ok(network)

@@ -74,6 +74,22 @@ impl Known<'_> {
     pub fn scalar(value: i64) -> Self {
         Known::Literal(Literal::scalar(value))
     }
+
+    /// Sizes and elements of a constant that is computed with.
+    pub fn source(&self) -> Option<(Vec<usize>, Source)> {
+        match self {
+            Known::Literal(literal) => Some((literal.sizes.clone(), Source::literal(literal.floats()))),
+            Known::Stored { constant, transposed: false } => {
+                Some((constant.shape.clone(), Source::stored(constant.clone())))
+            }
+            Known::Stored { constant, transposed: true } => {
+                let sizes: Vec<usize> = constant.shape.iter().rev().copied().collect();
+                let source = Source::stored(constant.clone()).transposed([sizes[0], sizes[1]]);
+                Some((sizes, source))
+            }
+            Known::Value(_) | Known::Tensor(_) => None,
+        }
+    }
 }
 
 impl<'a> Import<'a> {
@@ -294,24 +310,18 @@ impl<'a> Import<'a> {
 
     /// The floats of a node's input number `index`, which is a constant.
     pub fn source(&self, node: &Node, index: usize) -> Result<(Vec<usize>, Source), Refusal> {
-        match self.input(node, index) {
-            Some(Known::Literal(literal)) => Ok((literal.sizes.clone(), Source::literal(literal.floats()))),
-            Some(Known::Stored { constant, transposed }) => {
-                let mut sizes = constant.shape.clone();
-                let source = Source::stored(constant.clone());
-                if *transposed {
-                    sizes.reverse();
-                    return Ok((sizes.clone(), source.transposed([sizes[0], sizes[1]])));
-                }
-                Ok((sizes, source))
-            }
-            Some(Known::Value(_)) => Err(format!("reads {}, which is no constant", shown(&node.input[index])).into()),
+        let known = self.input(node, index);
+        if let Some(constant) = known.and_then(Known::source) {
+            return Ok(constant);
+        }
+        match known {
             Some(Known::Tensor(tensor)) => Err(format!(
                 "reads {}, which holds elements of type {}; f32, f16 and bf16 (1, 10 and 16) are accepted",
                 shown(&node.input[index]),
                 tensor.data_type
             )
             .into()),
+            Some(_) => Err(format!("reads {}, which is no constant", shown(&node.input[index])).into()),
             None => Err(Refusal::Wrong(format!("has no input {index}"))),
         }
     }

@@ -10,7 +10,8 @@ use super::messages::{Graph, Node};
 use super::parameters::Source;
 use super::{operators, other, shown};
 use crate::network::{Builder, Network, ValueId};
-use crate::operators::Opaque;
+use crate::operators::{Opaque, Operator};
+use crate::shape::Shape;
 
 /// The most nodes of a model; the largest detectors have some thousands.
 const MAX_NODES: usize = 1 << 14;
@@ -69,15 +70,7 @@ pub(super) fn import(
             message,
         })?;
     }
-    let mut outputs = Vec::new();
-    for output in &graph.output {
-        match import.known.get(output.name.as_str()) {
-            Some(Known::Value(value)) => outputs.push(*value),
-            // Nothing to compute.
-            Some(_) => {}
-            None => return Err(format!("its output {} is computed by no node", shown(&output.name)).into()),
-        }
-    }
+    let outputs = graph.output.iter().map(|output| import.output(&output.name)).collect::<Result<Vec<_>, _>>()?;
     let network = import.builder.finish(&outputs).map_err(|error| error.to_string())?;
     Ok((network, import.parameters, import.files))
 }
@@ -124,6 +117,37 @@ impl<'a> Import<'a> {
             Refusal::Wrong(message) => Err(message),
             Refusal::Opaque(reason) => self.opaque(index, node, reason),
         }
+    }
+
+    /// An output of the model, under its own name: also if it is another value, or a constant.
+    fn output(&mut self, name: &str) -> Result<ValueId, String> {
+        let known = self.known.get(name).cloned();
+        let known = known.ok_or_else(|| format!("its output {} is computed by no node", shown(name)))?;
+        let (operator, inputs, sources) = match known {
+            Known::Value(value) => {
+                let Some(shape) = self.builder.shape(value).cloned() else { return Ok(value) };
+                if self.builder.name(value) == name {
+                    return Ok(value);
+                }
+                (Operator::Reshape(shape), vec![value], Vec::new())
+            }
+            known => {
+                let constant = known.source().and_then(|(sizes, source)| Some((Shape::new(&sizes).ok()?, source)));
+                let Some((shape, source)) = constant else {
+                    let reason = "is empty, or of numbers that are not computed with".into();
+                    let opaque = Opaque { operator: "Constant".into(), reason };
+                    let node = self.name(usize::MAX, name);
+                    let added = self.builder.opaque(node, opaque, &[], vec![(name.into(), None)]);
+                    return added.map(|values| values[0]).map_err(|error| error.to_string());
+                };
+                (Operator::Constant(shape), Vec::new(), vec![source])
+            }
+        };
+        let node = self.name(usize::MAX, name);
+        let pushed = self.push(&node, name, operator, &inputs, sources);
+        pushed.map_err(|refusal| match refusal {
+            Refusal::Opaque(message) | Refusal::Wrong(message) => format!("its output {} {message}", shown(name)),
+        })
     }
 
     /// Enters a node that is not computed, and what is known of the shapes of its outputs.

@@ -77,9 +77,8 @@ impl Planner<'_> {
             }
             Operator::BatchNormalization(_) | Operator::Affine(_) => {
                 let channels = inputs[0].sizes()[1];
-                let this = Stage { folded: vec![stage.node], ..stage.clone() };
-                let folded = self.folded(&this, channels).map_err(|source| failed(self, source))?;
-                let Folded { factors, offsets } = folded.unwrap_or(Folded { factors: vec![], offsets: vec![] });
+                let folded = self.fold(&[stage.node], channels).map_err(|source| failed(self, source))?;
+                let Folded { factors, offsets } = folded;
                 let [factors, offsets] = [factors, offsets].map(|of| of.into_iter().map(|x| x as f32).collect());
                 Ok(Operation::Affine { factors, offsets, relu })
             }
@@ -157,11 +156,13 @@ impl Planner<'_> {
 
     /// What the nodes that are folded into a stage make of its results.
     fn folded(&mut self, stage: &Stage, channels: usize) -> Result<Option<Folded>, PlanError> {
-        if stage.folded.is_empty() {
-            return Ok(None);
-        }
+        (!stage.folded.is_empty()).then(|| self.fold(&stage.folded, channels)).transpose()
+    }
+
+    /// What `nodes`, one after the other, make of their input.
+    fn fold(&mut self, nodes: &[usize], channels: usize) -> Result<Folded, PlanError> {
         let mut all = Folded { factors: vec![1.0; channels], offsets: vec![0.0; channels] };
-        for &node in &stage.folded {
+        for &node in nodes {
             let node = &self.network.nodes()[node];
             let mut read = |parameter: usize| {
                 let mut values = vec![0.0; channels];
@@ -183,7 +184,7 @@ impl Planner<'_> {
                 all.offsets[channel] = all.offsets[channel] * factor + offset;
             }
         }
-        Ok(Some(all))
+        Ok(all)
     }
 
     /// A node's bias, zeros without one, with what is folded into it.

@@ -18,6 +18,9 @@ use crate::operators::Operator;
 /// Of old versions: whether the model is trained, which must be not.
 const IN_TRAINING: &str = "is_test";
 
+/// ONNX's numbers of f32, f16, f64 and bf16.
+const FLOATS: [i64; 4] = [1, 10, 11, 16];
+
 /// Adds what a node, whose inputs are known, computes.
 ///
 /// # Errors
@@ -88,7 +91,8 @@ pub(super) fn constant<'a>(import: &mut Import<'a>, node: &'a Node) -> Option<Kn
             let count = sizes.iter().try_fold(1_i64, |product, &size| product.checked_mul(size.try_into().ok()?))?;
             Some(Known::scalar(count))
         }
-        ("Identity" | "Cast" | "Dropout", Some(known @ Known::Stored { .. })) => Some(known),
+        ("Identity" | "Dropout", Some(known @ Known::Stored { .. })) => Some(known),
+        ("Cast", Some(known @ Known::Stored { .. })) if FLOATS.contains(&attributes.int("to", 1).ok()?) => Some(known),
         ("Identity", Some(known @ (Known::Literal(_) | Known::Tensor(_)))) => Some(known),
         ("Transpose", Some(Known::Stored { constant, transposed })) if constant.shape.len() == 2 => {
             let swapped = attributes.ints("perm").ok()?.is_none_or(|perm| perm == [1, 0]);
@@ -181,7 +185,7 @@ impl<'a> Step<'_, 'a> {
         if self.node.op_type == "Cast" {
             // Floats stay floats; what else there is would not be a value.
             let to = attributes.int("to", 1)?;
-            if ![1, 10, 11, 16].contains(&to) {
+            if !FLOATS.contains(&to) {
                 return Err(format!("makes elements of type {to}; only floats (1, 10, 11 and 16) are computed").into());
             }
         }
