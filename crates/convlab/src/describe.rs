@@ -118,11 +118,7 @@ fn output_bytes(network: &Network, node: &Node) -> Option<usize> {
 fn flops(network: &Network, node: &Node) -> Option<u128> {
     match (&node.problem, &node.operator) {
         (Some(problem), _) => Some(problem.flops()),
-        (None, Operator::ConvTranspose(conv)) => {
-            let read = network.value(*node.inputs.first()?).shape.as_ref()?.floats() as u128;
-            let taps: u128 = conv.windows.iter().map(|window| window.kernel as u128).product();
-            Some(2 * read * taps * (conv.out_channels / conv.groups) as u128)
-        }
+        (None, Operator::ConvTranspose(conv)) => Some(conv.flops(network.value(*node.inputs.first()?).shape.as_ref()?)),
         _ => None,
     }
 }

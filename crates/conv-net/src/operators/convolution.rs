@@ -58,6 +58,12 @@ pub struct ConvTranspose {
 }
 
 impl ConvTranspose {
+    /// Operations on an input of this shape, two a multiply-add, what is cut off again included.
+    pub fn flops(&self, input: &Shape) -> u128 {
+        let taps: u128 = self.windows.iter().map(|window| window.kernel as u128).product();
+        2 * input.floats() as u128 * taps * (self.out_channels / self.groups) as u128
+    }
+
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
         let map = map_of(input)?;
         fits_rank(&self.windows, input)?;

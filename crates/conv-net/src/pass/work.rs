@@ -58,10 +58,7 @@ fn flops(operator: &Operator, problem: Option<&Problem>, input: &Shape, output: 
         }
         (None, Operator::MaxPool(pool)) => pooled(pool, input),
         (None, Operator::AveragePool(average)) => pooled(&average.pool, input),
-        (None, Operator::ConvTranspose(conv)) => {
-            let taps = conv.windows.iter().map(|window| window.kernel as u128).product::<u128>();
-            2 * read * taps * (conv.out_channels / conv.groups) as u128
-        }
+        (None, Operator::ConvTranspose(conv)) => conv.flops(input),
         (None, Operator::Softmax(_)) => 4 * read,
         (None, Operator::BatchNormalization(_) | Operator::Affine(_)) => 2 * read,
         (None, Operator::Activation(_) | Operator::Binary(_) | Operator::Reduce(_) | Operator::Resize(_)) => {

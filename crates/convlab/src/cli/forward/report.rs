@@ -1,0 +1,225 @@
+//! What `convlab forward` tells.
+
+use std::path::PathBuf;
+
+use conv_core::{format_bytes, format_value};
+use conv_measure::{Limits, Machine};
+use conv_net::{Network, Operator, Shape};
+use conv_report::record::Record;
+use conv_report::table;
+use conv_simd::AlignedBuffer;
+use serde_json::{Value, json};
+
+use super::args::Args;
+use crate::cli::CliError;
+use crate::forward::{TimedPass, top};
+use crate::records;
+
+/// What a run computed: an output in the order in which frameworks write.
+pub(super) struct Output {
+    pub name: String,
+    pub shape: Shape,
+    pub data: AlignedBuffer,
+    /// Where it is to go.
+    pub file: Option<PathBuf>,
+}
+
+/// What is told at the end.
+pub(super) struct Report<'a> {
+    pub args: &'a Args,
+    pub network: Network,
+    pub pass: TimedPass,
+    /// `None` where there was no memory to measure them.
+    pub limits: Option<Limits>,
+    pub threads: usize,
+    pub names: Vec<String>,
+    /// What the classes are called.
+    pub labels: Option<Vec<String>>,
+    pub peak_resident_bytes: Option<usize>,
+    /// The first is of probabilities if the network ends with a softmax.
+    pub outputs: &'a [Output],
+}
+
+impl Report<'_> {
+    /// The most probable classes by image, if the first output is classes.
+    fn images(&self) -> Option<impl Iterator<Item = (&String, Vec<(usize, f32)>)>> {
+        let output = self.outputs.first()?;
+        let classes = classes(&output.shape, self.names.len())?;
+        Some(self.names.iter().zip(output.data.chunks_exact(classes).map(|image| top(image, self.args.top))))
+    }
+
+    /// What a class is called.
+    fn label(&self, class: usize) -> Option<&String> {
+        self.labels.as_ref()?.get(class)
+    }
+
+    /// Whether the first output is probabilities.
+    fn probable(&self) -> bool {
+        let mut value = self.network.outputs().first().copied();
+        for node in self.network.nodes().iter().rev() {
+            match (&node.operator, value) {
+                (Operator::Softmax(softmax), Some(wanted)) if node.outputs.contains(&wanted) => return !softmax.log,
+                // Flattened ones are the same.
+                (Operator::Reshape(_), Some(wanted)) if node.outputs.contains(&wanted) => {
+                    value = node.inputs.first().copied();
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
+    pub(super) fn json(&self) -> Result<Value, CliError> {
+        let record = Record { threads: self.threads, ..records::origin(&Machine::detect()) };
+        let record = self.pass.record(record, self.limits.as_ref());
+        let mut value = serde_json::to_value(record).map_err(CliError::input)?;
+        let memory = self.pass.pass().memory();
+        for (layer, planned) in value["layers"].as_array_mut().into_iter().flatten().zip(&memory.layers) {
+            let fallback = self.pass.fallbacks().iter().find(|(name, _)| *name == planned.name);
+            layer["prepared_bytes"] = json!(planned.prepared_bytes);
+            layer["activation_bytes"] = json!(planned.activation_bytes);
+            layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
+        }
+        let score = if self.probable() { "probability" } else { "score" };
+        let class = |(class, value): (usize, f32)| match self.label(class) {
+            Some(label) => json!({ "class": class, "label": label, score: value }),
+            None => json!({ "class": class, score: value }),
+        };
+        let image = |(name, top): (&String, Vec<_>)| {
+            let top: Vec<Value> = top.into_iter().map(class).collect();
+            json!({ "name": name, "top": top })
+        };
+        value["images"] = match self.images() {
+            Some(images) => images.map(image).collect(),
+            None => self.names.iter().map(|name| json!({ "name": name })).collect(),
+        };
+        let output = |output: &Output| {
+            let file = output.file.as_ref().map(|path| path.display().to_string());
+            json!({ "name": output.name, "shape": output.shape.sizes(), "file": file })
+        };
+        value["outputs"] = self.outputs.iter().map(output).collect();
+        let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
+        value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
+        value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
+        value["total_bytes"] = json!(total_bytes(&self.pass));
+        value["peak_resident_bytes"] = json!(self.peak_resident_bytes);
+        Ok(value)
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for (name, top) in self.images().into_iter().flatten() {
+            lines.push(name.clone());
+            let probable = self.probable();
+            lines.extend(top.into_iter().map(|(class, value)| {
+                let label = self.label(class).map_or_else(String::new, |label| format!("  {label}"));
+                match probable {
+                    true => format!("  class {class:<4} {:8.4}%{label}", 100.0 * value),
+                    false => format!("  class {class:<4} {value:8.4}{label}"),
+                }
+            }));
+        }
+        if self.outputs.len() > 1 || self.images().is_none() {
+            lines.extend(self.outputs.iter().map(|output| {
+                let file = output.file.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()));
+                format!("output {}: {}{file}", output.name, output.shape)
+            }));
+        }
+        lines.push(format!("\n{}\n", self.layers()));
+        for (layer, reason) in self.pass.fallbacks() {
+            lines.push(format!("* {layer} by direct/nhwc: {reason}"));
+        }
+        let samples = self.pass.samples();
+        lines.push(format!(
+            "Time: median of {} pass{} on {} thread{} after one to warm up; weights prepared in {} ms.",
+            samples.count(),
+            if samples.count() == 1 { "" } else { "es" },
+            self.threads,
+            plural(self.threads),
+            format_value(self.pass.prepared_in().as_secs_f64() * 1e3),
+        ));
+        lines.push(match self.limits {
+            Some(limits) => format!(
+                "Bound: the larger of the direct method's operations at {} GFLOP/s and the bytes from memory at {} GB/s.",
+                format_value(limits.peak_gflops),
+                format_value(limits.bandwidth_gb_s),
+            ),
+            None => "Bound: unknown, for want of memory to measure the bandwidth on.".into(),
+        });
+        lines.extend(self.peak_resident_bytes.map(|peak| {
+            let planned = total_bytes(&self.pass);
+            let more = 100.0 * (peak as f64 / planned as f64 - 1.0);
+            let [peak, planned] = [peak, planned].map(|bytes| format_bytes(bytes as f64));
+            format!("Memory: at most {peak} were resident, {more:+.1}% of the {planned} planned.")
+        }));
+        lines.join("\n")
+    }
+
+    /// The table of layers.
+    fn layers(&self) -> String {
+        let record = self.pass.record(Record::default(), self.limits.as_ref());
+        let total = record.median_ns.unwrap_or(f64::NAN);
+        let row = |time: f64, bound: Option<f64>| {
+            let [ms, share] = [format!("{:.3}", time / 1e6), format!("{:.1}", 100.0 * time / total)];
+            let bound_ms = bound.map_or(String::new(), |bound| format!("{:.3}", bound / 1e6));
+            [ms, share, bound_ms, bound.map_or(String::new(), |bound| format!("{:.0}", 100.0 * bound / time))]
+        };
+        let layers = record.layers.iter().zip(&self.pass.pass().memory().layers);
+        let mut rows: Vec<Vec<String>> = layers
+            .map(|(timed, planned)| {
+                let [ms, share, bound, reached] = row(timed.median_ns, timed.bound_ns);
+                let replaced = self.pass.fallbacks().iter().any(|(name, _)| *name == timed.name);
+                let algorithm = planned.algorithm.map_or(String::new(), |name| {
+                    format!("{name}{}", if replaced { " *" } else { "" }) //
+                });
+                let bytes = [planned.prepared_bytes, planned.scratch_bytes, planned.activation_bytes];
+                let [prepared, scratch, activations] = bytes.map(|bytes| format_bytes(bytes as f64));
+                vec![timed.name.clone(), algorithm, ms, share, bound, reached, prepared, scratch, activations]
+            })
+            .collect();
+        let all = row(total, record.layers.iter().map(|layer| layer.bound_ns).sum());
+        rows.push(["all".into(), String::new()].into_iter().chain(all).collect());
+        table(&["layer", "algorithm", "ms", "%", "bound ms", "% of bound", "prepared", "scratch", "output"], &rows)
+    }
+}
+
+/// What will run, and what it takes in memory.
+pub(super) fn announcement(args: &Args, network: &Network, pass: &TimedPass) -> String {
+    let (memory, images) = (pass.pass().memory(), pass.pass().batch());
+    let file = args.model.as_ref().or(args.weights.as_ref());
+    let synthetic = || format!("synthetic weights of seed {} (so classes have no names)", args.seed);
+    let origin = file.map_or_else(synthetic, |path| format!("weights of {}", path.display()));
+    let parts = [
+        memory.prepared_bytes,
+        memory.scratch_bytes,
+        memory.activation_bytes,
+        pass.pass().input_bytes(),
+        total_bytes(pass),
+    ];
+    let [prepared, scratch, activations, input, total] = parts.map(|bytes| format_bytes(bytes as f64));
+    format!(
+        "{}, {images} image{}, {}, {origin}\nMemory: {prepared} of prepared weights, {scratch} of scratch that all layers \
+         share, {activations} of activations, {input} of input; {total} in all.\n",
+        network.name(),
+        plural(images),
+        pass.asked_for(),
+    )
+}
+
+/// How many classes an output of this shape tells apart, if it is of `images` images' classes.
+pub(super) fn classes(shape: &Shape, images: usize) -> Option<usize> {
+    match *shape.sizes() {
+        [batch, classes] | [batch, classes, 1, 1] if batch == images => Some(classes),
+        _ => None,
+    }
+}
+
+/// Bytes of the pass and its input.
+fn total_bytes(pass: &TimedPass) -> usize {
+    pass.pass().memory().total_bytes() + pass.pass().input_bytes()
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
