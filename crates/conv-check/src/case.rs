@@ -5,6 +5,7 @@ use conv_simd::AlignedBuffer;
 
 use crate::data::{Data, Kind};
 use crate::error::{ErrorStats, Failure, Flaw};
+use crate::guard::{CANARY, overwritten};
 use crate::oracle::{operator_norm, oracle};
 
 /// A problem, its data, and the oracle's result.
@@ -14,6 +15,8 @@ pub struct Case {
     data: Data,
     with_bias: bool,
     epilogue: Epilogue,
+    /// What stands in the output beforehand, if the epilogue accumulates.
+    before: Vec<f32>,
     expected: Vec<f64>,
     norm: f64,
     kind: Kind,
@@ -43,9 +46,11 @@ impl Case {
     fn build(problem: &Problem, kind: Kind, seed: u64, with_bias: bool, epilogue: Epilogue) -> Self {
         let data = Data::new(problem, kind, seed);
         let filter = Filter { bias: with_bias.then_some(&data.bias[..]), ..data.filter() };
-        let expected = oracle(problem, &data.input, filter, epilogue);
-        let norm = operator_norm(problem, &data.input, filter);
-        Case { problem: problem.clone(), data, with_bias, epilogue, expected, norm, kind, seed }
+        let before = if epilogue.accumulate { residual(problem, seed) } else { Vec::new() };
+        let expected = oracle(problem, &data.input, filter, epilogue, &before);
+        let largest = before.iter().fold(0.0_f64, |largest, &y| largest.max(f64::from(y).abs()));
+        let norm = operator_norm(problem, &data.input, filter) + largest;
+        Case { problem: problem.clone(), data, with_bias, epilogue, before, expected, norm, kind, seed }
     }
 
     /// What is computed.
@@ -71,11 +76,19 @@ impl Case {
     /// The data, in words.
     pub(crate) fn describe(&self) -> String {
         let bias = if self.with_bias { "" } else { "out" };
-        let relu = if self.epilogue.relu { "" } else { "out" };
-        format!("{:?} data of seed {}, with{bias} bias, with{relu} ReLU", self.kind, self.seed)
+        let Epilogue { accumulate, bounds, pitch } = self.epilogue;
+        let relu = if bounds.least == 0.0 { "" } else { "out" };
+        let mut text = format!("{:?} data of seed {}, with{bias} bias, with{relu} ReLU", self.kind, self.seed);
+        if bounds.most < f32::INFINITY {
+            text += &format!(" up to {}", bounds.most);
+        }
+        if accumulate {
+            text += ", added to a residual";
+        }
+        pitch.map_or(text.clone(), |pitch| format!("{text}, {pitch} floats from one pixel to the next"))
     }
 
-    /// The scale of the error bound, by [`operator_norm`]: no output is larger.
+    /// The scale of the error bound, by [`operator_norm`], and the largest of what stood there before: no output is larger.
     pub fn norm(&self) -> f64 {
         self.norm
     }
@@ -102,10 +115,18 @@ impl Case {
     pub(crate) fn run(&self, plan: &dyn Plan) -> Result<Vec<f32>, Flaw> {
         let mut scratch = Scratch::with_bytes(plan.footprint().scratch_bytes).map_err(PlanError::from)?;
         scratch.fill(f32::NAN);
-        let mut output = AlignedBuffer::zeroed(self.problem.output_len()).map_err(PlanError::from)?;
-        output.fill(f32::NAN);
+        let (channels, pitch) = (self.problem.out_channels(), self.epilogue.pitch_of(&self.problem)?);
+        let mut output = AlignedBuffer::zeroed(self.problem.output_span(pitch)).map_err(PlanError::from)?;
+        output.fill(CANARY);
+        for (pixel, before) in output.chunks_mut(pitch).zip(self.before.chunks(channels)) {
+            pixel[..channels].copy_from_slice(before);
+        }
         plan.run(self.input(), &mut output, &mut scratch)?;
-        Ok(output.to_vec())
+        let floats: usize = output.chunks(pitch).map(|pixel| overwritten(&pixel[channels..])).sum();
+        if floats > 0 {
+            return Err(Flaw::Outside { buffer: "pixels of the output", floats });
+        }
+        Ok(output.chunks(pitch).flat_map(|pixel| &pixel[..channels]).copied().collect())
     }
 
     /// The largest error of one output that `algorithm` states for this problem and data.
@@ -113,7 +134,8 @@ impl Case {
     /// # Errors
     /// [`Flaw::NoBound`] if that is not a number of at least zero.
     pub(crate) fn bound(&self, algorithm: &dyn Algorithm) -> Result<f64, Flaw> {
-        let growth = algorithm.error_growth(&self.problem);
+        // The residual is one more sum.
+        let growth = algorithm.error_growth(&self.problem) + f64::from(u8::from(self.epilogue.accumulate));
         let bound = growth * f64::from(f32::EPSILON) / 2.0 * self.norm;
         if (0.0..f64::INFINITY).contains(&bound) {
             return Ok(bound);
@@ -163,6 +185,11 @@ impl Case {
         let output = self.run(&*self.plan(algorithm, options)?)?;
         self.judge(algorithm, &output)
     }
+}
+
+/// What stands in an output: small integers, so that sums with others are exact.
+fn residual(problem: &Problem, seed: u64) -> Vec<f32> {
+    (0..problem.output_len()).map(|i| ((i as u64 * 7 + seed) % 19) as f32 - 9.0).collect()
 }
 
 /// Whether `algorithm` multiplies filters as they are and sums the products, and transforms nothing.

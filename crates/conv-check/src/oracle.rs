@@ -1,13 +1,15 @@
 //! The reference: a plain loop nest in f64.
 
 use conv_core::{Epilogue, Filter, Problem};
+use conv_simd::Bounds;
 use rayon::prelude::*;
 
-/// The exact result to f64 rounding, `[n][oh][ow][oc]`: sums over taps inside the image, plus bias, then ReLU.
+/// The exact result to f64 rounding, `[n][oh][ow][oc]` whatever the epilogue's pitch: sums over taps inside the image, plus
+/// bias, plus what stands in the output `before` if the epilogue accumulates, then its bounds.
 ///
 /// # Panics
 /// If an array has another length than the problem's.
-pub fn oracle(problem: &Problem, input: &[f32], filter: Filter<'_>, epilogue: Epilogue) -> Vec<f64> {
+pub fn oracle(problem: &Problem, input: &[f32], filter: Filter<'_>, epilogue: Epilogue, before: &[f32]) -> Vec<f64> {
     assert_eq!(input.len(), problem.input_len(), "input");
     filter.check(problem).expect("filter");
     let weights = taps_by_channels(problem, filter.weights);
@@ -36,9 +38,12 @@ pub fn oracle(problem: &Problem, input: &[f32], filter: Filter<'_>, epilogue: Ep
                     }
                 }
             }
-            if epilogue.relu {
-                output.iter_mut().for_each(|sum| *sum = sum.max(0.0));
+            if epilogue.accumulate {
+                let before = &before[(row * width.output() + ow) * oc..][..oc];
+                output.iter_mut().zip(before).for_each(|(sum, &before)| *sum += f64::from(before));
             }
+            let Bounds { least, most } = epilogue.bounds;
+            output.iter_mut().for_each(|sum| *sum = sum.max(f64::from(least)).min(f64::from(most)));
         }
     });
     output
@@ -81,9 +86,9 @@ mod tests {
         let problem = Problem::new(1, 1, [1, 1], [Axis::new(3, 2); 2]).unwrap();
         let input: Vec<f32> = (1..=9).map(|i| i as f32).collect();
         let filter = Filter { weights: &[1.0, 2.0, 3.0, 4.0], bias: Some(&[-40.0]) };
-        let result = oracle(&problem, &input, filter, Epilogue::default());
+        let result = oracle(&problem, &input, filter, Epilogue::default(), &[]);
         assert_eq!(result, [37.0 - 40.0, 47.0 - 40.0, 67.0 - 40.0, 77.0 - 40.0]);
-        assert_eq!(oracle(&problem, &input, filter, Epilogue { relu: true })[0], 0.0);
+        assert_eq!(oracle(&problem, &input, filter, Epilogue::RELU, &[])[0], 0.0);
         assert_eq!(operator_norm(&problem, &input, filter), 9.0 * 10.0 + 40.0);
     }
 
@@ -124,7 +129,7 @@ mod tests {
     fn assert_agrees(problem: &Problem, seed: u64) {
         // Integers are exact, so that the order of the sums does not matter.
         let data = Data::new(problem, Kind::Integers, seed);
-        let result = oracle(problem, &data.input, data.filter(), Epilogue::default());
+        let result = oracle(problem, &data.input, data.filter(), Epilogue::default(), &[]);
         assert!(result == seven_loops(problem, &data), "{problem}");
     }
 
@@ -149,7 +154,7 @@ mod tests {
         fn no_output_exceeds_the_operator_norm(problem in crate::strategies::problem(), seed in 0..1000_u64) {
             let data = Data::new(&problem, Kind::Adversarial, seed);
             let norm = operator_norm(&problem, &data.input, data.filter());
-            let largest = oracle(&problem, &data.input, data.filter(), Epilogue::default())
+            let largest = oracle(&problem, &data.input, data.filter(), Epilogue::default(), &[])
                 .into_iter()
                 .fold(0.0_f64, |largest, y| largest.max(y.abs()));
             prop_assert!(largest <= norm * (1.0 + 1e-12), "{largest} > {norm}");

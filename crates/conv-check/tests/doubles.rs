@@ -9,7 +9,7 @@ use conv_core::{
     Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Plan, PlanError, PlanOptions, Probe, Problem,
     RunError, Scratch, Unsupported, Work,
 };
-use conv_simd::Isa;
+use conv_simd::{Bounds, Isa};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Wrong {
@@ -24,7 +24,9 @@ enum Wrong {
     LosesLastTap,
     FlipsFilter,
     IgnoresBias,
-    IgnoresRelu,
+    IgnoresBounds,
+    IgnoresResidual,
+    WritesBetweenPixels,
     // What must not matter.
     ReadsScratch,
     CountsRuns,
@@ -64,6 +66,7 @@ struct DoublePlan {
     weights: Vec<f32>,
     bias: Option<Vec<f32>>,
     epilogue: Epilogue,
+    pitch: usize,
     workers: usize,
     tuned: bool,
     runs: AtomicUsize,
@@ -114,7 +117,12 @@ impl Algorithm for Double {
             problem: if wrong == Wrong::OtherProblem { other } else { problem.clone() },
             weights,
             bias: filter.bias.filter(|_| wrong != Wrong::IgnoresBias).map(<[f32]>::to_vec),
-            epilogue: Epilogue { relu: epilogue.relu && wrong != Wrong::IgnoresRelu },
+            epilogue: Epilogue {
+                bounds: if wrong == Wrong::IgnoresBounds { Bounds::NONE } else { epilogue.bounds },
+                accumulate: epilogue.accumulate && wrong != Wrong::IgnoresResidual,
+                ..epilogue
+            },
+            pitch: epilogue.pitch_of(problem)?,
             workers: options.workers,
             tuned: options.parameters != Parameters::default(),
             runs: AtomicUsize::new(0),
@@ -175,17 +183,31 @@ impl Plan for DoublePlan {
         Footprint { prepared_bytes: 0, scratch_bytes: if self.wrong == Wrong::OddScratch { 63 } else { 64 } }
     }
 
+    fn output_pitch(&self) -> usize {
+        self.pitch
+    }
+
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], _: &dyn Probe) {
         let filter = Filter { weights: &self.weights, bias: self.bias.as_deref() };
-        let exact = oracle(&self.problem, input, filter, self.epilogue);
+        let (pitch, channels) = (self.pitch, self.problem.out_channels());
+        let before: Vec<f32> = output.chunks(pitch).flat_map(|pixel| &pixel[..channels]).copied().collect();
+        let exact = oracle(&self.problem, input, filter, self.epilogue, &before);
         let left_out = usize::from(self.wrong == Wrong::LeavesOneOut);
-        output.iter_mut().zip(exact).skip(left_out).for_each(|(y, exact)| *y = exact as f32);
+        let written = output.chunks_mut(pitch).flat_map(|pixel| &mut pixel[..channels]);
+        written.zip(exact).skip(left_out).for_each(|(y, exact)| *y = exact as f32);
+        if self.wrong == Wrong::WritesBetweenPixels
+            && let Some(between) = output.get_mut(channels).filter(|_| pitch > channels)
+        {
+            *between = 0.0;
+        }
         let runs = self.runs.fetch_add(1, Ordering::Relaxed);
         let unaligned = !(output.as_ptr() as usize).is_multiple_of(64);
         match self.wrong {
-            Wrong::AllZero => output.fill(0.0),
-            Wrong::MostlyZero => output[1..].fill(0.0),
-            Wrong::AllNan | Wrong::NanBound | Wrong::InfiniteBound => output.fill(f32::NAN),
+            Wrong::AllZero => output.chunks_mut(pitch).for_each(|pixel| pixel[..channels].fill(0.0)),
+            Wrong::MostlyZero => output.chunks_mut(pitch).skip(1).for_each(|pixel| pixel[..channels].fill(0.0)),
+            Wrong::AllNan | Wrong::NanBound | Wrong::InfiniteBound => {
+                output.chunks_mut(pitch).for_each(|pixel| pixel[..channels].fill(f32::NAN));
+            }
             Wrong::OneElement => *output.last_mut().unwrap() += 1.0,
             Wrong::OneBit => output[0] = next_float(output[0]),
             Wrong::ReadsScratch => output[0] += scratch[0],
@@ -207,7 +229,7 @@ impl Plan for DoublePlan {
     ) -> Result<(), RunError> {
         let lengths = [
             (Wrong::AnyInput, "input", input.len(), self.problem.input_len()),
-            (Wrong::AnyOutput, "output", output.len(), self.problem.output_len()),
+            (Wrong::AnyOutput, "output", output.len(), self.problem.output_span(self.pitch)),
         ];
         for (wrong, buffer, got, expected) in lengths {
             if got != expected {
@@ -261,9 +283,20 @@ fn assert_caught(wrongs: &[Wrong], expected: fn(&Flaw) -> bool) {
 #[test]
 fn every_wrong_one_is_caught_for_what_it_is() {
     use Wrong::*;
-    let results =
-        [AllZero, MostlyZero, AllNan, LeavesOneOut, OneElement, LosesLastTap, FlipsFilter, IgnoresBias, IgnoresRelu];
+    let results = [
+        AllZero,
+        MostlyZero,
+        AllNan,
+        LeavesOneOut,
+        OneElement,
+        LosesLastTap,
+        FlipsFilter,
+        IgnoresBias,
+        IgnoresBounds,
+        IgnoresResidual,
+    ];
     assert_caught(&results, |flaw| matches!(flaw, Flaw::Inexact { .. }));
+    assert_caught(&[WritesBetweenPixels], |flaw| matches!(flaw, Flaw::Outside { floats: 1, .. }));
     assert_caught(&[ReadsScratch], |flaw| matches!(flaw, Flaw::Inexact { got, .. } if got.is_nan()));
     let circumstances = [CountsRuns, DependsOnWorkers, ReadsAlignment, TunesBits];
     assert_caught(&circumstances, |flaw| matches!(flaw, Flaw::Unstable { .. }));
@@ -291,7 +324,7 @@ fn sums_of_products_must_be_exact_on_integers() {
     let failure = first_failure(&Double { wrong, name: "direct/double" }).expect("one bit");
     assert!(matches!(bare(&failure.flaw), Flaw::Inexact { bound: 0.0, .. }), "{failure}");
     let report = failure.to_string();
-    assert!(report.contains("Integers data of seed 0, with bias, without ReLU"), "{report}");
+    assert!(report.contains("Integers data of seed 0, with bias, without ReLU, added to a residual"), "{report}");
     let again = format!("convlab check '{}' --algorithm direct/double --isa {}", failure.problem, Isa::best());
     assert!(report.contains(&again), "{report}");
 }

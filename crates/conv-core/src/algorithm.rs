@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use conv_simd::{AlignedBuffer, AllocationError, Isa};
+use conv_simd::{AlignedBuffer, AllocationError, Bounds, Isa};
 
 use crate::memory::{Footprint, RunError, Scratch};
-use crate::problem::Problem;
+use crate::problem::{MAX_TENSOR_BYTES, Problem};
 use crate::tuning::{Parameter, Parameters, Work};
 
 /// A way to compute convolutions.
@@ -123,11 +123,41 @@ impl StreamedFilter<'_> {
     }
 }
 
-/// What is applied to the sums while they are still in registers, after the bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What becomes of the sums, the bias among them, while they are still in registers, and where they go.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Epilogue {
-    /// Whether negative results become zero.
-    pub relu: bool,
+    /// Whether what stands in the output is added: a residual.
+    pub accumulate: bool,
+    /// Of the results: an activation.
+    pub bounds: Bounds,
+    /// Floats from one output pixel to the next, all output channels unless given. With more of them, a slice of the channels
+    /// of a wider tensor is written, and nothing between.
+    pub pitch: Option<usize>,
+}
+
+impl Epilogue {
+    /// Negative results become zero.
+    pub const RELU: Epilogue = Epilogue { accumulate: false, bounds: Bounds::RELU, pitch: None };
+
+    /// Floats from one output pixel of `problem` to the next.
+    ///
+    /// # Errors
+    /// [`PlanError::Pitch`] if that is less than its channels, or the output would be beyond [`MAX_TENSOR_BYTES`].
+    pub fn pitch_of(&self, problem: &Problem) -> Result<usize, PlanError> {
+        let channels = problem.out_channels();
+        let pitch = self.pitch.unwrap_or(channels);
+        let pixels = problem.output_len() / channels;
+        if pitch < channels || 4 * pixels as u128 * pitch as u128 > MAX_TENSOR_BYTES {
+            return Err(PlanError::Pitch { pitch, channels, pixels });
+        }
+        Ok(pitch)
+    }
+
+    /// What of it falls to one of the parts in which a sum is made, each added to the output.
+    pub fn of_part(self, first: bool, last: bool) -> Epilogue {
+        let bounds = if last { self.bounds } else { Bounds::NONE };
+        Epilogue { accumulate: self.accumulate || !first, bounds, ..self }
+    }
 }
 
 /// How a plan is to be made.
@@ -187,6 +217,11 @@ pub trait Plan: Send + Sync {
     /// What it costs in memory.
     fn footprint(&self) -> Footprint;
 
+    /// Floats from one output pixel to the next: [`Epilogue::pitch`].
+    fn output_pitch(&self) -> usize {
+        self.problem().out_channels()
+    }
+
     /// Floating-point operations that one run really executes, two a multiply-add: products and transforms, not copies.
     /// Unless a plan says otherwise, those on taps inside the image; whoever multiplies padding too, or multiplies in
     /// another domain, overrides this. "Share of the peak" means these over the time.
@@ -194,11 +229,12 @@ pub trait Plan: Send + Sync {
         self.problem().flops_inside()
     }
 
-    /// The computation itself, on buffers that [`Plan::run`] has checked: `input` and `output` of the problem's lengths,
+    /// The computation itself, on buffers that [`Plan::run`] has checked: `input` and `output` of the lengths stated there,
     /// `scratch` of exactly [`Footprint::scratch_bytes`]. Allocates nothing. Tells `probe` which phase begins.
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe);
 
-    /// Computes `output` (NHWC) from `input` (NHWC) on the current rayon pool.
+    /// Computes `output` (NHWC) from `input` (NHWC) on the current rayon pool. The output ends with its last pixel's last
+    /// channel ([`Problem::output_span`]), whatever its pitch.
     ///
     /// # Errors
     /// [`RunError`] if a buffer has the wrong length or the scratch is smaller than the footprint says.
@@ -218,7 +254,8 @@ pub trait Plan: Send + Sync {
         probe: &dyn Probe,
     ) -> Result<(), RunError> {
         let problem = self.problem();
-        let lengths = [("input", input.len(), problem.input_len()), ("output", output.len(), problem.output_len())];
+        let span = problem.output_span(self.output_pitch());
+        let lengths = [("input", input.len(), problem.input_len()), ("output", output.len(), span)];
         if let Some((buffer, got, expected)) = lengths.into_iter().find(|(_, got, expected)| got != expected) {
             return Err(RunError::Length { buffer, got, expected });
         }
@@ -311,6 +348,19 @@ pub enum PlanError {
         got: usize,
         /// Floats needed.
         expected: usize,
+    },
+    /// Output pixels that overlap, or an output that is too large.
+    #[error(
+        "an output of {pixels} pixels cannot have {pitch} floats from one pixel to the next: at least the {channels} output \
+         channels, and {limit} bytes (64 GiB) in all", limit = MAX_TENSOR_BYTES
+    )]
+    Pitch {
+        /// Floats from one pixel to the next.
+        pitch: usize,
+        /// Output channels.
+        channels: usize,
+        /// Output pixels.
+        pixels: usize,
     },
     /// Weights that could not be had.
     #[error("{message}")]

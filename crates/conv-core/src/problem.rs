@@ -296,6 +296,10 @@ impl Problem {
     pub fn output_len(&self) -> usize {
         self.batch * self.height.output() * self.width.output() * self.out_channels
     }
+    /// Floats from the first to the last of an output whose pixels begin `pitch` floats apart.
+    pub fn output_span(&self, pitch: usize) -> usize {
+        self.output_len() / self.out_channels * pitch - (pitch - self.out_channels)
+    }
 
     /// Floating-point operations of the direct method, two a multiply-add, taps in the padding included. The convention
     /// of every "effective GFLOP/s" here.

@@ -32,7 +32,7 @@ fn large_outputs_conform() {
     ] {
         let problem: Problem = text.parse().unwrap();
         assert!(conv_simd::worth_streaming(problem.output_len()), "{text}");
-        let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
+        let case = Case::new(&problem, Kind::Signed, 7, Epilogue::RELU);
         for isa in Isa::available() {
             let checked = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
             checked.unwrap_or_else(|failure| panic!("{text} on {isa}: {failure}"));

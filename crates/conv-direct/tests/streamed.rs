@@ -32,13 +32,13 @@ fn the_result_is_the_same() {
                 Ok(())
             };
             let streamed = StreamedFilter { weights: &mut read, bias: Some(&bias) };
-            let streamed = algorithm.plan_streamed(&problem, streamed, Epilogue { relu: true }, &options).unwrap();
+            let streamed = algorithm.plan_streamed(&problem, streamed, Epilogue::RELU, &options).unwrap();
             assert_eq!((asked[0].start, asked.last().unwrap().end), (0, problem.out_channels()));
             assert!(asked.windows(2).all(|pair| pair[0].end == pair[1].start), "in order, once: {asked:?}");
             let largest = asked.iter().map(Range::len).max().unwrap();
             assert!(problem.out_channels() < 1000 || largest <= problem.out_channels() / 20, "{largest} at a time");
             let filter = Filter { weights: &weights, bias: Some(&bias) };
-            let whole = algorithm.plan(&problem, filter, Epilogue { relu: true }, &options).unwrap();
+            let whole = algorithm.plan(&problem, filter, Epilogue::RELU, &options).unwrap();
             assert_eq!(streamed.footprint(), whole.footprint());
             let outputs = [streamed, whole].map(|plan| {
                 let mut output = vec![f32::NAN; problem.output_len()];

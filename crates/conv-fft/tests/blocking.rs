@@ -10,7 +10,7 @@ fn results_do_not_depend_on_the_blocking() {
     // Several tiles of each size, several chunks of channels on each instruction set; groups, and a strided filter.
     for problem in ["g2mb3ic4ih33iw19oc80kh3kw3ph1pw1", "mb2ic2ih69oc40kh5sh2ph2"] {
         let problem: Problem = problem.parse().unwrap();
-        let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
+        let case = Case::new(&problem, Kind::Signed, 7, Epilogue::RELU);
         for algorithm in ALGORITHMS.iter().filter(|algorithm| !algorithm.parameters().is_empty()) {
             for isa in Isa::available() {
                 let run = |workers, parameters| {

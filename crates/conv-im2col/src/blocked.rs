@@ -57,14 +57,15 @@ impl Variant for Blocked {
                 let (panel, bias) = plan.weights.part(part);
                 for first in (0..reduction).step_by(DEPTH) {
                     let depth = first..(first + DEPTH).min(reduction);
-                    let accum = if first == 0 { Accum::Replace } else { Accum::Add };
+                    let accumulate = plan.epilogue.of_part(first == 0, depth.end == reduction).accumulate;
+                    let accum = if accumulate { Accum::Add } else { Accum::Replace };
                     for row in (0..place.rows.len()).step_by(ROWS) {
                         let rows = row..(row + ROWS).min(place.rows.len());
                         let mut out = block.part(rows, columns.clone());
                         let rows = (&matrix[row * stride + first..], stride);
                         multiply(rows, (panel, depth.clone()), accum, &mut out);
                         if depth.end == reduction {
-                            finish(plan.isa, &mut out, bias, plan.epilogue);
+                            finish(plan.isa, &mut out, bias, plan.epilogue.bounds);
                         }
                     }
                 }

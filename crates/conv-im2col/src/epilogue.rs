@@ -1,24 +1,24 @@
-//! Bias and ReLU over a block that is still in cache, for products that are not ours to end.
+//! Bias and bounds over a block that is still in cache, for products that are not ours to end.
 
-use conv_core::Epilogue;
-use conv_simd::{Isa, Simd, SimdOp};
+use conv_simd::{Bounds, Isa, Simd, SimdOp};
 
 use crate::kernel::Block;
 
-/// Adds `bias` (one float a column) to every row of `block` and applies `epilogue`.
-pub(crate) fn finish(isa: Isa, block: &mut Block<'_>, bias: Option<&[f32]>, epilogue: Epilogue) {
-    if bias.is_none() && !epilogue.relu {
+/// Adds `bias` (one float a column) to every row of `block` and keeps it within `bounds`. What stood there before is for the
+/// product to add.
+pub(crate) fn finish(isa: Isa, block: &mut Block<'_>, bias: Option<&[f32]>, bounds: Bounds) {
+    if bias.is_none() && bounds == Bounds::NONE {
         return;
     }
     for row in 0..block.rows() {
-        isa.run(Finish { row: block.row(row), bias, relu: epilogue.relu });
+        isa.run(Finish { row: block.row(row), bias, bounds });
     }
 }
 
 struct Finish<'a> {
     row: &'a mut [f32],
     bias: Option<&'a [f32]>,
-    relu: bool,
+    bounds: Bounds,
 }
 
 impl SimdOp for Finish<'_> {
@@ -31,11 +31,7 @@ impl SimdOp for Finish<'_> {
             if let Some(bias) = self.bias {
                 value = simd.add(value, simd.load_partial(&bias[i * S::LANES..]));
             }
-            if self.relu {
-                // In this order a NaN stays one.
-                value = simd.max(simd.zero(), value);
-            }
-            simd.store_partial(chunk, value);
+            simd.store_partial(chunk, self.bounds.clamp(simd, value));
         }
     }
 }

@@ -50,13 +50,13 @@ impl Variant for Explicit {
 
     fn execute(plan: &Im2colPlan<Self>, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
         let Explicit { lowering, rows, chunk } = &plan.own;
-        let (stride, channels) = (lowering.row_len(), plan.problem.out_channels());
+        let (stride, pitch) = (lowering.row_len(), plan.pitch);
         if lowering.is_identity() {
             return plan.multiply(input, output, probe);
         }
-        for (part, output) in output.chunks_mut(rows * channels).enumerate() {
-            let matrix = &mut scratch[..output.len() / channels * stride];
-            let chunks = matrix.chunks_mut(chunk * stride).zip(output.chunks_mut(chunk * channels));
+        for (part, output) in output.chunks_mut(rows * pitch).enumerate() {
+            let matrix = &mut scratch[..output.len().div_ceil(pitch) * stride];
+            let chunks = matrix.chunks_mut(chunk * stride).zip(output.chunks_mut(chunk * pitch));
             for (i, (matrix, output)) in chunks.enumerate() {
                 plan.lower((lowering, ROWS), input, (part * rows + i * chunk, matrix), probe);
                 plan.multiply(matrix, output, probe);
@@ -71,11 +71,12 @@ impl Im2colPlan<Explicit> {
         let (reduction, stride) = (self.problem.reduction(), self.own.lowering.row_len());
         let columns = self.weights.columns();
         let grid = Grid::new(matrix.len() / stride, ROWS, columns);
-        self.for_each_block_in((Phase::Multiply, probe), &grid, output, |place, block| {
+        let accum = if self.epilogue.accumulate { Accum::Add } else { Accum::Replace };
+        self.for_each_block_in((Phase::Multiply, probe), &grid, (output, self.pitch), |place, block| {
             let rows = &matrix[place.rows.start * stride + columns.group(place.part) * reduction..];
             let (panel, bias) = self.weights.part(place.part);
-            multiply((rows, stride), (panel, 0..reduction), Accum::Replace, block);
-            finish(self.isa, block, bias, self.epilogue);
+            multiply((rows, stride), (panel, 0..reduction), accum, block);
+            finish(self.isa, block, bias, self.epilogue.bounds);
         });
     }
 }

@@ -15,7 +15,7 @@
 
 use std::ops::Range;
 
-use conv_core::{Axis, Phase, PlanOptions, Probe, Problem};
+use conv_core::{Axis, Epilogue, Phase, PlanOptions, Probe, Problem};
 use conv_simd::{MAX_CLIP, Run, STARVED_SUMS, TileShape};
 
 use crate::grid::{Columns, Grid, Place};
@@ -277,9 +277,9 @@ impl Im2colPlan<Implicit> {
                 w_row,
                 runs: runs.as_slice(),
             };
-            let start = if i == 0 { Start::Bias } else { Start::Output };
-            let relu = self.epilogue.relu && i + 1 == self.own.panel.windows.len();
-            self.multiply(place, &operand, (start, relu), block);
+            let start = if i == 0 { Start::Bias } else { Start::Zero };
+            let epilogue = self.epilogue.of_part(i == 0, i + 1 == self.own.panel.windows.len());
+            self.multiply(place, &operand, (start, epilogue), block);
         }
     }
 
@@ -333,15 +333,21 @@ impl Im2colPlan<Implicit> {
         probe.enter(Phase::Multiply);
         let pixel = height.stride * line;
         let operand = Operand { x: panel, pixel, rows: 1, row: 0, w: 0, w_row: 0, runs: runs.as_slice() };
-        self.multiply(place, &operand, (Start::Bias, self.epilogue.relu), block);
+        self.multiply(place, &operand, (Start::Bias, self.epilogue), block);
     }
 
     /// The products of a panel with the weights of its share of the output channels.
-    fn multiply(&self, place: &Place, operand: &Operand<'_>, (start, relu): (Start, bool), block: &mut Block<'_>) {
+    fn multiply(
+        &self,
+        place: &Place,
+        operand: &Operand<'_>,
+        (start, epilogue): (Start, Epilogue),
+        block: &mut Block<'_>,
+    ) {
         for (part, columns) in self.weights.columns().parts_of(&self.own.grid.columns, place.part) {
             let weights = tiles::block(&self.weights, self.isa, part);
             let mut out = block.part(0..block.rows(), columns);
-            multiply(&weights, operand, start, relu, &mut out);
+            multiply(&weights, operand, start, epilogue, &mut out);
         }
     }
 }

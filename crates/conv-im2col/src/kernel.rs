@@ -3,29 +3,34 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use conv_core::for_each_task;
+use conv_core::{Epilogue, for_each_task};
 use conv_simd::{Init, Isa, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape};
 use faer::MatMut;
 
 use crate::grid::{Grid, Place};
 
-/// Calls `task(share of scratch, place, block)` once for every block of `matrix`, from up to `workers` threads. Each of them
-/// has its share of the bands, part by part, so that the weights of a part serve all of them, and what it lowered it multiplies.
-pub(crate) fn for_each_block<F>(workers: usize, grid: &Grid, matrix: &mut [f32], scratch: &mut [f32], task: F)
-where
+/// Calls `task(share of scratch, place, block)` once for every block of `matrix`, whose rows begin `pitch` floats apart, from
+/// up to `workers` threads. Each of them has its share of the bands, part by part, so that the weights of a part serve all of them, and what it lowered it multiplies.
+pub(crate) fn for_each_block<F>(
+    workers: usize,
+    grid: &Grid,
+    (matrix, pitch): (&mut [f32], usize),
+    scratch: &mut [f32],
+    task: F,
+) where
     F: Fn(&mut [f32], Place, Block<'_>) + Sync,
 {
     let width = grid.columns.width();
-    assert_eq!(matrix.len(), grid.rows * width);
+    assert!(pitch >= width && matrix.len() == grid.rows * pitch - (pitch - width));
     let matrix = SharedSlice::new(matrix);
     for_each_task(workers, grid.blocks(), scratch, |share, index| {
         let place = grid.place(workers, index);
         let columns = grid.columns.range(place.part);
         let block = Block {
-            start: matrix.as_ptr().wrapping_add(place.rows.start * width + columns.start),
+            start: matrix.as_ptr().wrapping_add(place.rows.start * pitch + columns.start),
             rows: place.rows.len().div_ceil(place.step),
             columns: columns.len(),
-            stride: place.step * width,
+            stride: place.step * pitch,
             matrix: PhantomData,
         };
         task(share, place, block);
@@ -72,7 +77,7 @@ impl<'a> Block<'a> {
     /// The whole block.
     ///
     /// # Panics
-    /// If it does not span its matrix's width.
+    /// If anything lies between its rows.
     pub fn as_slice(&mut self) -> &mut [f32] {
         assert_eq!(self.columns, self.stride);
         // SAFETY: by the invariant all rows are ours; they follow one another without a gap.
@@ -138,11 +143,9 @@ pub(crate) enum Start {
     Zero,
     /// The bias.
     Bias,
-    /// What stands in the output.
-    Output,
 }
 
-/// `out = start + operand · weights` by the register tile, negative results made zero if `relu`. All sizes come from a
+/// `out = start + operand · weights` by the register tile, then `epilogue` but for its pitch, which is `out`'s. All sizes come from a
 /// validated problem, so that their products fit a `usize`.
 ///
 /// # Panics
@@ -151,7 +154,7 @@ pub(crate) fn multiply(
     weights: &TileWeights<'_>,
     operand: &Operand<'_>,
     start: Start,
-    relu: bool,
+    epilogue: Epilogue,
     out: &mut Block<'_>,
 ) {
     let TileShape { vectors, lanes, .. } = weights.isa.tile_shape();
@@ -184,9 +187,9 @@ pub(crate) fn multiply(
         init: match start {
             Start::Zero => Init::Zero,
             Start::Bias => Init::Bias(weights.bias.as_ptr()),
-            Start::Output => Init::Output,
         },
-        relu,
+        accumulate: epilogue.accumulate,
+        bounds: epilogue.bounds,
         stream: false,
     };
     // SAFETY: every run's first and last reads of input and weights were checked above, and with them, all strides being
@@ -256,7 +259,7 @@ mod tests {
             let grid = Grid { line, equal, ..Grid::new(7, band, Columns::new(2, 5, 3, 1)) };
             for workers in [1, 2, 5] {
                 let mut matrix = vec![0.0; 7 * 10];
-                for_each_block(workers, &grid, &mut matrix, &mut [], |_, place, mut block| {
+                for_each_block(workers, &grid, (&mut matrix, 10), &mut [], |_, place, mut block| {
                     assert_eq!(place.rows.start / line, (place.rows.end - 1) / line);
                     assert!(block.rows() == place.rows.len() && block.rows() <= band);
                     for row in 0..block.rows() {
@@ -276,7 +279,7 @@ mod tests {
             let rows = 2 * lines * 5;
             let grid = Grid { line: 5, equal: true, crossing, lines, ..Grid::new(rows, band, Columns::whole(2)) };
             let mut matrix = vec![0.0; rows * 2];
-            for_each_block(2, &grid, &mut matrix, &mut [], |_, place, mut block| {
+            for_each_block(2, &grid, (&mut matrix, 2), &mut [], |_, place, mut block| {
                 assert_eq!(place.rows.start / (lines * 5), (place.rows.end - 1) / (lines * 5), "one image");
                 assert_eq!(place.rows.clone().step_by(place.step).len(), block.rows());
                 assert!(block.rows() <= band && [1, 5].contains(&place.step));

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use conv_core::{Phase, PlanOptions, Probe, Problem};
+use conv_core::{Epilogue, Phase, PlanOptions, Probe, Problem};
 use conv_simd::{Run, Simd, SimdOp};
 
 use crate::epilogue::finish;
@@ -82,7 +82,12 @@ impl Im2colPlan<Kn2row> {
 
         probe.enter(Phase::Reshape);
         for row in 0..block.rows() {
-            block.row(row).copy_from_slice(&weights.bias[columns.clone()]);
+            let (row, bias) = (block.row(row), &weights.bias[columns.clone()]);
+            if self.epilogue.accumulate {
+                row.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias);
+            } else {
+                row.copy_from_slice(bias);
+            }
         }
         for tap in 0..kh * kw {
             let at = [tap / kw, tap % kw];
@@ -101,7 +106,7 @@ impl Im2colPlan<Kn2row> {
                         runs: &[Run { x: 0, w: 0, len: channels, skip_first: 0, skip_last: 0 }],
                     };
                     let mut out = products.part(start - first..end - first, columns.clone());
-                    multiply(&weights, &operand, Start::Zero, false, &mut out);
+                    multiply(&weights, &operand, Start::Zero, Epilogue::default(), &mut out);
                 }
             }
             probe.enter(Phase::Reshape);
@@ -111,7 +116,7 @@ impl Im2colPlan<Kn2row> {
                 self.isa.run(Add { to, from: products.part(rows, columns.clone()) });
             }
         }
-        finish(self.isa, block, None, self.epilogue);
+        finish(self.isa, block, None, self.epilogue.bounds);
     }
 }
 

@@ -52,7 +52,7 @@ impl Variant for Mec {
         let (height, [oh, ow]) = (plan.problem.height(), plan.problem.output_size());
         let (row_len, window) = (lowering.row_len(), lowering.whole());
         let lowered = &*scratch;
-        plan.for_each_block_in((Phase::Multiply, probe), grid, output, |place, block| {
+        plan.for_each_block_in((Phase::Multiply, probe), grid, (output, plan.pitch), |place, block| {
             let (line, ox) = (place.rows.start / ow, place.rows.start % ow);
             let (image, oy) = (line / oh, line % oh);
             let (taps, y) = height.taps_from(oy);
@@ -71,7 +71,7 @@ impl Variant for Mec {
                 runs: &[Run { x: 0, w: 0, len, skip_first: 0, skip_last: 0 }],
             };
             let weights = tiles::block(&plan.weights, plan.isa, place.part);
-            multiply(&weights, &operand, Start::Bias, plan.epilogue.relu, block);
+            multiply(&weights, &operand, Start::Bias, plan.epilogue, block);
         });
     }
 }

@@ -3,7 +3,7 @@
 //! weights as they are stored; the product, planes again, is transposed back. Both transpositions are
 //! [`Phase::Reshape`], so that the textbook's two disadvantages, duplication and the reshaped result, have figures.
 
-use conv_core::{Axis, Phase, PlanOptions, Probe, Problem};
+use conv_core::{Axis, Epilogue, Phase, PlanOptions, Probe, Problem};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatRef, Par};
 
@@ -48,7 +48,9 @@ impl Variant for Nchw {
         let sizes = &plan.own;
         let (planes, rest) = scratch.split_at_mut(sizes.input);
         let (columns, product) = rest.split_at_mut(sizes.columns);
-        let images = input.chunks_exact(sizes.input).zip(output.chunks_exact_mut(sizes.product));
+        // Of the last image there is nothing behind its last pixel.
+        let image = sizes.product / plan.problem.out_channels() * plan.pitch;
+        let images = input.chunks_exact(sizes.input).zip(output.chunks_mut(image));
         for (input, output) in images {
             plan.split(input, planes, probe);
             if columns.is_empty() {
@@ -57,7 +59,8 @@ impl Variant for Nchw {
                 plan.write_columns(planes, columns, probe);
                 plan.multiply(columns, product, probe);
             }
-            plan.join(product, output, probe);
+            let span = image - (plan.pitch - plan.problem.out_channels());
+            plan.join(product, &mut output[..span], probe);
         }
     }
 }
@@ -68,9 +71,11 @@ impl Im2colPlan<Nchw> {
         let channels = self.problem.in_channels();
         let pixels = to.len() / channels;
         let grid = Grid::new(channels, SQUARE, Columns::whole(pixels));
-        self.for_each_block_in((Phase::Reshape, probe), &grid, to, |place, block| {
+        self.for_each_block_in((Phase::Reshape, probe), &grid, (to, pixels), |place, block| {
             let from = (&from[place.rows.start..], channels);
-            transpose(from, (block.as_slice(), pixels), pixels, |k| k, |_, value| value);
+            transpose(from, [block.rows(), pixels], |k, first, values| {
+                block.row(k)[first..][..values.len()].copy_from_slice(values);
+            });
         });
     }
 
@@ -80,7 +85,7 @@ impl Im2colPlan<Nchw> {
         let [oh, ow] = self.problem.output_size();
         let taps = height.kernel * width.kernel;
         let grid = Grid::new(columns.len() / (oh * ow), width.kernel, Columns::whole(oh * ow));
-        self.for_each_block_in((Phase::Lower, probe), &grid, columns, |place, block| {
+        self.for_each_block_in((Phase::Lower, probe), &grid, (columns, oh * ow), |place, block| {
             let plane = &planes[place.rows.start / taps * height.input * width.input..][..height.input * width.input];
             let tap_y = place.rows.start % taps / width.kernel;
             for tap_x in 0..width.kernel {
@@ -106,7 +111,7 @@ impl Im2colPlan<Nchw> {
         let parts = Columns::new(1, pixels, SQUARE, pixels.div_ceil(pieces * SQUARE));
         let grid = Grid::new(self.problem.out_channels(), channels, parts);
         let (filters, _) = self.weights.part(0);
-        self.for_each_block_in((Phase::Multiply, probe), &grid, product, |place, block| {
+        self.for_each_block_in((Phase::Multiply, probe), &grid, (product, pixels), |place, block| {
             let filters = &filters[place.rows.start * reduction..place.rows.end * reduction];
             let first = place.rows.start / channels * reduction * pixels + parts.range(place.part).start;
             let lhs = MatRef::from_row_major_slice(filters, channels, reduction);
@@ -116,20 +121,20 @@ impl Im2colPlan<Nchw> {
         });
     }
 
-    /// `to[p][k] = from[k][p]`, planes to pixels, with bias and ReLU on the way.
+    /// `to[p][k] = from[k][p]`, planes to pixels, with bias and epilogue on the way.
     fn join(&self, from: &[f32], to: &mut [f32], probe: &dyn Probe) {
         let channels = self.problem.out_channels();
-        let pixels = to.len() / channels;
+        let pixels = from.len() / channels;
         let grid = Grid::new(pixels, SQUARE, Columns::whole(channels));
-        let ((_, bias), relu) = (self.weights.part(0), self.epilogue.relu);
-        let finish = |k, value| {
-            let value = bias.map_or(value, |bias| value + bias[k]);
-            // Written so that a NaN stays one.
-            if relu && value < 0.0 { 0.0 } else { value }
-        };
-        self.for_each_block_in((Phase::Reshape, probe), &grid, to, |place, block| {
+        let ((_, bias), Epilogue { accumulate, bounds, .. }) = (self.weights.part(0), self.epilogue);
+        self.for_each_block_in((Phase::Reshape, probe), &grid, (to, self.pitch), |place, block| {
             let from = (&from[place.rows.start..], pixels);
-            transpose(from, (block.as_slice(), channels), channels, |p| p, finish);
+            transpose(from, [block.rows(), channels], |p, first, values| {
+                for (k, (y, &value)) in (first..).zip(block.row(p)[first..].iter_mut().zip(values)) {
+                    let value = bias.map_or(value, |bias| value + bias[k]);
+                    *y = bounds.clamp_one(if accumulate { value + *y } else { value });
+                }
+            });
         });
     }
 }

@@ -84,6 +84,7 @@ impl<V: Variant> Algorithm for Im2col<V> {
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
+        let pitch = epilogue.pitch_of(problem)?;
         let Draft { mut own, layout, scratch } = V::draft(problem, options);
         let prepared_bytes = layout.bytes(problem, filter.bias.is_some()) + own.table_bytes();
         let footprint = options.admit(prepared_bytes, 4 * scratch)?;
@@ -93,6 +94,7 @@ impl<V: Variant> Algorithm for Im2col<V> {
             isa: options.isa,
             workers: options.workers,
             epilogue,
+            pitch,
             weights: Weights::new(layout, problem, filter, options.workers)?,
             own,
             footprint,
@@ -116,6 +118,8 @@ pub(crate) struct Im2colPlan<V> {
     pub isa: Isa,
     pub workers: usize,
     pub epilogue: Epilogue,
+    /// Floats from one output pixel to the next.
+    pub pitch: usize,
     pub weights: Weights,
     pub own: V,
     footprint: Footprint,
@@ -130,6 +134,10 @@ impl<V: Variant> Plan for Im2colPlan<V> {
         self.footprint
     }
 
+    fn output_pitch(&self) -> usize {
+        self.pitch
+    }
+
     fn executed_flops(&self) -> u128 {
         self.own.executed_flops(&self.problem)
     }
@@ -140,26 +148,33 @@ impl<V: Variant> Plan for Im2colPlan<V> {
 }
 
 impl<V: Variant> Im2colPlan<V> {
-    /// Calls `task(share of scratch, place, block)` for every block of `matrix`, as [`for_each_block`]. The task tells `probe`
-    /// its phases but the last, [`Phase::Idle`].
-    pub fn for_each_block<F>(&self, grid: &Grid, matrix: &mut [f32], scratch: &mut [f32], probe: &dyn Probe, task: F)
+    /// Calls `task(share of scratch, place, block)` for every block of the output, as [`for_each_block`]. The task tells
+    /// `probe` its phases but the last, [`Phase::Idle`].
+    pub fn for_each_block<F>(&self, grid: &Grid, output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe, task: F)
     where
         F: Fn(&mut [f32], &Place, &mut Block<'_>) + Sync,
     {
-        for_each_block(self.workers, grid, matrix, scratch, |share, place, mut block| {
+        for_each_block(self.workers, grid, (output, self.pitch), scratch, |share, place, mut block| {
             task(share, &place, &mut block);
             probe.enter(Phase::Idle);
         });
     }
 
-    /// The same where a block needs one phase and no scratch.
-    pub fn for_each_block_in<F>(&self, (phase, probe): (Phase, &dyn Probe), grid: &Grid, matrix: &mut [f32], task: F)
-    where
+    /// The same for any matrix, its rows so many floats apart, where a block needs one phase and no scratch.
+    pub fn for_each_block_in<F>(
+        &self,
+        (phase, probe): (Phase, &dyn Probe),
+        grid: &Grid,
+        matrix: (&mut [f32], usize),
+        task: F,
+    ) where
         F: Fn(&Place, &mut Block<'_>) + Sync,
     {
-        self.for_each_block(grid, matrix, &mut [], probe, |_, place, block| {
+        for_each_block(self.workers, grid, matrix, &mut [], |_, place, mut block| {
+            let (place, block) = (&place, &mut block);
             probe.enter(phase);
             task(place, block);
+            probe.enter(Phase::Idle);
         });
     }
 
@@ -173,7 +188,7 @@ impl<V: Variant> Im2colPlan<V> {
     ) {
         let (row_len, window) = (lowering.row_len(), lowering.whole());
         let grid = Grid::new(matrix.len() / row_len, band, Columns::whole(row_len));
-        self.for_each_block_in((Phase::Lower, probe), &grid, matrix, |place, block| {
+        self.for_each_block_in((Phase::Lower, probe), &grid, (matrix, row_len), |place, block| {
             let rows = (first + place.rows.start..first + place.rows.end, 0..self.problem.groups());
             lowering.write(self.isa, input, rows, &window, (block.as_slice(), row_len));
         });

@@ -63,20 +63,19 @@ impl Weights {
         let (taps, columns, stored) = (reduction / channels, layout.columns, layout.stored());
         let mut weights = AlignedBuffer::zeroed(stored.width() * reduction)?;
         let parts = Grid::new(1, 1, stored.scaled(reduction));
-        for_each_block(workers, &parts, &mut weights, &mut [], |_, place, mut block| {
+        for_each_block(workers, &parts, (&mut weights, stored.width() * reduction), &mut [], |_, place, mut block| {
             let range = columns.range(place.part);
             let filters = &filter.weights[range.start * reduction..range.end * reduction];
             let (matrix, width) = (block.row(0), stored.range(place.part).len());
             match layout.form {
                 Form::Filters => matrix.copy_from_slice(filters),
                 // A filter is `[ic/groups][taps]`, a column of the matrix `[taps][ic/groups]`.
-                Form::Panels | Form::Tiles => transpose(
-                    (filters, reduction),
-                    (matrix, width),
-                    range.len(),
-                    |row| row % taps * channels + row / taps,
-                    |_, weight| weight,
-                ),
+                Form::Panels | Form::Tiles => {
+                    transpose((filters, reduction), [reduction, range.len()], |row, first, weights| {
+                        let row = row % taps * channels + row / taps;
+                        matrix[row * width + first..][..weights.len()].copy_from_slice(weights);
+                    });
+                }
             }
         });
         let mut bias =

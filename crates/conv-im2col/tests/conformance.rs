@@ -24,7 +24,7 @@ fn batches_lowered_in_parts_conform() {
     let algorithm = *ALGORITHMS.iter().find(|algorithm| algorithm.name() == "im2col/faer").unwrap();
     for text in ["mb5ic16ih60oc8kh3ph1", "g2mb5ic16ih60oc8kh3ph1"] {
         let problem: Problem = text.parse().unwrap();
-        let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
+        let case = Case::new(&problem, Kind::Signed, 7, Epilogue::RELU);
         let matrix = 4 * problem.output_len() / problem.out_channels() * problem.reduction() * problem.groups();
         for (isa, workers) in Isa::available().into_iter().flat_map(|isa| [(isa, 1), (isa, 2)]) {
             let options = PlanOptions::new(workers).isa(isa);
@@ -40,7 +40,7 @@ fn batches_lowered_in_parts_conform() {
 #[test]
 fn rows_longer_than_any_part_conform() {
     let problem: Problem = "mb1ic1024ih17oc4kh16".parse().unwrap();
-    let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
+    let case = Case::new(&problem, Kind::Signed, 7, Epilogue::RELU);
     for isa in Isa::available() {
         for algorithm in ALGORITHMS {
             let checked = case.check(*algorithm, &PlanOptions::new(1).isa(isa));

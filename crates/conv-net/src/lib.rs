@@ -21,7 +21,9 @@ pub use operators::{
     Opaque, Operator, OperatorError, Pad, PadMode, Parameter, Pool, Reduce, Reduction, Resampling, Resize, ResizeMode,
     Rounding, Slice, Softmax, Transpose, Window,
 };
-pub use pass::{Chooser, ForwardError, ForwardPass, LayerMemory, LayerObserver, LayerWork, MemoryPlan, Stage};
+pub use pass::{
+    Chooser, ForwardError, ForwardPass, LayerMemory, LayerObserver, LayerOutput, LayerWork, MemoryPlan, Stage,
+};
 pub use presets::{Preset, owt, paper, presets};
 pub use shape::{Map, Shape, ShapeError};
 pub use weights::{Safetensors, Synthetic, Weights, WeightsError};

@@ -29,6 +29,7 @@
 
 mod arch;
 mod arithmetic;
+mod bounds;
 mod buffer;
 mod denormals;
 mod isa;
@@ -38,6 +39,7 @@ mod simd;
 mod tile;
 
 pub use arithmetic::{Arithmetic, Counter, Lanes};
+pub use bounds::Bounds;
 pub use buffer::{AlignedBuffer, AllocationError};
 pub use denormals::flush_denormals;
 pub use isa::{Isa, UnknownIsa};

@@ -1,5 +1,6 @@
 //! The register tile: the one inner loop of direct convolution, implicit GEMM, Winograd's products and the FFT's.
 
+use crate::bounds::Bounds;
 use crate::simd::Simd;
 
 /// Floats in a cache line.
@@ -57,8 +58,6 @@ pub enum Init {
     Zero,
     /// The bias, one float a channel, padded to whole vectors.
     Bias(*const f32),
-    /// Zero, but what stands in the output is added at the end.
-    Output,
 }
 
 /// A tile's operands. With `b` the floats of a full row of weights (vectors × lanes):
@@ -89,8 +88,10 @@ pub struct TileArgs<'a> {
     pub channels: usize,
     /// What the sums start from.
     pub init: Init,
-    /// Whether negative results become zero.
-    pub relu: bool,
+    /// Whether what stands in the output is added at the end.
+    pub accumulate: bool,
+    /// Of the results, with what was added.
+    pub bounds: Bounds,
     /// Whether the output is stored past the caches ([`Simd::stream_ptr`]), where it is whole cache lines.
     pub stream: bool,
 }
@@ -127,6 +128,7 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
     let lines = |floats: usize| floats.is_multiple_of(LINE);
     // Half a line streamed now and half in another tile would be two slow writes to memory.
     let stream = args.stream
+        && !args.accumulate
         && args.channels == NV * S::LANES
         && [args.channels, args.y_pixel, args.y.addr() / size_of::<f32>()].into_iter().all(lines);
     // SAFETY: all addresses are among those that the caller vouches for.
@@ -210,15 +212,13 @@ unsafe fn store<S: Simd, const PX: usize, const NV: usize, const STREAM: bool>(
             // SAFETY: all addresses are among those that the caller vouches for.
             unsafe {
                 // Sums of pieces are more exact than one long sum.
-                let sum = match args.init {
-                    Init::Output => {
-                        let count = if v + 1 == NV { partial } else { S::LANES };
-                        simd.add(simd.load_partial_ptr(y.add(v * S::LANES), count), sum)
-                    }
-                    Init::Zero | Init::Bias(_) => sum,
+                let sum = if args.accumulate {
+                    let count = if v + 1 == NV { partial } else { S::LANES };
+                    simd.add(simd.load_partial_ptr(y.add(v * S::LANES), count), sum)
+                } else {
+                    sum
                 };
-                // In this order a NaN stays one.
-                let value = if args.relu { simd.max(simd.zero(), sum) } else { sum };
+                let value = args.bounds.clamp(simd, sum);
                 if v + 1 == NV && partial < S::LANES {
                     simd.store_partial_ptr(y.add(v * S::LANES), value, partial);
                 } else if STREAM {

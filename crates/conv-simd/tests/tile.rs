@@ -1,6 +1,6 @@
 //! Every register tile of every instruction set of this machine against plain loops, on integers, hence bit for bit.
 
-use conv_simd::{AlignedBuffer, Init, Isa, MAX_CLIP, Run, TileArgs};
+use conv_simd::{AlignedBuffer, Bounds, Init, Isa, MAX_CLIP, Run, TileArgs};
 
 /// Small integers that repeat with no power of two.
 fn integers(len: usize, period: usize) -> Vec<f32> {
@@ -14,7 +14,7 @@ struct Case {
     channels: usize,
     runs: Vec<Run>,
     rows: usize,
-    relu: bool,
+    bounds: Bounds,
     output: Output,
 }
 
@@ -66,10 +66,11 @@ impl Case {
             channels: self.channels,
             init: match init {
                 "zero" => Init::Zero,
-                "bias" => Init::Bias(bias.as_ptr()),
-                _ => Init::Output,
+                "bias" | "both" => Init::Bias(bias.as_ptr()),
+                _ => Init::Zero,
             },
-            relu: self.relu,
+            accumulate: ["output", "both"].contains(&init),
+            bounds: self.bounds,
             stream,
         };
         // SAFETY: all arrays are larger than what the runs and sizes of `cases` reach; the plain loops below index the
@@ -83,7 +84,8 @@ impl Case {
                 let mut sum = match init {
                     "zero" => 0.0,
                     "bias" => bias[k],
-                    _ => before[start + p * y_pixel + k],
+                    "output" => before[start + p * y_pixel + k],
+                    _ => before[start + p * y_pixel + k] + bias[k],
                 };
                 for row in 0..self.rows {
                     for run in &self.runs {
@@ -95,7 +97,7 @@ impl Case {
                         }
                     }
                 }
-                expected[start + p * y_pixel + k] = if self.relu { sum.max(0.0) } else { sum };
+                expected[start + p * y_pixel + k] = self.bounds.clamp_one(sum);
             }
         }
         assert_eq!(y[..], expected, "{} {}x{} channels {} {init}", self.isa, self.pixels, self.vectors, self.channels);
@@ -110,7 +112,14 @@ fn tiles_agree_with_plain_loops() {
         for vectors in 1..=shape.vectors {
             for pixels in 1..=isa.tile_pixels(vectors) {
                 for channels in [vectors * shape.lanes, (vectors - 1) * shape.lanes + 1, vectors * shape.lanes - 1] {
-                    for (init, relu, rows) in [("zero", false, 1), ("bias", true, 3), ("output", false, 2)] {
+                    let clip = Bounds { least: -20.0, most: 60.0 };
+                    let kinds = [
+                        ("zero", Bounds::NONE, 1),
+                        ("bias", Bounds::RELU, 3),
+                        ("output", Bounds::NONE, 2),
+                        ("both", clip, 2),
+                    ];
+                    for (init, bounds, rows) in kinds {
                         let mut runs = vec![run(0, 0, 7, 0, 0), run(-5, 7, 1, 0, 0), run(11, 8, 5, 0, 0)];
                         for skip in 1..=MAX_CLIP {
                             runs.push(run(-4, 13 + skip, 3, skip, 0));
@@ -118,7 +127,8 @@ fn tiles_agree_with_plain_loops() {
                         }
                         runs.push(run(1, 30, 0, 0, 0));
                         for output in OUTPUTS {
-                            Case { isa, pixels, vectors, channels, runs: runs.clone(), rows, relu, output }.check(init);
+                            Case { isa, pixels, vectors, channels, runs: runs.clone(), rows, bounds, output }
+                                .check(init);
                         }
                     }
                 }
@@ -146,7 +156,8 @@ fn relu_keeps_nan() {
             y_pixel: 0,
             channels: lanes,
             init: Init::Zero,
-            relu: true,
+            accumulate: false,
+            bounds: Bounds::RELU,
             stream: false,
         };
         // SAFETY: one pixel, one row of weights, one vector of output.

@@ -54,7 +54,7 @@ impl<'a> Conv2d<'a> {
 
     /// The same with negative results made zero.
     pub fn relu(self) -> Self {
-        Conv2d { epilogue: Epilogue { relu: true }, ..self }
+        Conv2d { epilogue: Epilogue::RELU, ..self }
     }
 
     /// The same on another instruction set.

@@ -22,7 +22,9 @@ pub(crate) struct WinogradPlan {
     pub workers: usize,
     /// Floats of each worker's own scratch.
     share: usize,
-    pub relu: bool,
+    pub epilogue: Epilogue,
+    /// Floats from one output pixel to the next.
+    pub pitch: usize,
     /// Whether outputs are stored past the caches.
     pub stream: bool,
     pub footprint: Footprint,
@@ -73,6 +75,7 @@ impl WinogradPlan {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Self, PlanError> {
+        let pitch = epilogue.pitch_of(&geometry.problem)?;
         let blocking = Blocking::of(&geometry, options);
         let sizes = Sizes::new(&geometry, options, blocking);
         let footprint = sizes.admit(options)?;
@@ -85,7 +88,7 @@ impl WinogradPlan {
                 padded[..values.len()].copy_from_slice(values);
             }
         }
-        let stream = worth_streaming(geometry.problem.output_len());
+        let stream = worth_streaming(geometry.problem.output_len()) && !epilogue.accumulate;
         Ok(WinogradPlan {
             geometry,
             layout: sizes.layout,
@@ -95,7 +98,8 @@ impl WinogradPlan {
             isa: options.isa,
             workers: sizes.workers,
             share: sizes.share,
-            relu: epilogue.relu,
+            epilogue,
+            pitch,
             stream,
             footprint,
         })

@@ -14,7 +14,7 @@ fn results_do_not_depend_on_the_blocking() {
         "mb2ic5ih19oc70kh3ph2dh1",
     ] {
         let problem: Problem = problem.parse().unwrap();
-        let case = Case::new(&problem, Kind::Signed, 7, Epilogue { relu: true });
+        let case = Case::new(&problem, Kind::Signed, 7, Epilogue::RELU);
         for algorithm in ALGORITHMS.iter().filter(|algorithm| algorithm.supports(&problem).is_ok()) {
             for isa in Isa::available() {
                 let run = |workers, parameters| {

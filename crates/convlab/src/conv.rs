@@ -133,7 +133,7 @@ pub fn convolve(
     memory::admit("this convolution", needed)?;
     let left = memory::available_bytes().min(options.memory_limit).saturating_sub(needed as usize);
     let filter = Filter { weights: &arrays.weights.data, bias: arrays.bias.as_ref().map(|bias| &bias.data[..]) };
-    let epilogue = Epilogue { relu: parameters.relu };
+    let epilogue = if parameters.relu { Epilogue::RELU } else { Epilogue::default() };
     let plan =
         method.algorithm.plan(&problem, filter, epilogue, &options.memory_limit(left).parameters(method.parameters))?;
     let mut scratch = Scratch::with_bytes(plan.footprint().scratch_bytes)?;

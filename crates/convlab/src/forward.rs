@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use conv_core::{PlanOptions, RunError, Unsupported};
 use conv_measure::Limits;
 use conv_measure::Samples;
-use conv_net::{ForwardError, ForwardPass, LayerObserver, Network, NetworkError, Node, Operator, Weights};
+use conv_net::{ForwardError, ForwardPass, LayerObserver, LayerOutput, Network, NetworkError, Node, Operator, Weights};
 use conv_report::record::{Kind, LayerTime, Record};
 use conv_tune::{Choice, Chooser};
 use rand::{RngExt, SeedableRng};
@@ -161,7 +161,7 @@ impl LayerObserver for LayerClock<'_> {
         self.begun = Instant::now();
     }
 
-    fn end(&mut self, layer: usize, _: &[f32]) {
+    fn end(&mut self, layer: usize, _: LayerOutput<'_>) {
         self.layers[layer].push(self.begun.elapsed().as_nanos() as f64);
     }
 }

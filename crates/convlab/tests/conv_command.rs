@@ -22,7 +22,7 @@ struct Files {
 
 impl Files {
     fn new(problem: &Problem, relu: bool) -> Files {
-        let case = Case::new(problem, Kind::Signed, 7, Epilogue { relu });
+        let case = Case::new(problem, Kind::Signed, 7, if relu { Epilogue::RELU } else { Epilogue::default() });
         let files = Files { folder: tempfile::tempdir().unwrap(), case };
         let (h, w) = (problem.height(), problem.width());
         let pixels = h.input * w.input;

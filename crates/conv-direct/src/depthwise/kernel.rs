@@ -41,7 +41,7 @@ impl Rows<'_> {
     fn rows<S: Simd, const TAPS: usize, const STEP: usize>(self, simd: S) {
         let problem = &self.plan.problem;
         let (height, width, channels) = (problem.height(), problem.width(), problem.groups());
-        let (input_row, output_row) = (width.input * channels, width.output() * channels);
+        let (input_row, output_row) = (width.input * channels, width.output() * self.plan.pitch);
         // Outputs that meet no padding: those of both the first tap and the last.
         let (first, last) = (width.valid_outputs(0), width.valid_outputs(width.kernel - 1));
         let inner = first.start.max(last.start)..first.end.min(last.end);
@@ -55,16 +55,16 @@ impl Rows<'_> {
                 taps,
             };
             // SAFETY: tasks have disjoint rows.
-            let output = unsafe { self.output.slice(row * output_row, output_row) };
+            let output = unsafe { self.output.slice(row * output_row, output_row - (self.plan.pitch - channels)) };
             let mut ow = 0;
             while ow < width.output() {
                 if inner.contains(&ow) && inner.len() >= PIXELS {
                     // The last tile overlaps the one before: pixels alone take longer than pixels computed twice.
-                    ow = ow.min(inner.end - PIXELS);
-                    band.pixels::<S, PIXELS, TAPS, STEP>(simd, ow, output);
-                    ow += PIXELS;
+                    let first = ow.min(inner.end - PIXELS);
+                    band.pixels::<S, PIXELS, TAPS, STEP>(simd, first, ow - first, output);
+                    ow = first + PIXELS;
                 } else {
-                    band.pixels::<S, 1, 1, 1>(simd, ow, output);
+                    band.pixels::<S, 1, 1, 1>(simd, ow, 0, output);
                     ow += 1;
                 }
             }
@@ -84,25 +84,28 @@ struct Band<'a> {
 }
 
 impl Band<'_> {
-    /// Computes all channels of `PX` neighbouring outputs, which all have the same valid columns.
+    /// Computes all channels of `PX` neighbouring outputs, which all have the same valid columns, and stores them but the
+    /// first `done`.
     #[inline(always)]
     fn pixels<S: Simd, const PX: usize, const TAPS: usize, const STEP: usize>(
         &self,
         simd: S,
         ow: usize,
+        done: usize,
         output: &mut [f32],
     ) {
+        let output = &mut output[ow * self.plan.pitch..];
         let (width, pixel) = (self.plan.problem.width(), self.plan.problem.groups());
         // Here and not for each vector: they divide, which costs as much as a vector's multiply-adds.
         let (columns, x) = width.taps_from(ow);
         let x = x * pixel;
         let mut c = 0;
         while c + S::LANES <= pixel {
-            self.tile::<S, PX, TAPS, STEP, true>(simd, &columns, x + c, c..c + S::LANES, &mut output[ow * pixel..]);
+            self.tile::<S, PX, TAPS, STEP, true>(simd, (&columns, x + c), c..c + S::LANES, done, output);
             c += S::LANES;
         }
         if c < pixel {
-            self.tile::<S, PX, TAPS, STEP, false>(simd, &columns, x + c, c..pixel, &mut output[ow * pixel..]);
+            self.tile::<S, PX, TAPS, STEP, false>(simd, (&columns, x + c), c..pixel, done, output);
         }
     }
 
@@ -122,20 +125,21 @@ impl Band<'_> {
                 simd.prefetch(x.wrapping_add(p * pixel));
             }
         }
-        let output = output.as_ptr().wrapping_add(width.output() * pixel);
+        let output = output.as_ptr().wrapping_add(width.output() * self.plan.pitch);
         for p in 0..PX {
-            simd.prefetch(output.wrapping_add(p * pixel));
+            simd.prefetch(output.wrapping_add(p * self.plan.pitch));
         }
     }
 
-    /// `PX` outputs × a vector of `channels`; the valid `columns` of the filter begin at `x` of each input row.
+    /// `PX` outputs × a vector of `channels`, stored but the first `done`; the valid `columns` of the filter begin at `x` of
+    /// each input row.
     #[inline(always)]
     fn tile<S: Simd, const PX: usize, const TAPS: usize, const STEP: usize, const FULL: bool>(
         &self,
         simd: S,
-        columns: &Range<usize>,
-        x: usize,
+        (columns, x): (&Range<usize>, usize),
         channels: Range<usize>,
+        done: usize,
         output: &mut [f32],
     ) {
         let (plan, width, pixel) = (self.plan, self.plan.problem.width(), self.plan.problem.groups());
@@ -167,8 +171,11 @@ impl Band<'_> {
             }
         }
         for (p, &sum) in sums.iter().enumerate() {
-            let value = if plan.epilogue.relu { simd.max(simd.zero(), sum) } else { sum };
-            simd.store_partial(&mut output[p * pixel + channels.start..][..channels.len()], value);
+            if p >= done {
+                let output = &mut output[p * plan.pitch + channels.start..][..channels.len()];
+                let sum = if plan.epilogue.accumulate { simd.add(sum, simd.load_partial(output)) } else { sum };
+                simd.store_partial(output, plan.epilogue.bounds.clamp(simd, sum));
+            }
         }
     }
 }

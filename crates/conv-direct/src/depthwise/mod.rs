@@ -53,6 +53,7 @@ pub(crate) fn plan(
     options: &PlanOptions,
 ) -> Result<Box<dyn Plan>, PlanError> {
     filter.check(problem)?;
+    let pitch = epilogue.pitch_of(problem)?;
     let taps = problem.height().kernel * problem.width().kernel;
     let channels = problem.groups();
     let stride = stride(problem, options);
@@ -74,6 +75,7 @@ pub(crate) fn plan(
     Ok(Box::new(DepthwisePlan {
         problem,
         epilogue,
+        pitch,
         isa,
         workers,
         footprint,
@@ -88,6 +90,8 @@ pub(crate) fn plan(
 struct DepthwisePlan {
     problem: Problem,
     epilogue: Epilogue,
+    /// Floats from one output pixel to the next.
+    pitch: usize,
     isa: Isa,
     workers: usize,
     footprint: Footprint,
@@ -110,6 +114,10 @@ impl Plan for DepthwisePlan {
 
     fn footprint(&self) -> Footprint {
         self.footprint
+    }
+
+    fn output_pitch(&self) -> usize {
+        self.pitch
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {

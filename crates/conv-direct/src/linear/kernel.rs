@@ -64,7 +64,7 @@ impl Product<'_> {
     #[inline(always)]
     fn compute<S: Simd, const PX: usize, const NV: usize, const STRETCHES: usize>(self, simd: S) {
         let Product { plan, input, output, block, images, channels, .. } = self;
-        let (in_channels, out_channels) = (plan.inputs(), plan.problem.out_channels());
+        let in_channels = plan.inputs();
         let width = NV * S::LANES;
         let weights = &plan.block_weights(block)[channels.start * width..channels.end * width];
         let bias = plan.block_bias(block);
@@ -92,14 +92,18 @@ impl Product<'_> {
         }
         for (p, total) in total.iter().enumerate() {
             // SAFETY: these outputs belong to this task alone: tasks differ in images or block.
-            let output = unsafe { output.slice((images.start + p) * out_channels + block.first, block.channels) };
+            let output = unsafe { output.slice((images.start + p) * plan.pitch + block.first, block.channels) };
+            let epilogue = plan.epilogue.of_part(channels.start == 0, channels.end == in_channels);
             for (v, &total) in total.iter().enumerate() {
                 let output = &mut output[v * S::LANES..];
-                let start = if channels.start == 0 { &bias[v * S::LANES..] } else { &*output };
-                let sum = simd.add(total, simd.load_partial(start));
-                // In this order a NaN stays one.
-                let relu = plan.epilogue.relu && channels.end == in_channels;
-                simd.store_partial(output, if relu { simd.max(simd.zero(), sum) } else { sum });
+                let mut sum = total;
+                if channels.start == 0 {
+                    sum = simd.add(sum, simd.load(&bias[v * S::LANES..]));
+                }
+                if epilogue.accumulate {
+                    sum = simd.add(sum, simd.load_partial(output));
+                }
+                simd.store_partial(output, epilogue.bounds.clamp(simd, sum));
             }
         }
     }
@@ -148,12 +152,12 @@ pub(super) fn multiply(
     block: &Block,
     images: Range<usize>,
 ) {
-    let (channels, out_channels) = (plan.inputs(), plan.problem.out_channels());
+    let channels = plan.inputs();
     let (weights, bias) = (plan.block_weights(block), plan.block_bias(block));
     let step = tile_images(images.len(), plan.isa.tile_pixels_apart(block.vectors, channels));
     for start in (0..channels).step_by(CHUNK) {
         let len = CHUNK.min(channels - start);
-        let last = start + len == channels;
+        let epilogue = plan.epilogue.of_part(start == 0, start + len == channels);
         for first in images.clone().step_by(step) {
             let pixels = step.min(images.end - first);
             if pixels <= FEW {
@@ -172,11 +176,12 @@ pub(super) fn multiply(
                 next: 64,
                 w_row: 0,
                 runs: &[Run { x: 0, w: 0, len, skip_first: 0, skip_last: 0 }],
-                y: output.as_ptr().wrapping_add(first * out_channels + block.first),
-                y_pixel: out_channels,
+                y: output.as_ptr().wrapping_add(first * plan.pitch + block.first),
+                y_pixel: plan.pitch,
                 channels: block.channels,
-                init: if start == 0 { Init::Bias(bias.as_ptr()) } else { Init::Output },
-                relu: plan.epilogue.relu && last,
+                init: if start == 0 { Init::Bias(bias.as_ptr()) } else { Init::Zero },
+                accumulate: epilogue.accumulate,
+                bounds: epilogue.bounds,
                 stream: false,
             };
             // SAFETY: `Plan::run` checked both lengths against the problem, so `pixels` rows of `len` inputs and

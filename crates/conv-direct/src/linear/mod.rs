@@ -38,7 +38,7 @@ pub(crate) fn plan(
     let layout = Layout::new(problem, options.isa.tile_shape());
     let footprint = options.admit(layout.bytes(), 0)?;
     let weights = PackedWeights::pack(layout, problem, filter, options)?;
-    Ok(Box::new(LinearPlan::new(problem, weights, (epilogue, footprint), options)))
+    Ok(Box::new(LinearPlan::new(problem, weights, (epilogue, footprint), options)?))
 }
 
 /// The same with weights that are asked for some blocks at a time.
@@ -66,12 +66,14 @@ pub(crate) fn plan_streamed(
         (filter.weights)(channels, &mut unpacked[..floats])?;
         weights.pack_blocks(problem, range, &unpacked[..floats], options.workers);
     }
-    Ok(Box::new(LinearPlan::new(problem, weights, (epilogue, footprint), options)))
+    Ok(Box::new(LinearPlan::new(problem, weights, (epilogue, footprint), options)?))
 }
 
 struct LinearPlan {
     problem: Problem,
     epilogue: Epilogue,
+    /// Floats from one output to the next.
+    pitch: usize,
     isa: Isa,
     workers: usize,
     /// Of weights, read at once where memory is what a run waits for.
@@ -86,10 +88,11 @@ impl LinearPlan {
         weights: PackedWeights,
         (epilogue, footprint): (Epilogue, Footprint),
         options: &PlanOptions,
-    ) -> Self {
+    ) -> Result<Self, PlanError> {
+        let pitch = epilogue.pitch_of(problem)?;
         let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
         let stretches = Core::detect().read_stretches();
-        LinearPlan { problem, epilogue, isa, workers, stretches, footprint, weights }
+        Ok(LinearPlan { problem, epilogue, pitch, isa, workers, stretches, footprint, weights })
     }
 
     /// Floats of an image.
@@ -119,6 +122,10 @@ impl Plan for LinearPlan {
 
     fn footprint(&self) -> Footprint {
         self.footprint
+    }
+
+    fn output_pitch(&self) -> usize {
+        self.pitch
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {
@@ -174,7 +181,7 @@ mod tests {
                     let footprint = options.admit(layout.bytes(), 0).unwrap();
                     let filter = Filter { weights: &weights, bias: None };
                     let packed = PackedWeights::pack(layout, &problem, filter, &options).unwrap();
-                    let plan = LinearPlan::new(&problem, packed, (Epilogue::default(), footprint), &options);
+                    let plan = LinearPlan::new(&problem, packed, (Epilogue::default(), footprint), &options).unwrap();
                     let mut output = vec![f32::NAN; expected.len()];
                     LinearPlan { stretches, ..plan }.execute(&input, &mut output, &mut [], &Silent);
                     assert_eq!(output, expected, "{problem:?} on {isa} in {stretches} stretches");

@@ -22,13 +22,14 @@ pub(super) struct Geometry {
     pub width: Axis,
     /// Floats of one input pixel, all groups.
     pub in_channels: usize,
-    pub out_channels: usize,
+    /// Floats from one output pixel to the next.
+    pub output_pitch: usize,
     /// Output rows and columns.
     pub output: [usize; 2],
 }
 
 impl Geometry {
-    pub fn new(problem: &Problem) -> Self {
+    pub fn new(problem: &Problem, output_pitch: usize) -> Self {
         let (height, width) = (*problem.height(), *problem.width());
         let pointwise = |axis: &Axis| *axis == Axis::new(axis.input, 1);
         let (images, height, width) = if pointwise(&height) && pointwise(&width) {
@@ -41,7 +42,7 @@ impl Geometry {
             height,
             width,
             in_channels: problem.in_channels(),
-            out_channels: problem.out_channels(),
+            output_pitch,
             output: [height.output(), width.output()],
         }
     }
@@ -57,7 +58,7 @@ impl Geometry {
             axis: self.width,
             input: self.in_channels,
             weights: problem.group_in_channels(),
-            output: self.out_channels,
+            output: self.output_pitch,
         }
     }
 
@@ -67,7 +68,7 @@ impl Geometry {
             axis: self.height,
             input: self.width.input * self.in_channels,
             weights: self.width.kernel * problem.group_in_channels(),
-            output: self.output[1] * self.out_channels,
+            output: self.output[1] * self.output_pitch,
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn run_tiles(
     let block = &layout.blocks()[block];
     let group_in_channels = plan.problem.group_in_channels();
     let input_image = geometry.height.input * geometry.width.input * geometry.in_channels;
-    let output_image = geometry.output[0] * geometry.output[1] * geometry.out_channels;
+    let output_image = geometry.output[0] * geometry.output[1] * geometry.output_pitch;
     let input = input.as_ptr().wrapping_add(image * input_image + block.group * group_in_channels);
     let output = output.as_ptr().wrapping_add(image * output_image + block.first);
     let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
@@ -48,12 +48,13 @@ pub(super) fn run_tiles(
             y_pixel: along.output,
             channels: block.channels,
             init: Init::Bias(bias),
-            relu: plan.epilogue.relu,
+            accumulate: plan.epilogue.accumulate,
+            bounds: plan.epilogue.bounds,
             stream: plan.stream,
         };
         let tile = plan.isa.tile(segment.pixels, block.vectors);
         for _ in 0..count {
-            // SAFETY: `Plan::run` checked both lengths against the problem. Reads: the taps of `taps` lie inside the image,
+            // SAFETY: `Plan::run` checked both lengths against the problem and the pitch. Reads: the taps of `taps` lie inside the image,
             // and the runs, made by `tiling::cut` for this direction, name only pixels inside a line. Weights and bias are
             // whole blocks. Writes: `pixels` outputs of one line, `channels` each, which belong to this task alone: tasks
             // differ in image, tile or block, and a pixel is in one tile.

@@ -47,10 +47,11 @@ impl Algorithm for DirectNhwc {
             return linear::plan(problem, filter, epilogue, options);
         }
         filter.check(problem)?;
+        let pitch = epilogue.pitch_of(problem)?;
         let choice = Choice::of(options);
         let layout = weights::Layout::new(problem, choice.shape);
         let footprint = options.admit(layout.bytes(), 0)?;
-        let geometry = Geometry::new(problem);
+        let geometry = Geometry::new(problem, pitch);
         let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch()));
         let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
         let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), layout.blocks().len());
@@ -106,7 +107,7 @@ impl Algorithm for DirectNhwc {
         }
         let choice = Choice::of(options);
         let layout = weights::Layout::new(problem, choice.shape);
-        let (geometry, vectors) = (Geometry::new(problem), layout.vectors());
+        let (geometry, vectors) = (Geometry::new(problem, problem.out_channels()), layout.vectors());
         let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch())).len();
         let schedule = Schedule::new(&geometry, &choice, tiles, layout.blocks().len());
         let channels = problem.group_out_channels();
@@ -147,6 +148,10 @@ impl Plan for DirectPlan {
 
     fn footprint(&self) -> Footprint {
         self.footprint
+    }
+
+    fn output_pitch(&self) -> usize {
+        self.geometry.output_pitch
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {

@@ -95,7 +95,7 @@ mod tests {
     /// costs its valid filter rows.
     fn costs(descriptor: &str) -> Vec<usize> {
         let problem: Problem = descriptor.parse().unwrap();
-        let geometry = Geometry::new(&problem);
+        let geometry = Geometry::new(&problem, problem.out_channels());
         let columns = geometry.output[1].div_ceil(14);
         let blocks = problem.groups() * problem.group_out_channels().div_ceil(32);
         let tiles = geometry.output[0] * columns;

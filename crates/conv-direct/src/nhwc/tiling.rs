@@ -263,7 +263,7 @@ mod tests {
                 "mb1ic8ih1iw13oc8kh1kw1",
             ] {
                 let problem: Problem = descriptor.parse().unwrap();
-                let geometry = Geometry::new(&problem);
+                let geometry = Geometry::new(&problem, problem.out_channels());
                 for vectors in 1..=isa.tile_shape().vectors {
                     let tiling = Tiling::new(&problem, &geometry, vectors, isa.tile_pixels(vectors));
                     let seen = covered(&tiling, geometry.output);
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn tiles_from_the_midst_of_a_segment_are_those_behind_it() {
         let problem: Problem = "mb1ic3ih39oc8kh7sh2".parse().unwrap();
-        let tiling = Tiling::new(&problem, &Geometry::new(&problem), 4, 4);
+        let tiling = Tiling::new(&problem, &Geometry::new(&problem, problem.out_channels()), 4, 4);
         let places: Vec<_> = (0..5)
             .map(|index| {
                 let (.., Tiles { segment, skipped, count }) = tiling.tiles(index);
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn what_rows_of_whole_tiles_leave_over_is_cut_down_the_image() {
         let problem: Problem = "mb1ic8ih13oc24kh3ph1".parse().unwrap();
-        let geometry = Geometry::new(&problem);
+        let geometry = Geometry::new(&problem, problem.out_channels());
         for isa in Isa::available().into_iter().filter(|isa| isa.tile_shape().vectors == 3 && isa.tile_pixels(3) == 4) {
             assert_eq!(Tiling::new(&problem, &geometry, 3, isa.tile_pixels(3)).len(), 13 * 3 + 4, "{isa}");
         }

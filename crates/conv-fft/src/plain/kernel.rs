@@ -86,7 +86,7 @@ impl SimdOp for MultiplyAdd<'_> {
     }
 }
 
-/// Writes the kept outputs of one tile and channel, with bias and ReLU.
+/// Writes the kept outputs of one tile and channel, with bias and epilogue.
 pub(super) fn store(plan: &PlainPlan, output: &SharedSlice<'_, f32>, tile: usize, channel: usize, result: &[f32]) {
     let (problem, tiling) = (&plan.problem, &plan.tiling);
     let image = tile / tiling.tiles() * problem.height().output();
@@ -96,11 +96,14 @@ pub(super) fn store(plan: &PlainPlan, output: &SharedSlice<'_, f32>, tile: usize
         let line = &result[(top + i * problem.height().stride) * tiling.size()[1]..];
         for (j, column) in columns.clone().enumerate() {
             let sum = line[left + j * problem.width().stride] + plan.bias[channel];
-            let value = if plan.epilogue.relu && sum < 0.0 { 0.0 } else { sum };
-            let at = ((image + row) * problem.width().output() + column) * problem.out_channels() + channel;
+            let at = ((image + row) * problem.width().output() + column) * plan.pitch + channel;
             assert!(at < output.len());
-            // SAFETY: in bounds by the assertion; a task writes only its own channel.
-            unsafe { output.as_ptr().add(at).write(value) };
+            // SAFETY: in bounds by the assertion; a task reads and writes only its own channel.
+            unsafe {
+                let y = output.as_ptr().add(at);
+                let sum = if plan.epilogue.accumulate { sum + *y } else { sum };
+                y.write(plan.epilogue.bounds.clamp_one(sum));
+            }
         }
     }
 }

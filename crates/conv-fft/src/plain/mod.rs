@@ -45,6 +45,7 @@ impl Algorithm for Plain {
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
+        let pitch = epilogue.pitch_of(problem)?;
         let tiling = Tiling::new(problem);
         let transform = Transform::new(tiling.size(), options.isa);
         let layout = Layout::new(problem, &tiling, &transform, options.workers);
@@ -55,7 +56,19 @@ impl Algorithm for Plain {
             bias.copy_from_slice(values);
         }
         let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-        Ok(Box::new(PlainPlan { problem, epilogue, isa, workers, footprint, tiling, layout, transform, spectra, bias }))
+        Ok(Box::new(PlainPlan {
+            problem,
+            epilogue,
+            pitch,
+            isa,
+            workers,
+            footprint,
+            tiling,
+            layout,
+            transform,
+            spectra,
+            bias,
+        }))
     }
 
     /// With `T` points in a tile and u the unit roundoff, a transform errs by at most `7u·log₂T` in the 2-norm (Higham,
@@ -137,6 +150,10 @@ impl Plan for PlainPlan {
 
     fn footprint(&self) -> Footprint {
         self.footprint
+    }
+
+    fn output_pitch(&self) -> usize {
+        self.pitch
     }
 
     fn executed_flops(&self) -> u128 {

@@ -10,6 +10,8 @@ use super::transform::Transform;
 pub(super) struct PlainPlan {
     pub problem: Problem,
     pub epilogue: Epilogue,
+    /// Floats from one output pixel to the next.
+    pub pitch: usize,
     pub isa: Isa,
     pub workers: usize,
     pub footprint: Footprint,

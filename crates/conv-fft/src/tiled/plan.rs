@@ -18,7 +18,9 @@ pub(super) struct TiledPlan<const N: usize> {
     pub bias: AlignedBuffer,
     pub isa: Isa,
     pub workers: usize,
-    pub relu: bool,
+    pub epilogue: Epilogue,
+    /// Floats from one output pixel to the next.
+    pub pitch: usize,
     /// Whether outputs are stored past the caches.
     pub stream: bool,
     pub footprint: Footprint,
@@ -32,6 +34,7 @@ impl<const N: usize> TiledPlan<N> {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Self, PlanError> {
+        let pitch = epilogue.pitch_of(problem)?;
         let geometry = Geometry::new(problem, N);
         let (isa, workers) = (options.isa, options.workers);
         let layout = Layout::new::<N>(&geometry, products, options);
@@ -43,8 +46,8 @@ impl<const N: usize> TiledPlan<N> {
                 padded[..values.len()].copy_from_slice(values);
             }
         }
-        let (relu, stream) = (epilogue.relu, worth_streaming(problem.output_len()));
-        Ok(TiledPlan { geometry, layout, weights, bias, isa, workers, relu, stream, footprint })
+        let stream = worth_streaming(problem.output_len()) && !epilogue.accumulate;
+        Ok(TiledPlan { geometry, layout, weights, bias, isa, workers, epilogue, pitch, stream, footprint })
     }
 
     fn footprint(geometry: &Geometry, layout: &Layout, options: &PlanOptions) -> Result<Footprint, PlanError> {

@@ -1,5 +1,6 @@
 //! The unsafe part: a register tile whose pixels are found through pointers.
 
+use conv_core::Epilogue;
 use conv_simd::{SharedSlice, Simd, SimdOp, prefetch_weights};
 
 use super::table::{Step, Table, Tile, ZEROS};
@@ -29,10 +30,10 @@ pub(super) fn run_tile(
         weights: weights.weights.as_ptr(),
         bias: weights.bias.as_ptr(),
         pixels: &table.pixels[tile.pixels.clone()],
-        output: output.as_ptr().wrapping_add(copy * table.images * oh * ow * columns.width() + range.start),
-        stride: columns.width(),
+        output: output.as_ptr().wrapping_add(copy * table.images * oh * ow * plan.pitch + range.start),
+        stride: plan.pitch,
         channels: range.len(),
-        relu: plan.epilogue.relu,
+        epilogue: plan.epilogue,
     };
     macro_rules! dispatch {
         ($($vectors:literal: $($pixels:literal)*;)*) => {
@@ -66,7 +67,7 @@ struct Args<'a> {
     /// Floats from one output pixel to the next.
     stride: usize,
     channels: usize,
-    relu: bool,
+    epilogue: Epilogue,
 }
 
 struct PointerTile<'a, const PX: usize, const NV: usize>(&'a Args<'a>);
@@ -125,11 +126,17 @@ impl<const PX: usize, const NV: usize> SimdOp for PointerTile<'_, PX, NV> {
         }
         for p in 0..PX {
             for v in 0..NV {
-                // In this order a NaN stays one.
-                let value = if args.relu { simd.max(simd.zero(), acc[p][v]) } else { acc[p][v] };
                 let count = if v + 1 == NV { partial } else { S::LANES };
                 // SAFETY: these floats of the pixel are this task's alone.
-                unsafe { simd.store_partial_ptr(y[p].add(v * S::LANES), value, count) };
+                unsafe {
+                    let y = y[p].add(v * S::LANES);
+                    let sum = if args.epilogue.accumulate {
+                        simd.add(simd.load_partial_ptr(y, count), acc[p][v])
+                    } else {
+                        acc[p][v]
+                    };
+                    simd.store_partial_ptr(y, args.epilogue.bounds.clamp(simd, sum), count);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Functions of two tensors' elements, either of which may be repeated.
 
-use conv_simd::{Isa, Simd, SimdOp};
+use conv_simd::{Bounds, Isa, Simd, SimdOp};
 
 use super::{for_each_chunk, task_len};
 
@@ -80,8 +80,8 @@ impl BroadcastOp {
         BroadcastOp { kind, floats: extents.iter().product(), outer: loops, rows, run }
     }
 
-    /// Computes `output`, of which `relu` makes `max(output, 0)`.
-    pub(crate) fn run(&self, isa: Isa, workers: usize, a: &[f32], b: &[f32], output: &mut [f32], relu: bool) {
+    /// Computes `output`, within `bounds`.
+    pub(crate) fn run(&self, isa: Isa, workers: usize, a: &[f32], b: &[f32], output: &mut [f32], bounds: Bounds) {
         let run = self.run.extent.max(1);
         // Whole runs, unless they are long ones.
         let len = match task_len(self.floats, 1) {
@@ -89,7 +89,7 @@ impl BroadcastOp {
             len => len.next_multiple_of(run),
         };
         for_each_chunk(workers, &mut output[..self.floats], len, |index, output| {
-            isa.run(Part { op: self, first: index * len, a, b, output, relu });
+            isa.run(Part { op: self, first: index * len, a, b, output, bounds });
         });
     }
 
@@ -110,7 +110,7 @@ struct Part<'a> {
     a: &'a [f32],
     b: &'a [f32],
     output: &'a mut [f32],
-    relu: bool,
+    bounds: Bounds,
 }
 
 impl SimdOp for Part<'_> {
@@ -119,34 +119,32 @@ impl SimdOp for Part<'_> {
     #[inline(always)]
     fn eval<S: Simd>(self, _: S) {
         match self.op.kind {
-            Binary::Add => self.rectified(|a, b| a + b),
-            Binary::Sub => self.rectified(|a, b| a - b),
-            Binary::Mul => self.rectified(|a, b| a * b),
-            Binary::Div => self.rectified(|a, b| a / b),
-            Binary::Max => self.rectified(|a, b| if a > b || a.is_nan() { a } else { b }),
-            Binary::Min => self.rectified(|a, b| if a < b || a.is_nan() { a } else { b }),
+            Binary::Add => self.bounded(|a, b| a + b),
+            Binary::Sub => self.bounded(|a, b| a - b),
+            Binary::Mul => self.bounded(|a, b| a * b),
+            Binary::Div => self.bounded(|a, b| a / b),
+            Binary::Max => self.bounded(|a, b| if a > b || a.is_nan() { a } else { b }),
+            Binary::Min => self.bounded(|a, b| if a < b || a.is_nan() { a } else { b }),
             // The only power that networks have many of.
             Binary::Pow
                 if self.op.run.b == 0 && self.op.rows.b == 0 && self.op.outer.is_empty() && self.b[0] == 2.0 =>
             {
-                self.rectified(|a, _| a * a);
+                self.bounded(|a, _| a * a);
             }
-            Binary::Pow => self.rectified(f32::powf),
-            Binary::PRelu => self.rectified(|a, b| if a < 0.0 { a * b } else { a }),
+            Binary::Pow => self.bounded(f32::powf),
+            Binary::PRelu => self.bounded(|a, b| if a < 0.0 { a * b } else { a }),
         }
     }
 }
 
 impl Part<'_> {
     #[inline(always)]
-    fn rectified(self, function: impl Fn(f32, f32) -> f32) {
-        if self.relu {
-            self.each_run(|a, b| {
-                let y = function(a, b);
-                if y < 0.0 { 0.0 } else { y }
-            });
-        } else {
+    fn bounded(self, function: impl Fn(f32, f32) -> f32) {
+        let bounds = self.bounds;
+        if bounds == Bounds::NONE {
             self.each_run(function);
+        } else {
+            self.each_run(|a, b| bounds.clamp_one(function(a, b)));
         }
     }
 
@@ -246,11 +244,12 @@ mod tests {
             .collect();
         let op = BroadcastOp::new(kind, extents, &a_strides, &b_strides);
         for isa in Isa::available() {
-            for (workers, relu) in [(1, false), (3, false), (1, true), (3, true)] {
+            let clip = Bounds { least: -1.0, most: 1.5 };
+            for (workers, bounds) in [(1, Bounds::NONE), (3, Bounds::NONE), (1, Bounds::RELU), (3, clip)] {
                 let mut output = vec![f32::INFINITY; expected.len()];
-                op.run(isa, workers, &a_values, &b_values, &mut output, relu);
+                op.run(isa, workers, &a_values, &b_values, &mut output, bounds);
                 for (i, (&y, &x)) in output.iter().zip(&expected).enumerate() {
-                    let x = if relu && x < 0.0 { 0.0 } else { x };
+                    let x = bounds.clamp_one(x);
                     assert!(
                         x == y || x.is_nan() && y.is_nan(),
                         "{kind:?} of {extents:?}, {a:?} and {b:?} on {isa}, {workers} workers: {i} is {y} for {x}"
@@ -289,13 +288,20 @@ mod tests {
     fn squares_and_what_is_empty() {
         let mut output = [0.0; 21];
         let op = BroadcastOp::new(Binary::Pow, &[3, 7], &[7, 1], &[0, 0]);
-        op.run(Isa::best(), 1, &[-3.0; 21], &[2.0], &mut output, false);
+        op.run(Isa::best(), 1, &[-3.0; 21], &[2.0], &mut output, Bounds::NONE);
         assert_eq!(output, [9.0; 21]);
-        BroadcastOp::new(Binary::Add, &[3, 0], &[0, 1], &[0, 1]).run(Isa::best(), 2, &[], &[], &mut [], true);
+        BroadcastOp::new(Binary::Add, &[3, 0], &[0, 1], &[0, 1]).run(Isa::best(), 2, &[], &[], &mut [], Bounds::RELU);
         for kind in [Binary::Max, Binary::Min] {
             for (a, b) in [(f32::NAN, 1.0), (1.0, f32::NAN)] {
                 let mut output = [0.0; 19];
-                BroadcastOp::new(kind, &[19], &[1], &[0]).run(Isa::best(), 1, &[a; 19], &[b], &mut output, false);
+                BroadcastOp::new(kind, &[19], &[1], &[0]).run(
+                    Isa::best(),
+                    1,
+                    &[a; 19],
+                    &[b],
+                    &mut output,
+                    Bounds::NONE,
+                );
                 assert!(output.iter().all(|y| y.is_nan()), "{kind:?}");
             }
         }

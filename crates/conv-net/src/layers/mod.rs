@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use conv_core::for_each_task;
 use conv_simd::Simd;
 
-pub(crate) use affine::affine;
+pub(crate) use affine::Affine;
 pub use binary::Binary;
 pub(crate) use binary::BroadcastOp;
 pub(crate) use copy::StridedCopy;

@@ -2,7 +2,7 @@
 
 use std::array;
 
-use conv_simd::{Isa, Simd, SimdOp};
+use conv_simd::{Bounds, Isa, Simd, SimdOp};
 
 use super::{for_each_chunk, read, task_len, write};
 
@@ -49,13 +49,13 @@ pub(crate) struct TransposedConv {
     bias: Vec<f32>,
     /// What is read beyond the input.
     zeros: Vec<f32>,
-    relu: bool,
+    bounds: Bounds,
 }
 
 impl TransposedConv {
-    /// With weights `[in_channels][out_channels / groups][kernel][kernel]`, and negative results made zero if `relu`
+    /// With weights `[in_channels][out_channels / groups][kernel][kernel]`, and results within `bounds`
     /// says so.
-    pub(crate) fn new(shape: TransposedShape, weights: &[f32], bias: Option<&[f32]>, relu: bool) -> Self {
+    pub(crate) fn new(shape: TransposedShape, weights: &[f32], bias: Option<&[f32]>, bounds: Bounds) -> Self {
         let taps = [0, 1].map(|axis| {
             let (stride, pad) = (shape.stride[axis] as isize, shape.pad[axis] as isize);
             let of = |remainder: isize| {
@@ -68,7 +68,7 @@ impl TransposedConv {
         });
         let bias = bias.map_or_else(|| vec![0.0; shape.out_channels], <[f32]>::to_vec);
         let zeros = vec![0.0; shape.in_channels / shape.groups];
-        let mut conv = TransposedConv { shape, taps, weights: vec![], bias, zeros, relu };
+        let mut conv = TransposedConv { shape, taps, weights: vec![], bias, zeros, bounds };
         conv.weights = conv.pack(weights);
         conv
     }
@@ -263,7 +263,7 @@ impl Row<'_> {
     #[inline(always)]
     fn finish<S: Simd>(self, simd: S, sum: S::Vec) -> S::Vec {
         // In this order a NaN stays one.
-        if self.conv.relu { simd.max(simd.zero(), sum) } else { sum }
+        self.conv.bounds.clamp(simd, sum)
     }
 }
 
@@ -311,14 +311,15 @@ mod tests {
         let input = numbers(batch * ih * iw * in_channels, 1);
         let weights = numbers(in_channels * out_channels / groups * kh * kw, 2);
         let bias = numbers(out_channels, 3);
-        for (bias, relu) in [(None, false), (Some(&bias[..]), false), (Some(&bias[..]), true)] {
+        let clip = Bounds { least: -1.0, most: 2.0 };
+        for (bias, bounds) in [(None, Bounds::NONE), (Some(&bias[..]), Bounds::RELU), (Some(&bias[..]), clip)] {
             let expected = naive(&shape, &weights, bias.unwrap_or(&vec![0.0; out_channels]), &input);
-            let conv = TransposedConv::new(shape, &weights, bias, relu);
+            let conv = TransposedConv::new(shape, &weights, bias, bounds);
             for (isa, workers) in Isa::available().into_iter().flat_map(|isa| [(isa, 1), (isa, 3)]) {
                 let mut output = vec![f32::NAN; expected.len()];
                 conv.run(isa, workers, &input, &mut output);
                 for (i, (&y, &exact)) in output.iter().zip(&expected).enumerate() {
-                    let exact = if relu { exact.max(0.0) } else { exact };
+                    let exact = exact.max(bounds.least.into()).min(bounds.most.into());
                     assert!(f64::from(y) == exact, "{shape:?} on {isa}: {i} is {y} for {exact}");
                 }
             }

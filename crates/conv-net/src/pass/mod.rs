@@ -3,6 +3,7 @@
 mod arena;
 mod memory;
 mod parameters;
+mod places;
 mod stages;
 mod step;
 mod work;
@@ -35,13 +36,28 @@ pub type Chooser<'a> = dyn (Fn(&Problem) -> Method) + 'a;
 pub trait LayerObserver {
     /// `layer` begins.
     fn begin(&mut self, layer: usize);
-    /// `layer` is done; `output` is what it computed, channels last.
-    fn end(&mut self, layer: usize, output: &[f32]);
+    /// `layer` is done.
+    fn end(&mut self, layer: usize, output: LayerOutput<'_>);
 }
 
 impl LayerObserver for () {
     fn begin(&mut self, _: usize) {}
-    fn end(&mut self, _: usize, _: &[f32]) {}
+    fn end(&mut self, _: usize, _: LayerOutput<'_>) {}
+}
+
+/// What a layer computed, channels last: a tensor, or some channels of one of which other layers compute the others.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerOutput<'a> {
+    floats: &'a [f32],
+    channels: usize,
+    pitch: usize,
+}
+
+impl<'a> LayerOutput<'a> {
+    /// Its floats, one after the other.
+    pub fn floats(self) -> impl Iterator<Item = &'a f32> {
+        self.floats.chunks(self.pitch).flat_map(move |pixel| &pixel[..self.channels])
+    }
 }
 
 /// Why a forward pass could not be made.
@@ -134,7 +150,7 @@ impl ForwardPass {
             activation_bytes: size_of::<f32>() * layout.arena.floats,
             least_activation_bytes: size_of::<f32>() * layout.arena.lower_bound,
         };
-        let mut planner = Planner { network, weights, options, memory };
+        let mut planner = Planner { network, places: &stages.places, weights, options, memory };
         let (mut steps, mut work, mut constants) = (Vec::new(), Vec::new(), Vec::new());
         for stage in &stages.stages {
             let node = &network.nodes()[stage.node];
@@ -151,7 +167,7 @@ impl ForwardPass {
                 }
                 None => planner.operation(stage)?,
             };
-            let inputs = stages.inputs(network, stage).into_iter().map(|input| layout.slot(input)).collect();
+            let inputs = node.inputs.iter().map(|&input| layout.slot(input)).collect();
             let Slot::Arena(output) = layout.slot(stage.output) else {
                 unreachable!("what a step writes lies in the arena")
             };
@@ -164,11 +180,13 @@ impl ForwardPass {
                 activation_bytes: network.shape(stage.output)?.bytes(),
                 alive_bytes: size_of::<f32>() * layout.alive(steps.len()),
             })?;
-            steps.push(Step { operation, inputs, output });
+            let channels = network.shape(stage.output)?.sizes().get(1).copied().unwrap_or(1);
+            let pitch = stages.places[stage.output].pitch.unwrap_or(channels);
+            steps.push(Step { operation, inputs, output, channels, pitch });
             work.push(LayerWork::new(network, stage)?);
         }
         let memory = planner.memory;
-        let outputs = network.outputs().iter().map(|&output| layout.slot(stages.same[output.index()]));
+        let outputs = network.outputs().iter().map(|&output| layout.slot(output));
         Ok(ForwardPass {
             options: *options,
             inputs: shapes(network.inputs())?,
@@ -241,7 +259,7 @@ impl ForwardPass {
             };
             observer.begin(index);
             step.operation.run(&read, output, &mut self.scratch, &self.options)?;
-            observer.end(index, output);
+            observer.end(index, LayerOutput { floats: output, channels: step.channels, pitch: step.pitch });
         }
         Ok(())
     }
@@ -257,7 +275,7 @@ impl ForwardPass {
     }
 }
 
-/// Where values are.
+/// Where values are, and how long their buffers are needed.
 struct Layout {
     slots: Vec<Option<Slot>>,
     lifetimes: Vec<Lifetime>,
@@ -266,43 +284,55 @@ struct Layout {
 
 impl Layout {
     fn of(network: &Network, stages: &Stages) -> Result<Self, NetworkError> {
-        let mut slots: Vec<Option<Slot>> = vec![None; network.values().len()];
+        let places = &stages.places;
+        let values = network.values().len();
+        // By the value that a buffer belongs to: where it is, and which lifetime it has in the arena.
+        let mut buffers: Vec<Option<Slot>> = vec![None; values];
         for (index, input) in network.inputs().iter().enumerate() {
-            slots[input.index()] = Some(Slot::Input(index));
+            buffers[input.index()] = Some(Slot::Input(index));
         }
         let constant = |stage: &&Stage| matches!(network.nodes()[stage.node].operator, Operator::Constant(_));
         for (index, stage) in stages.stages.iter().filter(constant).enumerate() {
-            slots[stage.output.index()] = Some(Slot::Constant(index));
+            buffers[stage.output.index()] = Some(Slot::Constant(index));
         }
         let executed: Vec<&Stage> = stages.stages.iter().filter(|stage| !constant(stage)).collect();
-        let (mut values, mut lifetimes, mut of) = (Vec::new(), Vec::new(), vec![None; network.values().len()]);
+        let (mut roots, mut lifetimes, mut of) = (Vec::new(), Vec::<Lifetime>::new(), vec![None; values]);
         for (step, stage) in executed.iter().enumerate() {
-            of[stage.output.index()] = Some(values.len());
-            values.push(stage.output);
-            lifetimes.push(Lifetime { floats: network.shape(stage.output)?.floats(), steps: step..step + 1 });
-            for input in stages.inputs(network, stage) {
-                if let Some(lifetime) = of[input.index()] {
-                    lifetimes[lifetime].steps.end = step + 1;
-                }
+            let root = places[stage.output].root;
+            let lifetime = *of[root.index()].get_or_insert(roots.len());
+            if lifetime == roots.len() {
+                roots.push(root);
+                lifetimes.push(Lifetime { floats: network.shape(root)?.floats(), steps: step..step + 1 });
+            }
+            let read = network.nodes()[stage.node].inputs.iter().filter_map(|&input| of[places[input].root.index()]);
+            for lifetime in read.chain([lifetime]) {
+                lifetimes[lifetime].steps.end = step + 1;
             }
         }
-        for output in network.outputs() {
-            if let Some(lifetime) = of[stages.same[output.index()].index()] {
+        for &output in network.outputs() {
+            if let Some(lifetime) = of[places[output].root.index()] {
                 lifetimes[lifetime].steps.end = executed.len();
             }
         }
         let arena = Arena::of(&lifetimes);
-        for (value, place) in values.iter().zip(&arena.places) {
-            slots[value.index()] = Some(Slot::Arena(place.clone()));
+        for (root, place) in roots.iter().zip(&arena.places) {
+            buffers[root.index()] = Some(Slot::Arena(place.clone()));
         }
-        Ok(Layout { slots, lifetimes, arena })
+        let slot = |value: ValueId| match buffers[places[value].root.index()].clone()? {
+            Slot::Arena(buffer) => {
+                let start = buffer.start + places[value].start;
+                Some(Slot::Arena(start..start + places.view(value, network.shape(value).ok()?).span()))
+            }
+            slot => Some(slot),
+        };
+        Ok(Layout { slots: (0..values).map(|index| slot(ValueId::at(index))).collect(), lifetimes, arena })
     }
 
     fn slot(&self, value: ValueId) -> Slot {
         self.slots[value.index()].clone().expect("a value is an input, a constant, or computed by a stage")
     }
 
-    /// Floats that are alive during a step.
+    /// Floats of the buffers that are needed during a step.
     fn alive(&self, step: usize) -> usize {
         self.lifetimes.iter().filter(|value| value.steps.contains(&step)).map(|value| value.floats).sum()
     }

@@ -5,11 +5,12 @@ use std::ops::Range;
 use conv_core::{Epilogue, Method, PlanError, PlanOptions, Problem, StreamedFilter};
 use conv_simd::AlignedBuffer;
 
+use super::places::{Places, View};
 use super::stages::{Stage, pool_of};
 use super::step::Operation;
 use super::{ForwardError, LayerMemory, MemoryPlan};
-use crate::layers::{StridedCopy, TransposedConv, TransposedShape};
-use crate::network::{Network, Node};
+use crate::layers::{Affine, StridedCopy, TransposedConv, TransposedShape};
+use crate::network::{Network, NetworkError, Node, ValueId};
 use crate::operators::{ConvTranspose, Operator};
 use crate::shape::Shape;
 use crate::weights::{Weights, WeightsError};
@@ -17,6 +18,7 @@ use crate::weights::{Weights, WeightsError};
 /// What is prepared so far.
 pub(super) struct Planner<'a> {
     pub network: &'a Network,
+    pub places: &'a Places,
     pub weights: &'a mut dyn Weights,
     pub options: &'a PlanOptions,
     pub memory: MemoryPlan,
@@ -60,29 +62,34 @@ impl Planner<'_> {
             Ok(())
         };
         let filter = StreamedFilter { weights: &mut read, bias: Some(&bias) };
-        chosen.algorithm.plan_streamed(problem, filter, Epilogue { relu: stage.relu.is_some() }, options)
+        let (accumulate, bounds) = (stage.sum.is_some(), stage.bounds(self.network));
+        let epilogue = Epilogue { accumulate, bounds, pitch: self.places[stage.output].pitch };
+        chosen.algorithm.plan_streamed(problem, filter, epilogue, options)
     }
 
     /// Prepares every other node.
     pub fn operation(&mut self, stage: &Stage) -> Result<Operation, ForwardError> {
         let node = &self.network.nodes()[stage.node];
-        let inputs = node.inputs.iter().map(|&input| self.network.shape(input)).collect::<Result<Vec<_>, _>>()?;
-        let output = self.network.shape(node.outputs[0])?;
-        let relu = stage.relu.is_some();
+        let view = |&input: &ValueId| Ok::<_, NetworkError>(self.places.view(input, self.network.shape(input)?));
+        let inputs = node.inputs.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+        let output = View { shape: self.network.shape(node.outputs[0])?, ..view(&stage.output)? };
+        let bounds = stage.bounds(self.network);
         let failed = |planner: &Self, source| planner.failed(stage, node.operator.name(), source);
         match &node.operator {
             Operator::ConvTranspose(conv) => {
-                let prepared = self.transposed(stage, conv, [inputs[0], output]);
+                let prepared = self.transposed(stage, conv, [inputs[0].shape, output.shape]);
                 prepared.map(Operation::Transposed).map_err(|source| failed(self, source))
             }
             Operator::BatchNormalization(_) | Operator::Affine(_) => {
-                let channels = inputs[0].sizes()[1];
-                let folded = self.fold(&[stage.node], channels).map_err(|source| failed(self, source))?;
-                let Folded { factors, offsets } = folded;
-                let [factors, offsets] = [factors, offsets].map(|of| of.into_iter().map(|x| x as f32).collect());
-                Ok(Operation::Affine { factors, offsets, relu })
+                let (shape, pitch) = (inputs[0].shape, inputs[0].pitch);
+                let nodes: Vec<usize> = [stage.node].into_iter().chain(stage.folded.iter().copied()).collect();
+                let folded = self.fold(&nodes, shape.sizes()[1]).map_err(|source| failed(self, source))?;
+                let [scale, shift] =
+                    [folded.factors, folded.offsets].map(|of| of.into_iter().map(|x| x as f32).collect::<Vec<_>>());
+                let pitch = pitch.unwrap_or(shape.sizes()[1]);
+                Ok(Operation::Affine(Affine { scale, shift, pitch, bounds }))
             }
-            operator => Ok(Operation::new(operator, &inputs, output, pool_of(self.network, stage), relu)?),
+            operator => Ok(Operation::new(operator, &inputs, output, pool_of(self.network, stage), bounds)?),
         }
     }
 
@@ -151,7 +158,7 @@ impl Planner<'_> {
             pad: conv.windows.map(|window| window.pad[0]),
             output: [result.height, result.width],
         };
-        Ok(TransposedConv::new(shape, &weights, Some(&bias), stage.relu.is_some()))
+        Ok(TransposedConv::new(shape, &weights, Some(&bias), stage.bounds(self.network)))
     }
 
     /// What the nodes that are folded into a stage make of its results.

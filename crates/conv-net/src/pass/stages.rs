@@ -1,7 +1,10 @@
 //! What is executed at once: nodes that are fused, because what lies between them need not be written.
 
+use conv_simd::Bounds;
+
+use super::places::{Place, Places};
 use crate::network::{Network, ValueId};
-use crate::operators::{Activation, Operator, Pool};
+use crate::operators::{Activation, Binary, Operator, Pool};
 use crate::shape::Shape;
 
 /// Nodes that are executed at once.
@@ -11,8 +14,10 @@ pub struct Stage {
     pub node: usize,
     /// Normalisations and factors after it, which become part of its weights.
     pub folded: Vec<usize>,
-    /// The ReLU after it that it applies to its results.
-    pub relu: Option<usize>,
+    /// The sum after it that it adds its results to: they go where its other operand is, which nothing else needs any more.
+    pub sum: Option<usize>,
+    /// The ReLU or Clip after it that it applies to its results.
+    pub activation: Option<usize>,
     /// The pooling after a local response normalisation.
     pub pool: Option<usize>,
     /// What it writes.
@@ -25,67 +30,178 @@ impl Stage {
         let name = |node: usize| &network.nodes()[node].name;
         self.pool.map_or_else(|| name(self.node).clone(), |pool| format!("{}+{}", name(self.node), name(pool)))
     }
+
+    /// Of its results.
+    pub(super) fn bounds(&self, network: &Network) -> Bounds {
+        self.activation.and_then(|node| bounds(&network.nodes()[node].operator)).unwrap_or(Bounds::NONE)
+    }
+
+    /// All nodes that are executed with it.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = usize> {
+        let after = [self.sum, self.activation, self.pool].into_iter().flatten();
+        std::iter::once(self.node).chain(self.folded.iter().copied()).chain(after)
+    }
+}
+
+/// The bounds that an activation keeps results within, if it does nothing else.
+fn bounds(operator: &Operator) -> Option<Bounds> {
+    match operator {
+        Operator::Activation(Activation::Relu) => Some(Bounds::RELU),
+        &Operator::Activation(Activation::Clip { low, high }) if low <= high => Some(Bounds { least: low, most: high }),
+        _ => None,
+    }
 }
 
 /// A network as it is executed.
 pub(super) struct Stages {
     pub stages: Vec<Stage>,
-    /// Of each value the one whose floats it has: a flattened pixel's are the pixel's.
-    pub same: Vec<ValueId>,
+    /// Where each value is.
+    pub places: Places,
 }
 
 impl Stages {
     pub fn of(network: &Network) -> Self {
-        let uses = network.uses();
-        let readers = readers(network);
-        let mut fused = vec![false; network.nodes().len()];
-        let mut same: Vec<ValueId> = network.values().iter().enumerate().map(|(index, _)| ValueId::at(index)).collect();
-        let mut stages = Vec::new();
-        // The one node that reads a value which nothing else needs.
-        let alone = |value: ValueId| {
-            let reader = readers[value.index()]?;
-            (uses[value.index()] == 1).then_some(reader)
-        };
-        for (index, node) in network.nodes().iter().enumerate() {
-            if fused[index] {
-                continue;
-            }
-            let [output] = node.outputs[..] else { continue };
-            if let (Operator::Reshape(_), &[input]) = (&node.operator, &node.inputs[..])
-                && let (Ok(from), Ok(to)) = (network.shape(input), network.shape(output))
-                && in_place(from, to)
-                && !(network.inputs().contains(&same[input.index()]) && network.outputs().contains(&output))
-            {
-                same[output.index()] = same[input.index()];
-                continue;
-            }
-            let mut stage = Stage { node: index, folded: Vec::new(), relu: None, pool: None, output };
-            let weighted =
-                matches!(node.operator, Operator::Conv(_) | Operator::ConvTranspose(_) | Operator::Linear(_));
-            let rectifies = weighted
-                || matches!(node.operator, Operator::Binary(_) | Operator::Affine(_) | Operator::BatchNormalization(_));
-            let normalises = matches!(node.operator, Operator::Lrn(_));
-            while let Some(next) = alone(stage.output) {
-                match network.nodes()[next].operator {
-                    Operator::BatchNormalization(_) | Operator::Affine(_) if weighted => stage.folded.push(next),
-                    Operator::Activation(Activation::Relu) if rectifies => stage.relu = Some(next),
-                    Operator::MaxPool(_) if normalises => stage.pool = Some(next),
-                    _ => break,
-                }
-                fused[next] = true;
-                stage.output = network.nodes()[next].outputs[0];
-                if stage.relu.is_some() || stage.pool.is_some() {
-                    break;
-                }
-            }
-            stages.push(stage);
+        let mut fusion = Fusion::new(network);
+        for node in 0..network.nodes().len() {
+            fusion.node(node);
         }
-        Stages { stages, same }
+        let Fusion { mut stages, mut places, .. } = fusion;
+        places.join(network, &mut stages);
+        Stages { stages, places }
+    }
+}
+
+/// Nodes on their way into stages, in their order.
+struct Fusion<'a> {
+    network: &'a Network,
+    stages: Vec<Stage>,
+    places: Places,
+    /// How often each value is needed.
+    uses: Vec<usize>,
+    /// The last node that reads each value.
+    readers: Vec<Option<usize>>,
+    fused: Vec<bool>,
+    /// By the value that a buffer belongs to: whether a stage wrote it, and how often what is in it will still be needed.
+    written: Vec<bool>,
+    pending: Vec<usize>,
+}
+
+impl<'a> Fusion<'a> {
+    fn new(network: &'a Network) -> Self {
+        let uses = network.uses();
+        Fusion {
+            network,
+            stages: Vec::new(),
+            places: Places::apart(network.values().len()),
+            readers: readers(network),
+            fused: vec![false; network.nodes().len()],
+            written: vec![false; network.values().len()],
+            pending: uses.clone(),
+            uses,
+        }
     }
 
-    /// The values that a stage reads, as they are in memory.
-    pub fn inputs(&self, network: &Network, stage: &Stage) -> Vec<ValueId> {
-        network.nodes()[stage.node].inputs.iter().map(|input| self.same[input.index()]).collect()
+    /// Makes a stage of a node that is none's yet, with those after it that it can take in.
+    fn node(&mut self, index: usize) {
+        let node = &self.network.nodes()[index];
+        let [output] = node.outputs[..] else { return };
+        if self.fused[index] {
+            return;
+        }
+        if let (Operator::Reshape(_), &[input]) = (&node.operator, &node.inputs[..])
+            && self.stays(input, output)
+        {
+            return self.share(self.places[input], output);
+        }
+        let mut stage = Stage { node: index, folded: Vec::new(), sum: None, activation: None, pool: None, output };
+        while let Some(next) = self.alone(stage.output) {
+            if !self.takes(&mut stage, next) {
+                break;
+            }
+            self.fused[next] = true;
+            stage.output = self.network.nodes()[next].outputs[0];
+        }
+        let read = stage.nodes().flat_map(|node| &self.network.nodes()[node].inputs);
+        for value in read.copied().collect::<Vec<_>>() {
+            self.pending[self.places[value].root.index()] -= 1;
+        }
+        if let Some(residual) = self.residual(&stage) {
+            self.share(self.places[residual], stage.output);
+        }
+        let constant = matches!(node.operator, Operator::Constant(_));
+        self.written[self.places[stage.output].root.index()] = !constant;
+        self.stages.push(stage);
+    }
+
+    /// The one node that reads a value which nothing else needs.
+    fn alone(&self, value: ValueId) -> Option<usize> {
+        self.readers[value.index()].filter(|_| self.uses[value.index()] == 1)
+    }
+
+    /// Enters `next`, which reads what `stage` writes, into it, if that can be.
+    fn takes(&self, stage: &mut Stage, next: usize) -> bool {
+        let operator = &self.network.nodes()[stage.node].operator;
+        let planned = matches!(operator, Operator::Conv(_) | Operator::Linear(_));
+        let scales = matches!(operator, Operator::BatchNormalization(_) | Operator::Affine(_));
+        let weighted = planned || matches!(operator, Operator::ConvTranspose(_));
+        if stage.activation.is_some() || stage.pool.is_some() {
+            return false;
+        }
+        match &self.network.nodes()[next].operator {
+            Operator::BatchNormalization(_) | Operator::Affine(_) if weighted || scales => {
+                let before_the_sum = stage.sum.is_none();
+                if before_the_sum {
+                    stage.folded.push(next);
+                }
+                before_the_sum
+            }
+            Operator::Binary(Binary::Add) if planned && stage.sum.is_none() && self.adds(stage, next) => {
+                stage.sum = Some(next);
+                true
+            }
+            Operator::MaxPool(_) if matches!(operator, Operator::Lrn(_)) => {
+                stage.pool = Some(next);
+                true
+            }
+            after if bounds(after).is_some() && (weighted || scales || matches!(operator, Operator::Binary(_))) => {
+                stage.activation = Some(next);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the results of `stage` can be added to the other operand of `sum` where that is: a stage before wrote it, and
+    /// nobody else will read what is there, the stage itself least of all.
+    fn adds(&self, stage: &Stage, sum: usize) -> bool {
+        let inputs = &self.network.nodes()[sum].inputs;
+        let Some(&other) = inputs.iter().find(|&&input| input != stage.output) else { return false };
+        let root = self.places[other].root.index();
+        let same =
+            |a: ValueId, b: ValueId| matches!((self.network.shape(a), self.network.shape(b)), (Ok(a), Ok(b)) if a == b);
+        self.written[root] && self.pending[root] == 1 && same(other, stage.output)
+    }
+
+    /// The other operand of a stage's sum.
+    fn residual(&self, stage: &Stage) -> Option<ValueId> {
+        let network = self.network;
+        let last = stage.folded.last().copied().unwrap_or(stage.node);
+        let own = network.nodes()[last].outputs[0];
+        network.nodes()[stage.sum?].inputs.iter().copied().find(|&input| input != own)
+    }
+
+    /// Whether a reshaped value has the same floats in the same order, and may be where it is.
+    fn stays(&self, input: ValueId, output: ValueId) -> bool {
+        let (Ok(from), Ok(to)) = (self.network.shape(input), self.network.shape(output)) else { return false };
+        let caller =
+            self.network.inputs().contains(&self.places[input].root) && self.network.outputs().contains(&output);
+        in_place(from, to) && !caller
+    }
+
+    /// Puts `value` where `place` is.
+    fn share(&mut self, place: Place, value: ValueId) {
+        self.pending[place.root.index()] += self.pending[value.index()];
+        self.places.put(value, place);
     }
 }
 

@@ -3,10 +3,13 @@
 use std::ops::Range;
 
 use conv_core::{Footprint, Plan, PlanOptions, RunError, Scratch};
+use conv_simd::Bounds;
 
 use super::Slot;
+use super::places::View;
 use crate::layers::{
-    self, BroadcastOp, Dimension, Fold, Padding, ReduceOp, Resizer, StridedCopy, TransposedConv, dimensions, row_major,
+    self, Affine, BroadcastOp, Dimension, Fold, Padding, ReduceOp, Resizer, StridedCopy, TransposedConv, dimensions,
+    row_major,
 };
 use crate::network::NetworkError;
 use crate::operators::{Activation, Lrn, Operator, Pool, Slice, Softmax};
@@ -18,6 +21,10 @@ pub(super) struct Step {
     pub inputs: Vec<Slot>,
     /// Floats of the arena.
     pub output: Range<usize>,
+    /// Of the output.
+    pub channels: usize,
+    /// Floats from one of its pixels to the next.
+    pub pitch: usize,
 }
 
 /// What a step computes.
@@ -26,21 +33,18 @@ pub(super) enum Operation {
     Transposed(TransposedConv),
     /// With the pooling that follows, if any does.
     Lrn(Lrn, Option<Pool>, Map),
-    Pool(Pool, Fold, Map),
-    Affine {
-        factors: Vec<f32>,
-        offsets: Vec<f32>,
-        relu: bool,
-    },
+    /// Floats from one pixel to the next of input and output.
+    Pool(Pool, Fold, Map, [usize; 2]),
+    Affine(Affine),
     /// Over this many channels, all of a pixel's.
     Softmax(usize),
     /// Along the middle of `[outer][len][inner]`.
     SoftmaxAlong([usize; 2], bool),
     Activation(Activation),
-    Binary(BroadcastOp, bool),
+    Binary(BroadcastOp, Bounds),
     Reduce(ReduceOp),
-    /// Of each input one.
-    Copies(Vec<StridedCopy>),
+    /// Of each input at most one.
+    Copies(Vec<(usize, StridedCopy)>),
     /// By way of scratch of so many floats.
     CopiedTwice([StridedCopy; 2], usize),
     Pad(Padding),
@@ -55,23 +59,28 @@ impl StridedCopy {
 }
 
 impl Operation {
-    /// Prepares an operator without weights; `pool` follows a local response normalisation.
+    /// Prepares an operator without weights; `pool` follows a local response normalisation, and `bounds` are of what sums of
+    /// two operands and the like become.
     ///
     /// # Errors
     /// [`NetworkError`] if a shape is none that it could have been given.
     pub fn new(
         operator: &Operator,
-        inputs: &[&Shape],
-        output: &Shape,
+        views: &[View<'_>],
+        to: View<'_>,
         pool: Option<Pool>,
-        relu: bool,
+        bounds: Bounds,
     ) -> Result<Self, NetworkError> {
+        let inputs: Vec<&Shape> = views.iter().map(|view| view.shape).collect();
+        let (inputs, output) = (&inputs[..], to.shape);
         let map = || inputs[0].map().expect("inference accepts maps only");
+        let pitches = || [views[0], to].map(|view| view.pitch.unwrap_or_else(|| view.shape.sizes()[1]));
         Ok(match operator {
             Operator::Lrn(lrn) => Operation::Lrn(*lrn, pool, map()),
-            Operator::MaxPool(pool) => Operation::Pool(*pool, Fold::Max, map()),
+            Operator::MaxPool(pool) => Operation::Pool(*pool, Fold::Max, map(), pitches()),
             Operator::AveragePool(average) => {
-                Operation::Pool(average.pool, Fold::Mean { count_padding: average.count_padding }, map())
+                let fold = Fold::Mean { count_padding: average.count_padding };
+                Operation::Pool(average.pool, fold, map(), pitches())
             }
             Operator::Softmax(softmax) => softmax_of(softmax, inputs[0]),
             Operator::Activation(activation) => Operation::Activation(*activation),
@@ -79,7 +88,7 @@ impl Operation {
                 let [a, b] = [0, 1].map(|operand| broadcast(inputs[operand], output));
                 let order = output.order();
                 let stored = |strides: Vec<usize>| order.iter().map(|&axis| strides[axis]).collect::<Vec<_>>();
-                Operation::Binary(BroadcastOp::new(*binary, &output.stored(), &stored(a), &stored(b)), relu)
+                Operation::Binary(BroadcastOp::new(*binary, &output.stored(), &stored(a), &stored(b)), bounds)
             }
             Operator::Reduce(reduce) => {
                 let (strides, mut written) = (inputs[0].strides(), output.strides().into_iter());
@@ -97,15 +106,16 @@ impl Operation {
                 Operation::Reduce(ReduceOp::new(reduce.reduction, &kept, &reduced))
             }
             Operator::Concat(concat) => {
-                let (to, mut start) = (output.strides(), 0);
-                let part = |input: &&Shape| {
-                    let copy = StridedCopy::new(&dimensions(input.sizes(), &input.strides(), &to), 0, start);
-                    start += to[concat.axis] * input.sizes()[concat.axis];
+                let (to, mut start) = (to.strides(), 0);
+                let part = |input: &View<'_>| {
+                    let sizes = input.shape.sizes();
+                    let copy = StridedCopy::new(&dimensions(sizes, &input.strides(), &to), 0, start);
+                    start += to[concat.axis] * sizes[concat.axis];
                     copy
                 };
-                Operation::Copies(inputs.iter().map(part).collect())
+                Operation::Copies(views.iter().map(part).enumerate().collect())
             }
-            Operator::Slice(slice) => Operation::Copies(vec![slice_of(slice, inputs[0], output)]),
+            Operator::Slice(slice) => Operation::Copies(vec![(0, slice_of(slice, views[0], output))]),
             Operator::Pad(pad) => {
                 let stored = |sizes: Vec<usize>| -> [usize; 4] {
                     let missing = 4 - sizes.len();
@@ -126,7 +136,8 @@ impl Operation {
             Operator::Transpose(transpose) => {
                 let strides = inputs[0].strides();
                 let from: Vec<usize> = transpose.permutation.iter().map(|&axis| strides[axis]).collect();
-                Operation::Copies(vec![StridedCopy::new(&dimensions(output.sizes(), &from, &output.strides()), 0, 0)])
+                let copy = StridedCopy::new(&dimensions(output.sizes(), &from, &output.strides()), 0, 0);
+                Operation::Copies(vec![(0, copy)])
             }
             Operator::ChannelShuffle { groups } => {
                 let (strides, channels) = (inputs[0].strides(), inputs[0].sizes()[1]);
@@ -135,7 +146,7 @@ impl Operation {
                 let mut moved = dimensions(inputs[0].sizes(), &strides, &strides);
                 moved[1] = Dimension { extent: *groups, from: (members * strides[1]) as isize, to: strides[1] };
                 moved.push(Dimension { extent: members, from: strides[1] as isize, to: groups * strides[1] });
-                Operation::Copies(vec![StridedCopy::new(&moved, 0, 0)])
+                Operation::Copies(vec![(0, StridedCopy::new(&moved, 0, 0))])
             }
             Operator::Conv(_)
             | Operator::ConvTranspose(_)
@@ -154,7 +165,7 @@ impl Operation {
         match self {
             Operation::Plan(plan) => plan.footprint(),
             Operation::Transposed(conv) => floats(conv.prepared_floats()),
-            Operation::Affine { factors, offsets, .. } => floats(factors.len() + offsets.len()),
+            Operation::Affine(affine) => floats(affine.prepared_floats()),
             Operation::Lrn(_, Some(_), map) => scratch(layers::scratch_floats(workers, *map)),
             Operation::CopiedTwice(_, floats) => scratch(*floats),
             _ => Footprint::default(),
@@ -180,20 +191,20 @@ impl Operation {
                 let scratch = scratch.lend(self.footprint(workers).scratch_bytes)?;
                 layers::normalise_and_pool(options, (lrn, pool), *map, (input(0), output), scratch);
             }
-            Operation::Pool(pool, fold, map) => layers::pool(options, pool, *fold, *map, (input(0), output)),
-            Operation::Affine { factors, offsets, relu } => {
-                layers::affine(isa, workers, factors.len(), factors, offsets, input(0), output, *relu);
+            Operation::Pool(pool, fold, map, pitches) => {
+                layers::pool(options, pool, *fold, (*map, *pitches), (input(0), output));
             }
+            Operation::Affine(affine) => affine.run(isa, workers, input(0), output),
             Operation::Softmax(channels) => layers::softmax(workers, *channels, input(0), output),
             Operation::SoftmaxAlong(extents, log) => {
                 layers::softmax_along(isa, workers, *extents, *log, input(0), output);
             }
             Operation::Activation(activation) => layers::activate(isa, workers, *activation, input(0), output),
-            Operation::Binary(binary, relu) => binary.run(isa, workers, input(0), input(1), output, *relu),
+            Operation::Binary(binary, bounds) => binary.run(isa, workers, input(0), input(1), output, *bounds),
             Operation::Reduce(reduce) => reduce.run(isa, workers, input(0), output),
             Operation::Copies(copies) => {
-                for (operand, copy) in copies.iter().enumerate() {
-                    copy.run(workers, input(operand), output);
+                for (operand, copy) in copies {
+                    copy.run(workers, input(*operand), output);
                 }
             }
             Operation::CopiedTwice([first, second], floats) => {
@@ -231,7 +242,7 @@ fn broadcast(input: &Shape, output: &Shape) -> Vec<usize> {
     (0..output.rank()).map(stride).collect()
 }
 
-fn slice_of(slice: &Slice, input: &Shape, output: &Shape) -> StridedCopy {
+fn slice_of(slice: &Slice, input: View<'_>, output: &Shape) -> StridedCopy {
     let strides = input.strides();
     let start = slice.starts.iter().zip(&strides).map(|(start, stride)| start * stride).sum();
     let axes = slice.sizes.iter().zip(&slice.steps).zip(strides.iter().zip(output.strides()));
@@ -245,7 +256,7 @@ fn slice_of(slice: &Slice, input: &Shape, output: &Shape) -> StridedCopy {
 fn reshape(input: &Shape, output: &Shape) -> Operation {
     let (from, to) = (input.strides(), output.strides());
     match layers::reshaped(input.sizes(), &from, output.sizes(), &to) {
-        Some(moved) => Operation::Copies(vec![StridedCopy::new(&moved, 0, 0)]),
+        Some(moved) => Operation::Copies(vec![(0, StridedCopy::new(&moved, 0, 0))]),
         None => {
             let first = StridedCopy::new(&dimensions(input.sizes(), &from, &row_major(input.sizes())), 0, 0);
             let second = StridedCopy::new(&dimensions(output.sizes(), &row_major(output.sizes()), &to), 0, 0);

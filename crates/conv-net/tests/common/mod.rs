@@ -12,7 +12,7 @@ use conv_check::oracle;
 use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Method, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
-use conv_net::{LayerObserver, MemoryPlan, Network, Node, ValueId, Weights, WeightsError};
+use conv_net::{LayerObserver, LayerOutput, MemoryPlan, Network, Node, Operator, ValueId, Weights, WeightsError};
 
 /// The f64 oracle as an algorithm, so that what these tests see is not a kernel's doing. It keeps the weights as given
 /// and asks for scratch that it does not need, so that there is memory to plan.
@@ -46,6 +46,7 @@ impl Algorithm for Oracle {
             problem: problem.clone(),
             footprint,
             epilogue,
+            pitch: epilogue.pitch_of(problem)?,
             weights: filter.weights.to_vec(),
             bias,
         }))
@@ -60,6 +61,7 @@ struct OraclePlan {
     problem: Problem,
     footprint: Footprint,
     epilogue: Epilogue,
+    pitch: usize,
     weights: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
@@ -73,11 +75,18 @@ impl Plan for OraclePlan {
         self.footprint
     }
 
+    fn output_pitch(&self) -> usize {
+        self.pitch
+    }
+
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], _: &dyn Probe) {
         scratch.fill(f32::NAN);
         let filter = Filter { weights: &self.weights, bias: self.bias.as_deref() };
-        let exact = oracle(&self.problem, input, filter, self.epilogue);
-        output.iter_mut().zip(exact).for_each(|(output, exact)| *output = exact as f32);
+        let channels = self.problem.out_channels();
+        let before: Vec<f32> = output.chunks(self.pitch).flat_map(|pixel| &pixel[..channels]).copied().collect();
+        let exact = oracle(&self.problem, input, filter, self.epilogue, &before);
+        let written = output.chunks_mut(self.pitch).flat_map(|pixel| &mut pixel[..channels]);
+        written.zip(exact).for_each(|(output, exact)| *output = exact as f32);
     }
 }
 
@@ -95,9 +104,9 @@ impl LayerObserver for Outputs {
         assert_eq!(layer, self.0.len(), "layers begin in order");
     }
 
-    fn end(&mut self, layer: usize, output: &[f32]) {
+    fn end(&mut self, layer: usize, output: LayerOutput<'_>) {
         assert_eq!(layer, self.0.len(), "a layer ends before the next begins");
-        self.0.push(output.to_vec());
+        self.0.push(output.floats().copied().collect());
     }
 }
 
@@ -114,7 +123,14 @@ pub fn written(network: &Network, memory: &MemoryPlan) -> Vec<ValueId> {
                 + network.outputs().iter().filter(|&&output| output == value).count();
             let reader = network.nodes().iter().find(|node| reads(node, value) > 0);
             match reader {
-                Some(reader) if uses == 1 && !executed.contains(reader.name.as_str()) => node = reader,
+                // What is joined where its parts are is none's.
+                Some(reader)
+                    if uses == 1
+                        && !executed.contains(reader.name.as_str())
+                        && !matches!(reader.operator, Operator::Concat(_)) =>
+                {
+                    node = reader;
+                }
                 _ => return value,
             }
         }

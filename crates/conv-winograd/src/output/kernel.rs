@@ -1,5 +1,6 @@
 //! The tile's columns, then its rows, a strip of channels at a time, as in the input transform.
 
+use conv_core::Epilogue;
 use conv_simd::{Isa, Lanes, Simd, SimdOp};
 
 use crate::geometry::{Geometry, Tile};
@@ -20,8 +21,8 @@ pub(crate) struct OutputTile<'a> {
     pub bias: &'a [f32],
     /// Output channels that exist.
     pub channels: usize,
-    /// Whether negative results become zero.
-    pub relu: bool,
+    /// What becomes of the results.
+    pub epilogue: Epilogue,
     /// Whether the outputs are stored past the caches.
     pub stream: bool,
     /// The tile's first output.
@@ -117,12 +118,11 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Rows<'_, N, M,
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        let Rows { tile: &OutputTile { geometry, tile, bias, relu, stream, y, y_steps, .. }, strip, len, between } =
+        let Rows { tile: &OutputTile { geometry, tile, bias, epilogue, stream, y, y_steps, .. }, strip, len, between } =
             self;
         let coefficients = geometry.axes[1].coefficients(tile.axes[1].extended);
         let (y, bias) = (y.wrapping_add(strip), &bias[strip..]);
         let [down, across] = tile.axes.map(|axis| axis.outputs);
-        let least = simd.splat(if relu { 0.0 } else { f32::NEG_INFINITY });
         for i in 0..down {
             let row = between[i * MAX_POINTS * STRIP_ROW..][..MAX_POINTS * STRIP_ROW].as_ptr();
             for c in (0..len).step_by(S::LANES) {
@@ -135,11 +135,14 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Rows<'_, N, M,
                 let bias = simd.load(&bias[c..]);
                 for (j, output) in outputs.into_iter().enumerate() {
                     if j < across {
-                        // In this order a NaN stays one.
-                        let value = simd.max(least, simd.add(output, bias));
+                        let mut value = simd.add(output, bias);
                         // SAFETY: this output exists and belongs to this tile.
                         unsafe {
                             let y = y.add(i * y_steps[0] + j * y_steps[1] + c);
+                            if epilogue.accumulate {
+                                value = simd.add(value, simd.load_partial_ptr(y, (len - c).min(S::LANES)));
+                            }
+                            let value = epilogue.bounds.clamp(simd, value);
                             if len - c >= S::LANES {
                                 simd.write_ptr(y, value, stream);
                             } else {

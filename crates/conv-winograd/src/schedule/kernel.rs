@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conv_core::{Phase, Probe, for_each_task};
-use conv_simd::{Init, Run, SharedSlice, TileArgs};
+use conv_simd::{Bounds, Init, Run, SharedSlice, TileArgs};
 
 use crate::blocking::Schedule;
 use crate::geometry::{Geometry, Plane, Tile, Tiles};
@@ -224,7 +224,8 @@ impl Job<'_> {
                         y_pixel: layout.chunk,
                         channels,
                         init: Init::Zero,
-                        relu: false,
+                        accumulate: false,
+                        bounds: Bounds::NONE,
                         stream: false,
                     });
                 }
@@ -253,7 +254,7 @@ impl Job<'_> {
         let channels = problem.group_out_channels();
         let first = chunk * layout.chunk;
         let pixel = (tile.image * height + vertical.output) * width + horizontal.output;
-        let at = pixel * problem.out_channels() + block.group * channels + first;
+        let at = pixel * self.plan.pitch + block.group * channels + first;
         let tile = OutputTile {
             geometry,
             tile,
@@ -261,13 +262,13 @@ impl Job<'_> {
             steps: self.steps(block, tile, layout.m_plane, layout.chunk),
             bias: &self.plan.bias[block.group * layout.channels + first..][..layout.chunk_width(chunk)],
             channels: layout.chunk_width(chunk).min(channels - first),
-            relu: self.plan.relu,
+            epilogue: self.plan.epilogue,
             stream: self.plan.stream,
             // SAFETY: the tile has outputs, so its first is one of them.
             y: unsafe { self.output.as_ptr().add(at) },
             y_steps: [
-                geometry.axes[0].cover.output_step() * width * problem.out_channels(),
-                geometry.axes[1].cover.output_step() * problem.out_channels(),
+                geometry.axes[0].cover.output_step() * width * self.plan.pitch,
+                geometry.axes[1].cover.output_step() * self.plan.pitch,
             ],
         };
         // SAFETY: M has a row for each of the block's tiles, and the outputs are the caller's.

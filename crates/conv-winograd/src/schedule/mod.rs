@@ -17,6 +17,10 @@ impl Plan for WinogradPlan {
         self.footprint
     }
 
+    fn output_pitch(&self) -> usize {
+        self.pitch
+    }
+
     fn executed_flops(&self) -> u128 {
         flops::executed(&self.geometry, &self.layout).total()
     }

@@ -1,6 +1,7 @@
 //! The inverse transforms, a vector of channels at a time. Only what is needed comes out: the rows of a tile that do not
 //! wrap around, and their columns.
 
+use conv_core::Epilogue;
 use conv_simd::{Lanes, Simd, SimdOp};
 
 use crate::tiled::layout::{LINE, Layout};
@@ -86,8 +87,8 @@ pub(in crate::tiled) struct OutputRows<'a, const N: usize> {
     pub layout: &'a Layout,
     /// One float a channel, in whole vectors.
     pub bias: &'a [f32],
-    /// Whether negative results become zero.
-    pub relu: bool,
+    /// What becomes of the results.
+    pub epilogue: Epilogue,
     /// Whether the outputs are stored past the caches.
     pub stream: bool,
     /// Output channels that exist.
@@ -106,13 +107,13 @@ impl<'a, const N: usize> OutputRows<'a, N> {
     /// may touch.
     pub unsafe fn new(
         layout: &'a Layout,
-        (bias, [relu, stream]): (&'a [f32], [bool; 2]),
+        (bias, epilogue, stream): (&'a [f32], Epilogue, bool),
         (channels, columns): (usize, [usize; 2]),
         y: [*const f32; 2],
         outputs: [*mut f32; 2],
         work: &'a mut [f32],
     ) -> Self {
-        OutputRows { work, layout, bias, relu, stream, channels, columns, y, outputs }
+        OutputRows { work, layout, bias, epilogue, stream, channels, columns, y, outputs }
     }
 }
 
@@ -123,7 +124,8 @@ impl<const N: usize> SimdOp for OutputRows<'_, N> {
     fn eval<S: Simd>(self, simd: S) {
         let (padded, pair_len) = (self.layout.channels, 2 * self.layout.y[0]);
         let [columns, step] = self.columns;
-        let least = simd.splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
+        // A row that is there twice is written once.
+        let rows = if self.outputs[0] == self.outputs[1] { 1 } else { 2 };
         let lanes = Lanes(simd);
         let (held, room) = self.work.split_at_mut(2 * N * (LINE - S::LANES));
         let held = held.as_mut_ptr();
@@ -152,13 +154,16 @@ impl<const N: usize> SimdOp for OutputRows<'_, N> {
                 if column >= columns {
                     return;
                 }
-                for (row, &value) in pair.iter().enumerate() {
-                    // In this order a NaN stays one.
-                    let value = simd.max(least, simd.add(value, bias));
+                for (row, &value) in pair.iter().enumerate().take(rows) {
+                    let mut value = simd.add(value, bias);
                     // SAFETY: the output's channels from c on exist, and with them those of its line where it is streamed;
                     // what is held are N pairs of a line without its last vector.
                     unsafe {
                         let to = self.outputs[row].add(column * step + c);
+                        if self.epilogue.accumulate {
+                            value = simd.add(value, simd.load_partial_ptr(to, count));
+                        }
+                        let value = self.epilogue.bounds.clamp(simd, value);
                         let held = held.add((2 * column + row) * (LINE - S::LANES));
                         if !stream {
                             if count == S::LANES {

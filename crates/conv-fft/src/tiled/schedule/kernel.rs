@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conv_core::{Phase, Probe, for_each_task};
-use conv_simd::{Init, Run, SharedSlice, TileArgs};
+use conv_simd::{Bounds, Init, Run, SharedSlice, TileArgs};
 
 use crate::tiled::geometry::Geometry;
 use crate::tiled::input::{InputColumn, InputRows};
@@ -170,7 +170,8 @@ impl<const N: usize> Block<'_, N> {
                                 y_pixel: layout.m[0],
                                 channels,
                                 init: Init::Zero,
-                                relu: false,
+                                accumulate: false,
+                                bounds: Bounds::NONE,
                                 stream: false,
                             });
                         }
@@ -196,15 +197,15 @@ impl<const N: usize> Block<'_, N> {
         let channels = problem.group_out_channels();
         let output = |row: usize| {
             let pixel = (tile.image * oh + rows.start + row) * ow + columns.start;
-            self.output.as_ptr().wrapping_add(pixel * problem.out_channels() + self.group * channels)
+            self.output.as_ptr().wrapping_add(pixel * plan.pitch + self.group * channels)
         };
         let pair = [2 * pair, (2 * pair + 1).min(last)];
         // SAFETY: the second stage is complete, and a pair of rows of a tile has one task.
         plan.isa.run(unsafe {
             OutputRows::<N>::new(
                 layout,
-                (plan.bias(self.group), [plan.relu, plan.stream]),
-                (channels, [columns.len(), problem.out_channels()]),
+                (plan.bias(self.group), plan.epilogue, plan.stream),
+                (channels, [columns.len(), plan.pitch]),
                 pair.map(|row| y.wrapping_add(row * layout.y[0]).cast_const()),
                 pair.map(output),
                 work,

@@ -17,6 +17,10 @@ impl<const N: usize> Plan for TiledPlan<N> {
         self.footprint
     }
 
+    fn output_pitch(&self) -> usize {
+        self.pitch
+    }
+
     fn executed_flops(&self) -> u128 {
         flops::executed::<N>(&self.geometry, &self.layout).iter().sum()
     }
