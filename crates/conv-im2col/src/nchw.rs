@@ -48,7 +48,6 @@ impl Variant for Nchw {
         let sizes = &plan.own;
         let (planes, rest) = scratch.split_at_mut(sizes.input);
         let (columns, product) = rest.split_at_mut(sizes.columns);
-        // Of the last image there is nothing behind its last pixel.
         let image = sizes.product / plan.problem.out_channels() * plan.pitch;
         let images = input.chunks_exact(sizes.input).zip(output.chunks_mut(image));
         for (input, output) in images {
@@ -59,8 +58,7 @@ impl Variant for Nchw {
                 plan.write_columns(planes, columns, probe);
                 plan.multiply(columns, product, probe);
             }
-            let span = image - (plan.pitch - plan.problem.out_channels());
-            plan.join(product, &mut output[..span], probe);
+            plan.join(product, output, probe);
         }
     }
 }

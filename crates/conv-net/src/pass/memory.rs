@@ -1,10 +1,14 @@
 //! What a forward pass keeps in memory.
 
+use crate::network::ValueId;
+
 /// Memory of one layer that a pass executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerMemory {
     /// The layer's name.
     pub name: String,
+    /// The value that it writes: its node's, or that of the last node which is executed with it.
+    pub output: ValueId,
     /// Who computes it; only convolutions and fully connected layers have a choice.
     pub algorithm: Option<&'static str>,
     /// Bytes of prepared weights.

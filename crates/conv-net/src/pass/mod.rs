@@ -174,6 +174,7 @@ impl ForwardPass {
             let Footprint { prepared_bytes, scratch_bytes } = operation.footprint(options.workers);
             planner.admit(LayerMemory {
                 name: stage.name(network),
+                output: stage.output,
                 algorithm,
                 prepared_bytes,
                 scratch_bytes,

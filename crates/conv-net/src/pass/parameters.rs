@@ -89,7 +89,16 @@ impl Planner<'_> {
                 let pitch = pitch.unwrap_or(shape.sizes()[1]);
                 Ok(Operation::Affine(Affine { scale, shift, pitch, bounds }))
             }
-            operator => Ok(Operation::new(operator, &inputs, output, pool_of(self.network, stage), bounds)?),
+            operator => {
+                let pool = pool_of(self.network, stage);
+                let mut operation = Operation::new(operator, &inputs, output, pool, bounds)?;
+                if let Operation::Copies(copies) = &mut operation {
+                    // What is where it belongs need not be copied.
+                    let root = self.places[stage.output].root;
+                    copies.retain(|(operand, _)| self.places[node.inputs[*operand]].root != root);
+                }
+                Ok(operation)
+            }
         }
     }
 

@@ -95,6 +95,13 @@ impl Places {
             if concat.axis != 1 || output.rank() < 2 {
                 continue;
             }
+            if let Some(place) = self.neighbours(network, &node.inputs)
+                && users.may_be_read(stage.output, index, place.root, (network, stages, self))
+            {
+                self.put(stage.output, place);
+                idle[index] = true;
+                continue;
+            }
             let whole = self[stage.output];
             if users.summed[whole.root.index()] {
                 continue;
@@ -115,6 +122,21 @@ impl Places {
         }
         let mut idle = idle.into_iter();
         stages.retain(|_| idle.next() != Some(true));
+    }
+
+    /// The place of `parts` together, if they are slices of one tensor's channels side by side already: those of a dense
+    /// block are parts of the next concatenation too.
+    fn neighbours(&self, network: &Network, parts: &[ValueId]) -> Option<Place> {
+        let first = self[*parts.first()?];
+        first.pitch?;
+        let mut next = first.start;
+        for &part in parts {
+            if self[part] != (Place { start: next, ..first }) {
+                return None;
+            }
+            next += network.shape(part).ok()?.sizes()[1];
+        }
+        Some(first)
     }
 }
 
@@ -157,22 +179,35 @@ impl Users {
         (network, stages, places): (&Network, &[Stage], &Places),
     ) -> bool {
         let Some(writer) = self.writer[part.index()].map(|writer| &stages[writer]) else { return false };
-        let operator = |stage: &Stage| &network.nodes()[stage.node].operator;
         let writes = writer.pool.is_none()
             && matches!(
-                operator(writer),
+                network.nodes()[writer.node].operator,
                 Operator::Conv(_)
                     | Operator::Linear(_)
                     | Operator::MaxPool(_)
                     | Operator::AveragePool(_)
                     | Operator::Concat(_)
             );
-        // Nobody reads in the buffer that he writes to.
-        let apart = |value: ValueId| places[value].root != root;
+        let apart = |input: &ValueId| places[*input].root != root;
+        places[part].root == part
+            && writes
+            && network.nodes()[writer.node].inputs.iter().all(apart)
+            && self.may_be_read(part, concat, root, (network, stages, places))
+    }
+
+    /// Whether whoever reads `value` can do so in a slice of the channels of `root`, stage `concat` aside, and nobody reads in
+    /// the buffer that he writes to.
+    fn may_be_read(
+        &self,
+        value: ValueId,
+        concat: usize,
+        root: ValueId,
+        (network, stages, places): (&Network, &[Stage], &Places),
+    ) -> bool {
         let reads = |&reader: &usize| {
             let stage = &stages[reader];
             let able = matches!(
-                operator(stage),
+                network.nodes()[stage.node].operator,
                 Operator::BatchNormalization(_)
                     | Operator::Affine(_)
                     | Operator::MaxPool(_)
@@ -180,11 +215,8 @@ impl Users {
                     | Operator::Concat(_)
                     | Operator::Slice(_)
             );
-            reader == concat || able && apart(stage.output)
+            reader == concat || able && places[stage.output].root != root
         };
-        !self.bound[part.index()]
-            && writes
-            && network.nodes()[writer.node].inputs.iter().all(|&input| apart(input))
-            && self.readers[part.index()].iter().all(reads)
+        !self.bound[value.index()] && self.readers[value.index()].iter().all(reads)
     }
 }

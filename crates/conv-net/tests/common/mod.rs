@@ -6,13 +6,11 @@
 pub mod arrays;
 pub mod protobuf;
 
-use std::collections::HashSet;
-
 use conv_check::oracle;
 use conv_core::{
     Algorithm, Epilogue, Filter, Footprint, Method, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
-use conv_net::{LayerObserver, LayerOutput, MemoryPlan, Network, Node, Operator, ValueId, Weights, WeightsError};
+use conv_net::{LayerObserver, LayerOutput, Network, Node, Weights, WeightsError};
 
 /// The f64 oracle as an algorithm, so that what these tests see is not a kernel's doing. It keeps the weights as given
 /// and asks for scratch that it does not need, so that there is memory to plan.
@@ -108,34 +106,6 @@ impl LayerObserver for Outputs {
         assert_eq!(layer, self.0.len(), "a layer ends before the next begins");
         self.0.push(output.floats().copied().collect());
     }
-}
-
-/// The value that each layer of a pass writes: its node's, or that of the last node that is fused with it. Fused nodes are
-/// those that are no layers.
-pub fn written(network: &Network, memory: &MemoryPlan) -> Vec<ValueId> {
-    let executed: HashSet<&str> = memory.layers.iter().flat_map(|layer| layer.name.split('+')).collect();
-    let reads = |node: &Node, value: ValueId| node.inputs.iter().filter(|&&input| input == value).count();
-    let of = |name: &str| {
-        let mut node = network.nodes().iter().find(|node| node.name == name).expect("a layer is a node");
-        loop {
-            let value = node.outputs[0];
-            let uses = network.nodes().iter().map(|node| reads(node, value)).sum::<usize>()
-                + network.outputs().iter().filter(|&&output| output == value).count();
-            let reader = network.nodes().iter().find(|node| reads(node, value) > 0);
-            match reader {
-                // What is joined where its parts are is none's.
-                Some(reader)
-                    if uses == 1
-                        && !executed.contains(reader.name.as_str())
-                        && !matches!(reader.operator, Operator::Concat(_)) =>
-                {
-                    node = reader;
-                }
-                _ => return value,
-            }
-        }
-    };
-    memory.layers.iter().map(|layer| of(layer.name.rsplit('+').next().unwrap())).collect()
 }
 
 /// Floats of an input, as of a normalised photograph or of an earlier layer: from -2 to 2.
