@@ -172,7 +172,7 @@ fn many(folder: &Folder, name: &str, count: usize) {
 fn memory_does_not_grow_with_the_folder() {
     let folder = Folder::new();
     // A picture is decoded in a fraction of the time that it is computed in, so that decoded ones would heap up.
-    write_model(&folder.path("small.onnx"), &network(3, 224, 128));
+    write_model(&folder.path("small.onnx"), &network(3, 224, 64));
     let peak = |count: usize| {
         let name = format!("pics{count}");
         many(&folder, &name, count);

@@ -74,7 +74,6 @@ pub(super) fn run(args: &Args, folder: &Path) -> Result<Exit, CliError> {
     let bytes = batches as u128 * batch as u128 * (size_of::<f32>() * input.floats()) as u128;
     memory::admit(&format!("an input of {batches} batches of {batch} images"), bytes).map_err(CliError::input)?;
     let (pool, mut pass) = prepare(args, &setting, &network, &mut *weights)?;
-    drop(weights);
     tell(&pictures);
     tell(announcement(args, &network, &pass));
     let stop = interrupt::listen()?;
@@ -217,7 +216,8 @@ impl Decoder<'_> {
                     next.data.extend(data);
                 }
                 Err(error) => {
-                    self.bar.suspend(|| tell(format_args!("skipped: {error}")));
+                    let why = error.to_string().replace(char::is_control, " ");
+                    self.bar.suspend(|| tell(format_args!("skipped: {why}")));
                     self.bar.inc(1);
                     skipped += 1;
                 }
