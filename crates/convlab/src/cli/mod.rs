@@ -54,6 +54,8 @@ pub enum Exit {
     Done,
     /// Exit code 1: a check failed, and its report was printed.
     CheckFailed,
+    /// Exit code 1: some pictures of a folder could not be read, and which was told.
+    Skipped,
     /// Exit code 130: interrupted, and what was finished is kept.
     Interrupted,
 }
@@ -112,6 +114,12 @@ pub fn print(text: impl Display) -> Result<(), CliError> {
     })
 }
 
+/// Tells on standard error what is beside the result.
+pub fn tell(text: impl Display) {
+    // Nothing is lost if stderr is closed.
+    let _ = writeln!(io::stderr(), "convlab: {text}");
+}
+
 /// Parses the arguments, runs the command, reports its error on stderr.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -128,7 +136,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,
-        Ok(Exit::CheckFailed) => ExitCode::from(1),
+        Ok(Exit::CheckFailed | Exit::Skipped) => ExitCode::from(1),
         Ok(Exit::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(error) => {
             // Nobody is left to tell if stderr is closed too.

@@ -1,6 +1,5 @@
 //! `--plan`: what `convlab tune` wrote.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use conv_simd::Isa;
 use conv_tune::{Chooser, TUNED};
 use conv_tune::{TunedPlan, cache};
 
-use crate::cli::CliError;
+use crate::cli::{CliError, tell};
 use crate::suite::is_model;
 
 /// How convolutions are chosen, on which instruction set and how many threads.
@@ -90,9 +89,4 @@ pub fn covers(plan: &TunedPlan, path: &Path, problems: &[Problem], of: &str) -> 
             path.display()
         ))),
     }
-}
-
-fn tell(text: std::fmt::Arguments<'_>) {
-    // Nothing is lost if stderr is closed.
-    let _ = writeln!(io::stderr(), "convlab: {text}");
 }

@@ -12,6 +12,9 @@ use conv_net::onnx::InputShape;
 /// this run. Those bytes are the weights, unless all of the network's fit in the last-level cache, and input and output,
 /// unless both together do. Winograd and FFT execute fewer operations and may pass 100%.
 ///
+/// A folder of pictures is read while it is computed, batch by batch: standard output has a line for each picture, in the order
+/// of their names, and nothing else. What cannot be read is told and skipped, and the exit code is 1 at the end.
+///
 /// Without pictures the input is random. Without --model or --weights the weights are synthetic: they show what a pass
 /// costs, not what is in a picture.
 #[derive(Debug, clap::Args)]
@@ -21,6 +24,8 @@ Examples:
   convlab forward --network owt --algorithm winograd --image a.jpg b.png --top 3
   convlab forward --network owt --weights alexnet.safetensors --image photo.jpg
   convlab forward --model resnet50.onnx --image photo.jpg --labels imagenet.txt
+  convlab forward --model resnet50.onnx --image photos --batch 16 --top 1
+  convlab forward --model resnet50.onnx --image photos --json > classes.jsonl
   convlab forward --model detector.onnx --shape 1x3x320x320 --output found.npy
   convlab forward --model pair.onnx --input left=a.npy --input right=b.npy --output y.npy
   convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
@@ -44,7 +49,8 @@ pub struct Args {
     /// What `convlab tune` wrote: algorithms and parameters for the convolutions, its instruction set and threads.
     #[arg(long, value_name = "PLAN.toml", conflicts_with = "algorithm")]
     pub plan: Option<PathBuf>,
-    /// JPEG or PNG pictures, one for each image of the batch: shorter side to 256, centre cut out, normalised.
+    /// JPEG or PNG pictures, one for each image of the batch: shorter side to 256, centre cut out, normalised. Or one folder of
+    /// such, .jpg, .jpeg or .png; its subfolders are not entered.
     #[arg(long, value_name = "F", num_args = 1.., conflicts_with = "input")]
     pub image: Vec<PathBuf>,
     /// Prepared input, [n, c, h, w] or one image [c, h, w]: a .npy file, or an array in an archive as x.npz:NAME, of floats,
@@ -55,7 +61,7 @@ pub struct Args {
     /// own (conv1.weight).
     #[arg(long, value_name = "FILE.safetensors")]
     pub weights: Option<PathBuf>,
-    /// Images [default: as many as are given, or 1].
+    /// Images [default: as many as are given, or 1]. Of a folder, so many at once [default: 1, or what the model states].
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
     /// Seed of the synthetic weights, and of the input if none is given.
@@ -81,7 +87,7 @@ pub struct Args {
     /// Instruction set: avx512, avx2 or portable [default: the best of this machine].
     #[arg(long)]
     pub isa: Option<String>,
-    /// As one JSON object, with the fields of a record.
+    /// As one JSON object, with the fields of a record; of a folder one object for each picture, a line each.
     #[arg(long)]
     pub json: bool,
 }

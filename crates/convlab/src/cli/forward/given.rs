@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use conv_measure::memory;
 use conv_net::npy::{self, Array};
 use conv_net::onnx::Model;
-use conv_net::{Network, Safetensors, Shape, Synthetic, Weights, read_image};
+use conv_net::{Map, Network, Safetensors, Shape, Synthetic, Weights, read_image};
 
 use super::args::Args;
 use crate::cli::CliError;
@@ -123,29 +123,33 @@ impl<'a> Given<'a> {
 
     /// Pictures as the only input of `network`.
     fn pictures(&self, network: &Network) -> Result<Inputs, CliError> {
-        let [input] = network.inputs() else {
-            return Err(CliError::input(format_args!(
-                "--image: {} has {} inputs; give each as --input NAME=FILE.npy",
-                network.name(),
-                network.inputs().len()
-            )));
-        };
-        let shape = network.shape(*input).map_err(CliError::input)?;
-        let map = shape.map().filter(|_| shape.rank() == 4 && shape.batch() == self.images.len()).ok_or_else(|| {
-            CliError::input(format_args!(
-                "--image: {} reads {shape}, which is not {} pictures; give it as --input FILE.npy",
-                network.name(),
-                self.images.len()
-            ))
-        })?;
+        let map = picture(network, self.images.len())?;
         let images = self.images.iter().map(|path| read_image(path, map).map_err(CliError::input));
         let data = images.collect::<Result<Vec<_>, _>>()?.concat();
         Ok(Inputs { names: self.images.iter().map(|path| path.display().to_string()).collect(), data: vec![data] })
     }
 }
 
+/// What `network` reads, if that is `images` pictures: the map of one.
+pub(super) fn picture(network: &Network, images: usize) -> Result<Map, CliError> {
+    let [input] = network.inputs() else {
+        return Err(CliError::input(format_args!(
+            "--image: {} has {} inputs; give each as --input NAME=FILE.npy",
+            network.name(),
+            network.inputs().len()
+        )));
+    };
+    let shape = network.shape(*input).map_err(CliError::input)?;
+    shape.map().filter(|_| shape.rank() == 4 && shape.batch() == images).ok_or_else(|| {
+        CliError::input(format_args!(
+            "--image: {} reads {shape}, which is not {images} pictures; give it as --input FILE.npy",
+            network.name()
+        ))
+    })
+}
+
 /// The network for so many images, and where its weights come from.
-fn load(args: &Args, batch: Option<usize>) -> Result<(Network, Box<dyn Weights>), CliError> {
+pub(super) fn load(args: &Args, batch: Option<usize>) -> Result<(Network, Box<dyn Weights>), CliError> {
     if let Some(path) = &args.model {
         let model = Model::open(path, batch, &args.shape).map_err(CliError::input)?;
         return Ok((model.network().clone(), Box::new(model)));

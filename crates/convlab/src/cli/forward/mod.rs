@@ -1,28 +1,28 @@
 //! `convlab forward`: a whole network on pictures.
 
 mod args;
+mod bulk;
+mod classes;
 mod given;
+mod prepare;
 mod report;
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use conv_core::PlanOptions;
 use conv_measure::memory;
-use conv_measure::{BANDWIDTH_BYTES, Limits, pool};
+use conv_measure::{BANDWIDTH_BYTES, Limits};
+use conv_net::Network;
 use conv_net::npy;
-use conv_net::{Network, Shape};
 
 pub use self::args::Args;
 
+use self::classes::Classes;
 use self::given::{Given, Inputs, matrix};
-use self::report::{Output, Report, announcement, classes};
+use self::prepare::{prepare, setting};
+use self::report::{Output, Report, announcement};
 use crate::cli::check::progress;
-use crate::cli::plan::{Asked, Setting, covers};
-use crate::cli::selection::shape_arguments;
 use crate::cli::{CliError, Exit, print};
 use crate::conv::transpose;
 use crate::forward::{TimedPass, slices};
@@ -31,21 +31,16 @@ use crate::forward::{TimedPass, slices};
 const MAX_SAMPLES: usize = 11;
 const SAMPLING: Duration = Duration::from_millis(500);
 
-/// The longest file of labels.
-const MAX_LABEL_BYTES: u64 = 16 << 20;
-
 /// Reads the input, prepares, runs and reports.
 ///
 /// # Errors
 /// [`CliError::Input`] for names that nothing has, files that cannot be read or written, inputs that do not fit the
 /// network or each other, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let asked = Asked { isa: args.isa.as_deref(), threads: args.threads };
-    let (setting, plan) = match &args.plan {
-        Some(path) => Setting::planned(path, asked).map(|(setting, plan)| (setting, Some((path, plan))))?,
-        None => (Setting::named(&args.algorithm, asked)?, None),
-    };
-    let Setting { chooser, isa, threads } = setting;
+    if let Some(folder) = bulk::folder(args)? {
+        return bulk::run(args, folder);
+    }
+    let setting = setting(args)?;
     let given = Given::read(args)?;
     let (network, mut weights) = given.load(args)?;
     if let Some(path) = &args.output
@@ -53,29 +48,17 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     {
         return Err(CliError::input(format_args!("--output {}: there is no such folder", path.display())));
     }
-    let labels = args.labels.as_deref().map(|path| read_labels(path, &network)).transpose()?;
+    let classes = Classes::of(&network, args)?;
     let inputs = given.inputs(args, &network)?;
     let mut files = output_files(args, &network);
     files.extend(args.dump.iter().map(|dump| Some(dump.file.clone())));
     let layers: Vec<&str> = args.dump.iter().map(|dump| dump.layer.as_str()).collect();
     let network = network.with_outputs(&layers).map_err(CliError::input)?;
-    if let Some((path, plan)) = plan {
-        let model = |model: &PathBuf| model.display().to_string() + &shape_arguments(&args.shape);
-        let named = args.model.as_ref().map_or_else(|| network.name().into(), model);
-        covers(&plan, path, &network.problems(), &named)?;
+    let (pool, mut pass) = prepare(args, &setting, &network, &mut *weights)?;
+    if !args.json {
+        print(announcement(args, &network, &pass))?;
     }
-    let pool = pool(threads).map_err(CliError::input)?;
-    let (pass, outputs) = pool.install(|| {
-        let options = PlanOptions::new(threads).isa(isa);
-        let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
-        let pass = TimedPass::new(&network, &mut *weights, &chooser, &options);
-        let mut pass = pass.map_err(CliError::input)?;
-        if !args.json {
-            print(announcement(args, &network, &pass))?;
-        }
-        let outputs = measure(files, &network, &mut pass, &inputs)?;
-        Ok::<_, CliError>((pass, outputs))
-    })?;
+    let outputs = pool.install(|| measure(files, &network, &mut pass, &inputs))?;
     // The most that was resident is the pass's own: measuring the limits needs memory, too.
     let peak_resident_bytes = memory::peak_resident_bytes();
     for output in &outputs {
@@ -83,48 +66,15 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         output.file.as_ref().map_or(Ok(()), write).map_err(CliError::input)?;
     }
     let room = memory::admit("reading memory for its bandwidth", BANDWIDTH_BYTES as u128);
-    let limits = room.ok().and_then(|()| Limits::measure(&pool, isa).ok());
-    let names = inputs.names;
-    let report = Report { args, network, pass, limits, threads, names, labels, peak_resident_bytes, outputs: &outputs };
+    let limits = room.ok().and_then(|()| Limits::measure(&pool, setting.isa).ok());
+    let (names, threads) = (inputs.names, setting.threads);
+    let report = Report { args, pass, limits, threads, names, classes, peak_resident_bytes, outputs: &outputs };
     if args.json {
         print(format_args!("{:#}", report.json()?))?;
     } else {
         print(report.text())?;
     }
     Ok(Exit::Done)
-}
-
-/// The names of the classes that the first output of `network` has.
-fn read_labels(path: &Path, network: &Network) -> Result<Vec<String>, CliError> {
-    let shown = path.display();
-    let Some(classes) = first_output(network).and_then(|shape| classes(shape, network.batch())) else {
-        let shape = first_output(network).map_or_else(|| "?".into(), ToString::to_string);
-        return Err(CliError::input(format_args!(
-            "--labels {shown}: the output of {} is {shape}, which is no classes of images; leave --labels out",
-            network.name()
-        )));
-    };
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_LABEL_BYTES + 1).read_to_string(&mut text));
-    read.map_err(|error| CliError::input(format_args!("cannot read the labels {shown}: {error}")))?;
-    if text.len() as u64 > MAX_LABEL_BYTES {
-        return Err(CliError::input(format_args!(
-            "--labels {shown} is longer than {MAX_LABEL_BYTES} bytes: give a file of a name a line"
-        )));
-    }
-    let labels: Vec<String> = text.lines().map(|line| line.trim().replace(char::is_control, " ")).collect();
-    if labels.len() < classes {
-        return Err(CliError::input(format_args!(
-            "--labels {shown} has {} lines; {} has {classes} classes, each needs one",
-            labels.len(),
-            network.name()
-        )));
-    }
-    Ok(labels)
-}
-
-fn first_output(network: &Network) -> Option<&Shape> {
-    network.outputs().first().and_then(|&output| network.shape(output).ok())
 }
 
 /// Computes once for the result, and then against the clock.

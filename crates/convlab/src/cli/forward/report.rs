@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use conv_core::{format_bytes, format_value};
 use conv_measure::{Limits, Machine};
-use conv_net::{Network, Operator, Shape};
+use conv_net::{Network, Shape};
 use conv_report::record::Record;
 use conv_report::table;
 use conv_simd::AlignedBuffer;
 use serde_json::{Value, json};
 
 use super::args::Args;
+use super::classes::Classes;
 use crate::cli::CliError;
-use crate::forward::{TimedPass, top};
+use crate::forward::TimedPass;
 use crate::records;
 
 /// What a run computed: an output in the order in which frameworks write.
@@ -27,46 +28,22 @@ pub(super) struct Output {
 /// What is told at the end.
 pub(super) struct Report<'a> {
     pub args: &'a Args,
-    pub network: Network,
     pub pass: TimedPass,
     /// `None` where there was no memory to measure them.
     pub limits: Option<Limits>,
     pub threads: usize,
     pub names: Vec<String>,
-    /// What the classes are called.
-    pub labels: Option<Vec<String>>,
+    /// Of the first output, if it is classes.
+    pub classes: Option<Classes>,
     pub peak_resident_bytes: Option<usize>,
-    /// The first is of probabilities if the network ends with a softmax.
     pub outputs: &'a [Output],
 }
 
 impl Report<'_> {
-    /// The most probable classes by image, if the first output is classes.
-    fn images(&self) -> Option<impl Iterator<Item = (&String, Vec<(usize, f32)>)>> {
-        let output = self.outputs.first()?;
-        let classes = classes(&output.shape, self.names.len())?;
-        Some(self.names.iter().zip(output.data.chunks_exact(classes).map(|image| top(image, self.args.top))))
-    }
-
-    /// What a class is called.
-    fn label(&self, class: usize) -> Option<&String> {
-        self.labels.as_ref()?.get(class)
-    }
-
-    /// Whether the first output is probabilities.
-    fn probable(&self) -> bool {
-        let mut value = self.network.outputs().first().copied();
-        for node in self.network.nodes().iter().rev() {
-            match (&node.operator, value) {
-                (Operator::Softmax(softmax), Some(wanted)) if node.outputs.contains(&wanted) => return !softmax.log,
-                // Flattened ones are the same.
-                (Operator::Reshape(_), Some(wanted)) if node.outputs.contains(&wanted) => {
-                    value = node.inputs.first().copied();
-                }
-                _ => {}
-            }
-        }
-        false
+    /// The images with their scores, if the first output is classes.
+    fn images(&self) -> Option<(&Classes, impl Iterator<Item = (&String, &[f32])>)> {
+        let classes = self.classes.as_ref()?;
+        Some((classes, self.names.iter().zip(classes.by_image(&self.outputs.first()?.data))))
     }
 
     /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
@@ -81,17 +58,8 @@ impl Report<'_> {
             layer["activation_bytes"] = json!(planned.activation_bytes);
             layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
         }
-        let score = if self.probable() { "probability" } else { "score" };
-        let class = |(class, value): (usize, f32)| match self.label(class) {
-            Some(label) => json!({ "class": class, "label": label, score: value }),
-            None => json!({ "class": class, score: value }),
-        };
-        let image = |(name, top): (&String, Vec<_>)| {
-            let top: Vec<Value> = top.into_iter().map(class).collect();
-            json!({ "name": name, "top": top })
-        };
         value["images"] = match self.images() {
-            Some(images) => images.map(image).collect(),
+            Some((classes, images)) => images.map(|(name, scores)| classes.json(name, scores)).collect(),
             None => self.names.iter().map(|name| json!({ "name": name })).collect(),
         };
         let output = |output: &Output| {
@@ -109,18 +77,13 @@ impl Report<'_> {
 
     pub(super) fn text(&self) -> String {
         let mut lines = Vec::new();
-        for (name, top) in self.images().into_iter().flatten() {
-            lines.push(name.clone());
-            let probable = self.probable();
-            lines.extend(top.into_iter().map(|(class, value)| {
-                let label = self.label(class).map_or_else(String::new, |label| format!("  {label}"));
-                match probable {
-                    true => format!("  class {class:<4} {:8.4}%{label}", 100.0 * value),
-                    false => format!("  class {class:<4} {value:8.4}{label}"),
-                }
-            }));
+        if let Some((classes, images)) = self.images() {
+            for (name, scores) in images {
+                lines.push(name.clone());
+                lines.extend(classes.texts(scores).map(|text| format!("  {text}")));
+            }
         }
-        if self.outputs.len() > 1 || self.images().is_none() {
+        if self.outputs.len() > 1 || self.classes.is_none() {
             lines.extend(self.outputs.iter().map(|output| {
                 let file = output.file.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()));
                 format!("output {}: {}{file}", output.name, output.shape)
@@ -207,19 +170,11 @@ pub(super) fn announcement(args: &Args, network: &Network, pass: &TimedPass) -> 
     )
 }
 
-/// How many classes an output of this shape tells apart, if it is of `images` images' classes.
-pub(super) fn classes(shape: &Shape, images: usize) -> Option<usize> {
-    match *shape.sizes() {
-        [batch, classes] | [batch, classes, 1, 1] if batch == images => Some(classes),
-        _ => None,
-    }
-}
-
 /// Bytes of the pass and its input.
 fn total_bytes(pass: &TimedPass) -> usize {
     pass.pass().memory().total_bytes() + pass.pass().input_bytes()
 }
 
-fn plural(count: usize) -> &'static str {
+pub(super) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
