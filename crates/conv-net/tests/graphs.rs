@@ -432,6 +432,68 @@ fn joined() {
 }
 
 #[test]
+fn sums_are_where_an_operand_was() {
+    let clip = Operator::Activation(Activation::Clip { low: -0.5, high: 0.75 });
+    for sizes in maps() {
+        let (mut graph, input) = Graph::on(&format!("sums in place {sizes:?}"), &sizes);
+        let convolution = || conv(sizes[1], 3, false);
+        let add = Operator::Binary(Binary::Add);
+        let first = graph.add(convolution(), &[input]);
+        let between = graph.add(convolution(), &[first]);
+        let between = graph.add(convolution(), &[between]);
+        let between = graph.add(normalisation(), &[between]);
+        let sum = graph.add(add.clone(), &[first, between]);
+        let clipped = graph.add(clip.clone(), &[sum]);
+        // Not where a convolution reads while it writes, nor where others still read.
+        let own = graph.add(convolution(), &[clipped]);
+        let own = graph.add(add.clone(), &[own, clipped]);
+        let other = graph.add(convolution(), &[input]);
+        let other = graph.add(convolution(), &[other]);
+        let read_again = graph.add(add, &[other, own]);
+        let last = graph.add(RELU, &[own]);
+        let layers = graph.check(&[read_again, last]);
+        assert_eq!(layers, ["n2", "n3", "n4", "n8", "n9", "n10", "n11", "n12", "n13"]);
+    }
+}
+
+#[test]
+fn joined_where_the_parts_are() {
+    for sizes in maps() {
+        let (mut graph, input) = Graph::on(&format!("joined in place {sizes:?}"), &sizes);
+        let join = || Operator::Concat(Concat { axis: 1 });
+        let branch = |graph: &mut Graph, channels| {
+            let value = graph.add(conv(channels, 3, false), &[input]);
+            graph.add(RELU, &[value])
+        };
+        let parts = [4, 1, 5].map(|channels| branch(&mut graph, channels));
+        // As a dense block has them: the first two are joined, too, and what is joined is normalised.
+        let two = graph.add(join(), &parts[..2]);
+        let normal = graph.add(normalisation(), &[two]);
+        let three = graph.add(join(), &parts);
+        let pooled = graph.add(Operator::MaxPool(Pool { windows: Window::square(3, 1, 1), ceil: false }), &[three]);
+        let all = graph.add(join(), &[three, pooled]);
+        let outer = branch(&mut graph, 2);
+        let most = graph.add(join(), &[outer, three]);
+        // The branches, and what is normalised, pooled, and joined to that: a value is in one place only.
+        assert_eq!(graph.check(&[normal, all, most]).len(), 4 + 3, "{sizes:?}");
+    }
+}
+
+#[test]
+fn nothing_is_added_to_what_parts_are_read_from() {
+    for sizes in maps() {
+        let (mut graph, input) = Graph::on(&format!("sum of joined {sizes:?}"), &sizes);
+        let first = graph.add(conv(4, 3, false), &[input]);
+        let second = graph.add(conv(3, 3, false), &[input]);
+        let joined = graph.add(Operator::Concat(Concat { axis: 1 }), &[first, second]);
+        let third = graph.add(conv(7, 3, false), &[input]);
+        let sum = graph.add(Operator::Binary(Binary::Add), &[joined, third]);
+        let later = graph.add(normalisation(), &[first]);
+        graph.check(&[sum, later]);
+    }
+}
+
+#[test]
 fn sliced() {
     for sizes in tensors() {
         let (mut graph, input) = Graph::on(&format!("slices of {sizes:?}"), &sizes);
