@@ -4,6 +4,7 @@ mod arena;
 mod memory;
 mod parameters;
 mod places;
+mod stage;
 mod stages;
 mod step;
 mod work;
@@ -14,7 +15,7 @@ use conv_core::{Footprint, Method, PlanError, PlanOptions, Problem, RunError, Sc
 use conv_simd::{AlignedBuffer, AllocationError};
 
 pub use memory::{LayerMemory, MemoryPlan};
-pub use stages::Stage;
+pub use stage::Stage;
 pub use work::LayerWork;
 
 use self::arena::{Arena, Lifetime};

@@ -6,7 +6,7 @@ use conv_core::{Epilogue, Method, PlanError, PlanOptions, Problem, StreamedFilte
 use conv_simd::AlignedBuffer;
 
 use super::places::{Places, View};
-use super::stages::{Stage, pool_of};
+use super::stage::{Stage, pool_of};
 use super::step::Operation;
 use super::{ForwardError, LayerMemory, MemoryPlan};
 use crate::layers::{Affine, StridedCopy, TransposedConv, TransposedShape};

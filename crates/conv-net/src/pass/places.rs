@@ -6,7 +6,7 @@
 
 use std::ops::Index;
 
-use super::stages::Stage;
+use super::stage::Stage;
 use crate::network::{Network, ValueId};
 use crate::operators::Operator;
 use crate::shape::Shape;

@@ -1,56 +1,10 @@
 //! What is executed at once: nodes that are fused, because what lies between them need not be written.
 
-use conv_simd::Bounds;
-
 use super::places::{Place, Places};
+use super::stage::{Stage, bounds};
 use crate::network::{Network, ValueId};
-use crate::operators::{Activation, Binary, Operator, Pool};
+use crate::operators::{Binary, Operator};
 use crate::shape::Shape;
-
-/// Nodes that are executed at once.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stage {
-    /// The node that it is made of, an index of [`Network::nodes`].
-    pub node: usize,
-    /// Normalisations and factors after it, which become part of its weights.
-    pub folded: Vec<usize>,
-    /// The sum after it that it adds its results to: they go where its other operand is, which nothing else needs any more.
-    pub sum: Option<usize>,
-    /// The ReLU or Clip after it that it applies to its results.
-    pub activation: Option<usize>,
-    /// The pooling after a local response normalisation.
-    pub pool: Option<usize>,
-    /// What it writes.
-    pub output: ValueId,
-}
-
-impl Stage {
-    /// The node's name, or both, as in `lrn1+pool1`.
-    pub fn name(&self, network: &Network) -> String {
-        let name = |node: usize| &network.nodes()[node].name;
-        self.pool.map_or_else(|| name(self.node).clone(), |pool| format!("{}+{}", name(self.node), name(pool)))
-    }
-
-    /// Of its results.
-    pub(super) fn bounds(&self, network: &Network) -> Bounds {
-        self.activation.and_then(|node| bounds(&network.nodes()[node].operator)).unwrap_or(Bounds::NONE)
-    }
-
-    /// All nodes that are executed with it.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = usize> {
-        let after = [self.sum, self.activation, self.pool].into_iter().flatten();
-        std::iter::once(self.node).chain(self.folded.iter().copied()).chain(after)
-    }
-}
-
-/// The bounds that an activation keeps results within, if it does nothing else.
-fn bounds(operator: &Operator) -> Option<Bounds> {
-    match operator {
-        Operator::Activation(Activation::Relu) => Some(Bounds::RELU),
-        &Operator::Activation(Activation::Clip { low, high }) if low <= high => Some(Bounds { least: low, most: high }),
-        _ => None,
-    }
-}
 
 /// A network as it is executed.
 pub(super) struct Stages {
@@ -228,12 +182,4 @@ fn in_place(from: &Shape, to: &Shape) -> bool {
         map.is_empty() || channels == Some(1)
     };
     plain(from) && plain(to) || parts(from) == parts(to)
-}
-
-/// The pool that a stage ends with.
-pub(super) fn pool_of(network: &Network, stage: &Stage) -> Option<Pool> {
-    match network.nodes()[stage.pool?].operator {
-        Operator::MaxPool(pool) => Some(pool),
-        _ => None,
-    }
 }

@@ -2,7 +2,7 @@
 
 use conv_core::Problem;
 
-use super::stages::{Stage, pool_of};
+use super::stage::{Stage, pool_of};
 use crate::network::{Network, NetworkError};
 use crate::operators::{Operator, Parameter, Pool};
 use crate::shape::Shape;

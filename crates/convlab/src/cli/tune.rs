@@ -97,6 +97,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
             return Ok(Exit::Done);
         }
     }
+    let stop = interrupt::listen()?;
     let pool = pool(threads).map_err(CliError::input)?;
     let constants = Constants::measure(&pool, isa, &machine).map_err(CliError::input)?;
     let limits = Limits {
@@ -105,7 +106,6 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         error: args.max_error,
     };
     let model = CostModel::new(constants, args.max_error);
-    let stop = interrupt::listen()?;
     let search = Search::new(args.selection.algorithms()?, isa, model, limits, stop).map_err(CliError::input)?;
     let Measured { groups, failed, interrupted } = pool.install(|| measure(&search, &problems, end))?;
     if groups.is_empty() && !interrupted {
