@@ -180,6 +180,7 @@ pub(crate) fn multiply(
         w: weights.weights.as_ptr().wrapping_add(operand.w * width),
         rows: operand.rows,
         x_row: operand.row,
+        ahead: operand.row as isize,
         next: (out.rows * operand.pixel) as isize,
         w_row: operand.w_row * width,
         runs: operand.runs,

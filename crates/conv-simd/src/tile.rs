@@ -74,7 +74,9 @@ pub struct TileArgs<'a> {
     pub rows: usize,
     /// Floats from one row's input to the next's.
     pub x_row: usize,
-    /// Floats from what the last row reads to what will be read after this tile, which it prefetches line by line.
+    /// Floats from what a row reads to what it prefetches line by line: the next row's.
+    pub ahead: isize,
+    /// The same for the last row: what will be read after this tile.
     pub next: isize,
     /// Floats from one row's weights to the next's.
     pub w_row: usize,
@@ -169,7 +171,7 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
                     pixel = pixel.wrapping_add(args.x_pixel);
                 }
             }
-            let ahead = if row + 1 < args.rows { args.x_row as isize } else { args.next };
+            let ahead = if row + 1 < args.rows { args.ahead } else { args.next };
             for run in args.runs {
                 let x = x_row.wrapping_offset(run.x);
                 let w = w_row.add(run.w * NV * S::LANES);

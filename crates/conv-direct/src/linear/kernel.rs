@@ -171,6 +171,7 @@ pub(super) fn multiply(
                 w: weights[start * plan.weights.layout.width(block)..].as_ptr(),
                 rows: 1,
                 x_row: 0,
+                ahead: 0,
                 // Four lines ahead in the same images. Instead of the next images', which push these out of L1: 5% of fc6 at
                 // batch 16, 8% of fc7.
                 next: 64,

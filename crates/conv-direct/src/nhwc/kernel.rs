@@ -7,6 +7,15 @@ use conv_simd::{Init, SharedSlice, TileArgs};
 use super::DirectPlan;
 use super::tiling::{Lines, Tiles};
 
+/// Floats that a tile reads of one row of its filter, beyond which the next row's, or the next tile's, push out of L1 what is
+/// still to be read. With 12 KiB in place of no bound, seven 1×1 layers of 256 to 2048 channels and a 3×3 of 512 took 0.87 to
+/// 0.94 of the time on a Xeon of the fourth or fifth generation; the next tile's are worth a tenth where the weights are so
+/// few that the input is read once for each (1×1 to 16 channels).
+const NEAR: usize = (12 << 10) / size_of::<f32>();
+
+/// What is prefetched beyond that: four lines ahead in the same pixels.
+const FLOATS_AHEAD: usize = 64;
+
 /// Computes `tiles` of one image and one block of output channels.
 pub(super) fn run_tiles(
     plan: &DirectPlan,
@@ -31,17 +40,18 @@ pub(super) fn run_tiles(
         let (Lines { along, across, .. }, line, Tiles { segment, skipped, count }) = tiling.tiles(tiles.start);
         let count = count.min(tiles.len());
         tiles.start += count;
-        let x_pixel = along.axis.stride * along.input;
+        let (x_pixel, x_row) = (along.axis.stride * along.input, across.axis.dilation * across.input);
         let skipped = skipped * segment.pixels;
+        let read: usize = segment.pixels * segment.runs.iter().map(|run| run.len).sum::<usize>();
+        let [ahead, next] = if read > NEAR { [FLOATS_AHEAD; 2] } else { [x_row, segment.pixels * x_pixel] };
         let mut args = TileArgs {
             x: input.wrapping_add(line.first_input * across.input + skipped * x_pixel),
             x_pixel,
             w: weights.wrapping_add(line.taps.start * across.weights * width),
             rows: line.taps.len(),
-            x_row: across.axis.dilation * across.input,
-            // The next tile of the line: a tenth faster where the weights are so few that the input is read once for each
-            // (1×1 to 16 channels).
-            next: (segment.pixels * x_pixel) as isize,
+            x_row,
+            ahead: ahead as isize,
+            next: next as isize,
             w_row: across.weights * width,
             runs: &segment.runs,
             y: output.wrapping_add(line.output * across.output + (segment.first + skipped) * along.output),

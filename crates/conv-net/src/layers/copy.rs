@@ -66,6 +66,15 @@ fn copy(loops: &[Dimension], (cut_at, count): (usize, usize), input: &[f32], fro
 
 /// Two loops.
 fn plane([rows, columns]: [Dimension; 2], input: &[f32], from: isize, output: &mut [f32]) {
+    let interleaves = rows.from == 1 && columns.to == 1 && columns.from > 0 && rows.to == columns.extent;
+    let parts = || (rows.extent, columns.from as usize, &input[from as usize..]);
+    match columns.extent {
+        2 if interleaves => return interleave::<2>(parts(), output),
+        3 if interleaves => return interleave::<3>(parts(), output),
+        4 if interleaves => return interleave::<4>(parts(), output),
+        8 if interleaves => return interleave::<8>(parts(), output),
+        _ => {}
+    }
     if columns.extent < SHORT && rows.extent > columns.extent {
         for first in (0..rows.extent).step_by(STRIP) {
             let strip = Dimension { extent: STRIP.min(rows.extent - first), ..rows };
@@ -79,6 +88,16 @@ fn plane([rows, columns]: [Dimension; 2], input: &[f32], from: isize, output: &m
     } else {
         for i in 0..rows.extent {
             line(columns, input, from + i as isize * rows.from, &mut output[i * rows.to..]);
+        }
+    }
+}
+
+/// The channels of `N` groups one after the other of each, as channel shuffles have them: loops that become shuffles of vectors.
+fn interleave<const N: usize>((len, apart, input): (usize, usize, &[f32]), output: &mut [f32]) {
+    let parts: [&[f32]; N] = std::array::from_fn(|part| &input[part * apart..][..len]);
+    for (i, output) in output[..len * N].chunks_exact_mut(N).enumerate() {
+        for (y, part) in output.iter_mut().zip(&parts) {
+            *y = part[i];
         }
     }
 }

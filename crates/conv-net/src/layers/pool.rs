@@ -12,6 +12,9 @@ use crate::shape::Map;
 /// Channels of a task where a row of the output is one pixel, as after a pool over the whole map.
 const TASK_CHANNELS: usize = 64;
 
+/// Vectors of channels that are folded at once.
+const BLOCK: usize = 4;
+
 /// What is made of a window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fold {
@@ -121,30 +124,57 @@ impl PoolRow<'_> {
     /// over large maps keep their precision.
     #[inline(always)]
     fn fold<S: Simd>(
-        self,
+        mut self,
         simd: S,
         start: S::Vec,
         combine: impl Fn(S::Vec, S::Vec) -> S::Vec,
         finish: impl Fn(usize, S::Vec) -> S::Vec,
     ) {
-        let [pitch, output_pitch] = self.pitches;
-        let channels = self.channels.len();
-        for (o, output) in self.output.chunks_mut(output_pitch).enumerate() {
-            let output = &mut output[..channels];
-            let pixels = window(self.width, o);
-            for c in (0..channels).step_by(S::LANES) {
-                let mut folded = start;
-                for row in self.input.chunks(self.width.input * pitch) {
-                    let mut line = start;
-                    for pixel in row[pixels.start * pitch..].chunks(pitch).take(pixels.len()) {
-                        let pixel = &pixel[self.channels.start + c..self.channels.end];
-                        simd.prefetch(pixel.as_ptr().wrapping_add(self.ahead));
-                        line = combine(line, read(simd, pixel));
-                    }
-                    folded = combine(folded, line);
+        let (channels, output) = (self.channels.len(), std::mem::take(&mut self.output));
+        for (o, output) in output.chunks_mut(self.pitches[1]).enumerate() {
+            let (window, output) = (window(self.width, o), &mut output[..channels]);
+            let mut c = 0;
+            while c + BLOCK * S::LANES <= channels {
+                let first = self.channels.start + c;
+                let folded = self.window::<S, BLOCK>(simd, &window, first..first + BLOCK * S::LANES, start, &combine);
+                for (output, folded) in output[c..].chunks_exact_mut(S::LANES).zip(folded) {
+                    simd.store(output, finish(o, folded));
                 }
+                c += BLOCK * S::LANES;
+            }
+            for c in (c..channels).step_by(S::LANES) {
+                let channels = self.channels.start + c..self.channels.end.min(self.channels.start + c + S::LANES);
+                let [folded] = self.window::<S, 1>(simd, &window, channels, start, &combine);
                 write(simd, &mut output[c..], finish(o, folded));
             }
         }
+    }
+
+    /// `window` of each row, `NV` vectors of `channels` of it, of which the last may be partial.
+    #[inline(always)]
+    fn window<S: Simd, const NV: usize>(
+        &self,
+        simd: S,
+        window: &Range<usize>,
+        channels: Range<usize>,
+        start: S::Vec,
+        combine: &impl Fn(S::Vec, S::Vec) -> S::Vec,
+    ) -> [S::Vec; NV] {
+        let pitch = self.pitches[0];
+        let mut folded = [start; NV];
+        for row in self.input.chunks(self.width.input * pitch) {
+            let mut line = [start; NV];
+            for pixel in row[window.start * pitch..].chunks(pitch).take(window.len()) {
+                let pixel = &pixel[channels.clone()];
+                for (line, pixel) in line.iter_mut().zip(pixel.chunks(S::LANES)) {
+                    simd.prefetch(pixel.as_ptr().wrapping_add(self.ahead));
+                    *line = combine(*line, read(simd, pixel));
+                }
+            }
+            for (folded, line) in folded.iter_mut().zip(line) {
+                *folded = combine(*folded, line);
+            }
+        }
+        folded
     }
 }

@@ -211,6 +211,7 @@ impl Job<'_> {
                         w: weights.as_ptr().add(channel * depth),
                         rows: stretches,
                         x_row: self.geometry().phase_row,
+                        ahead: self.geometry().phase_row as isize,
                         // While a large panel is read from L2, the next one is brought from L3 or memory: 5% of conv3 at batch
                         // 16. Beside a small one that costs 2%, and the next rows of V are what is missing in L1.
                         next: if depth * channels >= LARGE_PANEL {

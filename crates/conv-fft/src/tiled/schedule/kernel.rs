@@ -163,6 +163,7 @@ impl<const N: usize> Block<'_, N> {
                                 w: weights,
                                 rows: 1,
                                 x_row: 0,
+                                ahead: 0,
                                 next: if first * layout.v[0] < panel { ahead + shift } else { 0 },
                                 w_row: 0,
                                 runs: &[run(0), run(1)][..call.terms],
