@@ -390,6 +390,16 @@ mod tests {
         merge_into(folder.path(), &old).unwrap();
         let path = merge_into(folder.path(), &again).unwrap();
         let [a, d, b] = again;
-        assert_eq!(read(&path).unwrap(), [a, b, old[3].clone(), d]);
+        assert_eq!(read(&path).unwrap(), [a.clone(), b.clone(), old[3].clone(), d.clone()]);
+
+        // In another setting it is another measurement.
+        let others = [
+            Record { isa: "avx2".into(), ..a.clone() },
+            Record { threads: 2, ..a.clone() },
+            Record { batch: Some(7), ..a.clone() },
+        ];
+        merge_into(folder.path(), &others).unwrap();
+        let [isa, threads, batch] = others;
+        assert_eq!(read(&path).unwrap(), [a, b, old[3].clone(), d, isa, threads, batch]);
     }
 }

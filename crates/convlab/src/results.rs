@@ -177,3 +177,40 @@ pub fn holds_passes(
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use conv_simd::Isa;
+
+    use super::*;
+    use crate::suite::cases;
+
+    #[test]
+    fn a_problem_is_held_when_every_candidate_is() {
+        let problem: Problem = "mb1ic3ih9oc4kh3".parse().unwrap();
+        let case = &cases(vec![problem.clone()], &conv_tune::algorithms()[..2], &[Isa::best()])[0];
+        let records: Vec<Record> = case
+            .candidates
+            .iter()
+            .map(|candidate| Record {
+                kind: Kind::Conv,
+                name: problem.label(),
+                problem: Some(problem.to_string()),
+                algorithm: Some(candidate.method.algorithm.name().into()),
+                isa: candidate.isa.name().into(),
+                threads: 2,
+                model: Some(Model::Run),
+                clock: Some(Clock::Convlab),
+                cache: Some(Cache::Warm),
+                commit: conv_tune::COMMIT.into(),
+                ..Record::default()
+            })
+            .collect();
+        assert_eq!(records.len(), 2);
+        assert!(holds(&records, case, 2, Cache::Warm));
+        assert!(!holds(&records[..1], case, 2, Cache::Warm) && !holds(&records, case, 1, Cache::Warm));
+        assert!(!holds(&records, case, 2, Cache::Cold));
+        let other = Record { commit: "another".into(), ..records[0].clone() };
+        assert!(!holds(&[other, records[1].clone()], case, 2, Cache::Warm));
+    }
+}

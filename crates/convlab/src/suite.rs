@@ -306,6 +306,7 @@ mod tests {
             names(&[file, "mb1ic4ih5oc4kh5"], &[]),
             ["set/a x4", "mb2ic8ih9oc8oh9kh1ph0 x2", "mb1ic4ih5oc4oh1kh5ph0 x1"]
         );
+        assert_eq!(names(&["mb4ic4ih5oc4kh5n\"a\""], &[1, 16]), ["a x1", "a x16"]);
     }
 
     #[test]

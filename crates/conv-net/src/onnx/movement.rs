@@ -58,3 +58,29 @@ pub(super) fn index(value: i64, of: usize) -> Option<usize> {
     let value = if value < 0 { value.checked_add(of as i64)? } else { value };
     usize::try_from(value).ok().filter(|&value| value < of)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_as_ranges() {
+        for (len, start, end, step, first, count) in [
+            (5, 0, 5, 1, 0, 5),
+            (5, 1, -1, 2, 1, 2),
+            (5, -1, i64::MIN, -1, 4, 5),
+            (5, 4, i64::MIN, -2, 4, 3),
+            (6, -1, -100, -4, 5, 2),
+            (5, 9, 1, -1, 4, 3),
+            (5, 3, 3, 1, 3, 0),
+            (5, 2, 4, -1, 2, 0),
+            (5, 2, i64::MAX, i64::MAX, 2, 1),
+            (5, 2, i64::MIN, i64::MIN, 2, 1),
+        ] {
+            let got = range(len, start, end, step);
+            assert_eq!(got.map(|(_, count)| count), Some(count), "{len}[{start}:{end}:{step}]");
+            assert!(count == 0 || got == Some((first, count)), "{len}[{start}:{end}:{step}]: {got:?}");
+        }
+        assert_eq!(range(5, 0, 5, 0), None);
+    }
+}
