@@ -205,7 +205,7 @@ pub struct Record {
     /// Bytes that a plan keeps allocated, as the counting allocator saw it: prepared weights, tables and the plan itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared_counted_bytes: Option<usize>,
-    /// The two buffers between which a forward pass's activations go back and forth, bytes.
+    /// The arena in which a forward pass's activations lie while they are needed, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation_bytes: Option<usize>,
     /// The images of a forward pass, which its caller holds, bytes.

@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, folder: &Path) -> Result<Exit, CliError> {
     let batches = WAITING + 1;
     let bytes = batches as u128 * batch as u128 * (size_of::<f32>() * input.floats()) as u128;
     memory::admit(&format!("an input of {batches} batches of {batch} images"), bytes).map_err(CliError::input)?;
-    let (pool, mut pass) = prepare(args, &setting, &network, &mut *weights)?;
+    let (pool, mut pass, _) = prepare(args, &setting, &network, &mut *weights)?;
     tell(&pictures);
     tell(announcement(args, &network, &pass));
     let stop = interrupt::listen()?;

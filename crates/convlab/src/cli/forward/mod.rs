@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use conv_measure::memory;
+use conv_measure::memory::{self, Counts, counted};
 use conv_measure::{BANDWIDTH_BYTES, Limits};
 use conv_net::Network;
 use conv_net::npy;
@@ -54,13 +54,14 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     files.extend(args.dump.iter().map(|dump| Some(dump.file.clone())));
     let layers: Vec<&str> = args.dump.iter().map(|dump| dump.layer.as_str()).collect();
     let network = network.with_outputs(&layers).map_err(CliError::input)?;
-    let (pool, mut pass) = prepare(args, &setting, &network, &mut *weights)?;
+    let (pool, mut pass, kept) = prepare(args, &setting, &network, &mut *weights)?;
     if !args.json {
         print(announcement(args, &network, &pass))?;
     }
-    let outputs = pool.install(|| measure(files, &network, &mut pass, &inputs))?;
+    let (outputs, run) = pool.install(|| measure(files, &network, &mut pass, &inputs))?;
     // The most that was resident is the pass's own: measuring the limits needs memory, too.
     let peak_resident_bytes = memory::peak_resident_bytes();
+    let counts = kept.zip(run);
     for output in &outputs {
         let write = |path: &PathBuf| npy::write(path, output.shape.sizes(), &output.data);
         output.file.as_ref().map_or(Ok(()), write).map_err(CliError::input)?;
@@ -68,7 +69,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let room = memory::admit("reading memory for its bandwidth", BANDWIDTH_BYTES as u128);
     let limits = room.ok().and_then(|()| Limits::measure(&pool, setting.isa).ok());
     let (names, threads) = (inputs.names, setting.threads);
-    let report = Report { args, pass, limits, threads, names, classes, peak_resident_bytes, outputs: &outputs };
+    let report = Report { args, pass, limits, threads, names, classes, peak_resident_bytes, counts, outputs: &outputs };
     if args.json {
         print(format_args!("{:#}", report.json()?))?;
     } else {
@@ -83,10 +84,12 @@ fn measure(
     network: &Network,
     pass: &mut TimedPass,
     inputs: &Inputs,
-) -> Result<Vec<Output>, CliError> {
+) -> Result<(Vec<Output>, Option<Counts>), CliError> {
     let bar = progress(MAX_SAMPLES as u64).with_message("passes");
     let given = slices(&inputs.data);
     pass.run(&given).map_err(CliError::input)?;
+    let (again, counts) = counted(|| pass.run(&given));
+    again.map_err(CliError::input)?;
     let mut outputs = Vec::new();
     for ((index, &value), file) in network.outputs().iter().enumerate().zip(files) {
         let shape = network.shape(value).map_err(CliError::input)?;
@@ -103,7 +106,7 @@ fn measure(
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(outputs)
+    Ok((outputs, counts))
 }
 
 /// Where the outputs go: a single one to the file asked for, several beside it, each with its name.

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use conv_core::PlanOptions;
-use conv_measure::{memory, pool};
+use conv_measure::memory::{self, Counts, counted};
+use conv_measure::pool;
 use conv_net::{Network, Weights};
 use conv_tune::Chooser;
 use rayon::ThreadPool;
@@ -36,7 +37,7 @@ pub(super) fn prepare(
     setting: &Setting,
     network: &Network,
     weights: &mut dyn Weights,
-) -> Result<(ThreadPool, TimedPass), CliError> {
+) -> Result<(ThreadPool, TimedPass, Option<Counts>), CliError> {
     let Setting { chooser, isa, threads } = setting;
     if let (Some(path), Chooser::Planned { plan, .. }) = (&args.plan, chooser) {
         let model = |model: &PathBuf| model.display().to_string() + &shape_arguments(&args.shape);
@@ -46,6 +47,6 @@ pub(super) fn prepare(
     let pool = pool(*threads).map_err(CliError::input)?;
     let options = PlanOptions::new(*threads).isa(*isa);
     let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
-    let pass = pool.install(|| TimedPass::new(network, weights, chooser, &options)).map_err(CliError::input)?;
-    Ok((pool, pass))
+    let (pass, counts) = counted(|| pool.install(|| TimedPass::new(network, weights, chooser, &options)));
+    Ok((pool, pass.map_err(CliError::input)?, counts))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use conv_core::{format_bytes, format_value};
+use conv_measure::memory::Counts;
 use conv_measure::{Limits, Machine};
 use conv_net::{Network, Shape};
 use conv_report::record::Record;
@@ -36,6 +37,8 @@ pub(super) struct Report<'a> {
     /// Of the first output, if it is classes.
     pub classes: Option<Classes>,
     pub peak_resident_bytes: Option<usize>,
+    /// What making the pass allocated, and what one run of it.
+    pub counts: Option<(Counts, Counts)>,
     pub outputs: &'a [Output],
 }
 
@@ -71,6 +74,9 @@ impl Report<'_> {
         value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
         value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
         value["total_bytes"] = json!(total_bytes(&self.pass));
+        value["least_activation_bytes"] = json!(memory.least_activation_bytes);
+        value["counted_bytes"] = json!(self.counts.map(|(kept, _)| kept.retained_bytes));
+        value["allocations"] = json!(self.counts.map(|(_, run)| run.allocations));
         value["peak_resident_bytes"] = json!(self.peak_resident_bytes);
         Ok(value)
     }
@@ -115,6 +121,17 @@ impl Report<'_> {
             let more = 100.0 * (peak as f64 / planned as f64 - 1.0);
             let [peak, planned] = [peak, planned].map(|bytes| format_bytes(bytes as f64));
             format!("Memory: at most {peak} were resident, {more:+.1}% of the {planned} planned.")
+        }));
+        lines.extend(self.counts.map(|(kept, run)| {
+            let memory = self.pass.pass().memory();
+            let bytes = [memory.activation_bytes, memory.least_activation_bytes].map(|bytes| format_bytes(bytes as f64));
+            format!(
+                "Counted: {} were allocated for the pass, and {} times something in a run. Of the {} of activations {} are alive at once.",
+                format_bytes(kept.retained_bytes as f64),
+                run.allocations,
+                bytes[0],
+                bytes[1],
+            )
         }));
         lines.join("\n")
     }
