@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .engines import INPUT, OUTPUT
+# The model's two ends.
+INPUT, OUTPUT = "input", "output"
 
 # The IR version of each opset: of the ONNX release that brought it.
 IR_VERSIONS = {9: 4, 12: 7, 22: 10}
