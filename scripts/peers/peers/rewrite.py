@@ -1,10 +1,13 @@
 """ONNX models as all engines are given them: one input, one output, every size stated."""
 
 import onnx
-from onnx import numpy_helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
 # The nodes that a model's depth counts: sums of products, which round.
 LAYERS = ("Conv", "Gemm", "MatMul")
+
+# From this opset on a Softmax is of its last axis if it names none; of old it is of all from the second on.
+SOFTMAX_OF_ONE_AXIS = 13
 
 
 class ModelError(Exception):
@@ -33,6 +36,7 @@ def fix(model: onnx.ModelProto, batch: int, sizes: list[int] | None = None) -> N
         dim.dim_value = size
     # One that leaves it open was written for one image all the same.
     _free_reshapes(graph, stated[0] or 1)
+    _state_axes(model)
     # Shapes of before.
     del graph.output[1:], graph.value_info[:]
     graph.output[0].type.tensor_type.ClearField("shape")
@@ -59,6 +63,14 @@ def depth(graph: onnx.GraphProto) -> int:
             # Without a name is an output that nobody asked for.
             depths |= {name: here for name in node.output if name}
     return depths.get(graph.output[0].name, 0)
+
+
+def _state_axes(model: onnx.ModelProto) -> None:
+    """Says of each Softmax what it means by saying nothing: converters read old ones as new ones."""
+    [opset] = [opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")]
+    for node in model.graph.node:
+        if node.op_type == "Softmax" and not node.attribute:
+            node.attribute.append(helper.make_attribute("axis", 1 if opset < SOFTMAX_OF_ONE_AXIS else -1))
 
 
 def _free_reshapes(graph: onnx.GraphProto, batch: int) -> None:

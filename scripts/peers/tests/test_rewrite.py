@@ -66,6 +66,14 @@ class Batch(unittest.TestCase):
         fix(made, 3)
         self.assertEqual([value.name for value in made.graph.output], ["y"])
 
+    def test_what_a_softmax_does_not_say(self) -> None:
+        nodes = [helper.make_node("Softmax", ["x"], ["a"]), helper.make_node("Softmax", ["a"], ["y"], axis=0)]
+        for opset, axis in [(9, 1), (13, -1)]:
+            made = model(nodes, [1, 2, 3], {})
+            made.opset_import[0].version = opset
+            fix(made, 1)
+            self.assertEqual([node.attribute[0].i for node in made.graph.node], [axis, 0])
+
     def test_sizes_that_are_open(self) -> None:
         nodes = [helper.make_node("Relu", ["x"], ["y"])]
         made = model(nodes, ["n", 3, "h", "w"], {})

@@ -36,6 +36,11 @@ def convert(model: Path, folder: Path) -> Path:
 
 
 def load(model: Path, images: np.ndarray, threads: int, precision: str) -> Pass:
+    # The layers begin at the third line, each with its kind. What its converter does not know it writes as it is.
+    kinds = {line.split()[0] for line in model.read_text().splitlines()[2:]}
+    unknown = sorted(kind for kind in kinds if ncnn.layer_to_index(kind) < 0)
+    if unknown:
+        raise RuntimeError(f"ncnn has no {', '.join(unknown)} as its converter writes it")
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_winograd_convolution = True
