@@ -8,7 +8,7 @@ import onnx
 
 from peers.chains import CHAINS
 
-# What the table of README.md says.
+# Of chains of layers, constants aside.
 OPERATORS = {
     *("Conv", "Gemm", "MatMul", "Add", "BatchNormalization", "Relu", "LRN", "MaxPool", "AveragePool"),
     *("GlobalAveragePool", "Flatten", "Reshape", "Dropout", "Identity", "Softmax"),
