@@ -29,12 +29,17 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 model = source.write(Path(folder), batch)
-                for threads in args.threads:
-                    print(f"{source.name}, batch {batch}, {threads} thread{'s' * (threads > 1)}", file=sys.stderr)
-                    merge_into(args.out, Comparison(model, threads, args.engines).measure(args.seconds))
-            except (ComparisonError, ModelError) as error:
+            except ModelError as error:
                 print(f"peers: {source.name}: {error}", file=sys.stderr)
                 failed = True
+                continue
+            for threads in args.threads:
+                print(f"{source.name}, batch {batch}, {threads} thread{'s' * (threads > 1)}", file=sys.stderr)
+                try:
+                    merge_into(args.out, Comparison(model, threads, args.engines).measure(args.seconds))
+                except ComparisonError as error:
+                    print(f"peers: {source.name}: {error}", file=sys.stderr)
+                    failed = True
     report = [RELEASE / "convlab", "report", args.out, "--table", "peers"]
     return subprocess.run(report, check=False).returncode or int(failed)
 

@@ -1,4 +1,4 @@
-"""`scripts/peers/check`: convlab's outputs against ONNX Runtime's, both of the same ONNX files and the same photograph."""
+"""`scripts/peers/check`: convlab's outputs against ONNX Runtime's, of the same ONNX files and the same photograph."""
 
 import argparse
 import json
@@ -76,7 +76,7 @@ def _check(source: Source, algorithms: list[str], threads: list[int], batches: l
     """Computes a model in every way, and prints by how much each differs from ONNX Runtime."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        # What a batch is held against is computed image by image: batches are not written by the model's author.
+        # What a batch is held against is computed image by image: so what was rewritten for it is checked as well.
         single = source.write(folder, 1)
         row = _described(source.name, single)
         print(f"{row.name}: {row.convolutions} convolutions, {row.distinct} distinct", flush=True)
@@ -105,8 +105,8 @@ def _described(name: str, model: Path) -> Row:
     problems = [node["problem"] for node in nodes if node["operator"] == "Conv" and node["problem"] is not None]
     refusals = [f"{node['operator']} {node['not_computed']}" for node in nodes if node["not_computed"] is not None]
     layers = depth(onnx.load(model, load_external_data=False).graph)
-    # One leads to others, of which the shapes are not known then.
-    refused = f"{refusals[0]} ({len(refusals)} nodes in all)" if refusals else None
+    # Others may follow from it: that their shapes are not known.
+    refused = refusals[0] if refusals else None
     return Row(name, len(problems), len(set(problems)), layers, limit(OWN_LIMIT, layers), refused, {})
 
 
