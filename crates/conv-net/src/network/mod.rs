@@ -131,6 +131,17 @@ impl Network {
         })
     }
 
+    /// Whether every node is computed here.
+    ///
+    /// # Errors
+    /// [`NetworkError::Opaque`] with the first one that is not.
+    pub fn check_computed(&self) -> Result<(), NetworkError> {
+        self.opaque().next().map_or(Ok(()), |(node, opaque)| {
+            let (node, operator, reason) = (self.qualified(&node.name), opaque.operator.clone(), opaque.reason.clone());
+            Err(NetworkError::Opaque { node, operator, reason })
+        })
+    }
+
     /// [`Node::parameter_count`] of all nodes.
     pub fn parameter_count(&self) -> usize {
         self.nodes.iter().map(Node::parameter_count).sum()

@@ -138,10 +138,7 @@ impl ForwardPass {
         let shapes = |values: &[ValueId]| {
             values.iter().map(|&value| network.shape(value).cloned()).collect::<Result<Vec<_>, _>>()
         };
-        if let Some((node, opaque)) = network.opaque().next() {
-            let (node, operator, reason) = (network.qualified(&node.name), &opaque.operator, &opaque.reason);
-            return Err(NetworkError::Opaque { node, operator: operator.clone(), reason: reason.clone() }.into());
-        }
+        network.check_computed()?;
         let stages = Stages::of(network);
         let layout = Layout::of(network, &stages)?;
         let memory = MemoryPlan {

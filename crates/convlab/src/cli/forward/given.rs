@@ -66,6 +66,7 @@ impl<'a> Given<'a> {
 
     /// The data of every input of `network`.
     pub(super) fn inputs(self, args: &Args, network: &Network) -> Result<Inputs, CliError> {
+        network.check_computed().map_err(CliError::input)?;
         let (batch, mut bytes) = (network.batch(), 0);
         for &input in network.inputs() {
             bytes += network.shape(input).map_err(CliError::input)?.bytes() as u128;
