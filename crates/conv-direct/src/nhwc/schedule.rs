@@ -57,6 +57,12 @@ impl Schedule {
         tiles.start * others / self.tiles..tiles.end * others / self.tiles
     }
 
+    /// The tiles of the panel that has tile `tile` of an image.
+    pub(super) fn panel(&self, tile: usize) -> Range<usize> {
+        let start = tile / self.tiles_per_panel * self.tiles_per_panel;
+        start..(start + self.tiles_per_panel).min(self.tiles)
+    }
+
     /// Image, block and tiles of task `index`; the last panel's last pieces may be empty.
     pub(super) fn task(&self, index: usize) -> (usize, usize, Range<usize>) {
         let (index, piece) = (index / self.pieces, index % self.pieces);
