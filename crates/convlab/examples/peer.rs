@@ -14,7 +14,8 @@ use clap::Parser;
 use conv_core::PlanOptions;
 use conv_measure::memory::{available_bytes, counted};
 use conv_measure::{Machine, pool};
-use conv_net::{Network, Synthetic, npy};
+use conv_net::onnx::Model;
+use conv_net::{Shape, npy};
 use conv_report::record::Record;
 use conv_tune::Chooser;
 use convlab::conv::transpose;
@@ -25,18 +26,15 @@ static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory
 
 #[derive(Debug, Parser)]
 struct Args {
-    /// The network: paper or owt.
-    network: String,
-    /// Prepared images, [n, c, h, w].
+    /// The ONNX model, of one input.
+    model: PathBuf,
+    /// The input, in the shape that the model states.
     input: PathBuf,
-    /// Where the probabilities go, [n, classes].
+    /// Where the first output goes.
     output: PathBuf,
     /// Threads.
     #[arg(long)]
     threads: usize,
-    /// Seed of the synthetic weights.
-    #[arg(long)]
-    seed: u64,
 }
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -54,18 +52,24 @@ fn main() -> ExitCode {
 }
 
 fn work(args: &Args) -> Result<(), Failure> {
-    let array = npy::read(&args.input, available_bytes())?;
-    let &[batch, channels, height, width] = &array.shape[..] else {
-        return Err("the input is not [n, c, h, w]".into());
+    let mut model = Model::open(&args.model, None, &[])?;
+    let network = model.network().clone();
+    let (&[input], &[output, ..]) = (network.inputs(), network.outputs()) else {
+        return Err("the model has not one input".into());
     };
-    let network = Network::by_name(&args.network, batch)?;
-    let input = transpose(&array.data, [channels, height * width])?;
+    let (from, to) = (network.shape(input)?, network.shape(output)?);
+    let array = npy::read(&args.input, available_bytes())?;
+    if array.shape != from.sizes() {
+        return Err(format!("the input is {:?}, not {from}", array.shape).into());
+    }
+    let input = transpose(&array.data, matrix(from))?;
     drop(array);
-    let mut weights = Synthetic::new(&network, args.seed);
-    let mut pass = TimedPass::new(&network, &mut weights, &Chooser::Auto, &PlanOptions::new(args.threads))?;
+    let mut pass = TimedPass::new(&network, &mut model, &Chooser::Auto, &PlanOptions::new(args.threads))?;
     pass.run(&[&input])?;
-    let probabilities = pass.pass().output(0).unwrap_or_default();
-    npy::write(&args.output, &[batch, probabilities.len() / batch], probabilities)?;
+    let [channels, pixels] = matrix(to);
+    let computed = transpose(pass.pass().output(0).unwrap_or(&input), [pixels, channels])?;
+    npy::write(&args.output, to.sizes(), &computed)?;
+    drop(computed);
     let (_, counts) = counted(|| pass.run(&[&input]));
 
     say("ready")?;
@@ -82,6 +86,14 @@ fn work(args: &Args) -> Result<(), Failure> {
         ..convlab::records::origin(&Machine::detect())
     };
     say(&serde_json::to_string(&pass.record(record, None))?)
+}
+
+/// One image of `shape` as frameworks write it: channels by pixels. Of two dimensions and fewer the order is the same.
+fn matrix(shape: &Shape) -> [usize; 2] {
+    match shape.sizes() {
+        [_, channels, map @ ..] if !map.is_empty() => [*channels, map.iter().product()],
+        sizes => [1, sizes.iter().product()],
+    }
 }
 
 fn say(line: &str) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 """Three ONNX models that are chains of layers and none of convlab's own networks, with seeded weights.
 
-Between them they have every operator that convlab reads, windows that are uneven, strided and dilated, old and new
-opsets, and weights inside the model and in a file beside it.
+Between them they have the operators of such chains, windows that are uneven, strided and dilated, old and new opsets, and
+weights inside the model and in a file beside it.
 """
 
 from pathlib import Path
@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .engines import INPUT, OUTPUT
+# The model's two ends.
+INPUT, OUTPUT = "input", "output"
 
 # The IR version of each opset: of the ONNX release that brought it.
 IR_VERSIONS = {9: 4, 12: 7, 22: 10}

@@ -1,7 +1,8 @@
-"""One comparison: one network, batch and number of threads, by convlab and by every other engine."""
+"""One comparison: one model of one batch, one number of threads, by convlab and by other engines."""
 
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -11,19 +12,12 @@ import onnx
 
 from .engines import ENGINES, REFERENCE
 from .records import Record, statistics
+from .rewrite import depth
+from .sources import RELEASE, SEED
 from .turns import Worker, WorkerError, take_turns
-
-WORKSPACE = Path(__file__).resolve().parents[3]
-RELEASE = WORKSPACE / "target/release"
 
 # Convlab's own chooser, as its record calls it.
 OWN = "auto"
-
-# In the order in which they start: what all are held against is first.
-PARTICIPANTS = (REFERENCE, *(name for name in ENGINES if name != REFERENCE), OWN)
-
-# Of weights, images and the order of turns.
-SEED = 1
 
 # Processor time over the time of its turns that an engine may take for each thread that it was told to use.
 THREAD_LIMIT = 1.1
@@ -31,8 +25,8 @@ THREAD_LIMIT = 1.1
 # The same, of the engine that used most of it: if even that got less, others used the machine meanwhile.
 BUSY_LIMIT = 0.9
 
-# The largest difference from ONNX Runtime's probabilities, over the largest of them: what convlab promises, and what
-# can be an engine's rounding. Beyond it, an engine computes something else.
+# The largest difference from ONNX Runtime's output, over the largest of its values, of a model of one layer: what convlab
+# promises, and what can be an engine's rounding. Beyond it, an engine computes something else.
 OWN_LIMIT = 1e-5
 LIMITS = {"f32": 1e-3, "bf16": 1e-1}
 
@@ -47,22 +41,27 @@ class ComparisonError(Exception):
 class Comparison(NamedTuple):
     """What is compared."""
 
-    network: str
-    batch: int
+    # As all engines but ncnn take it: its batch is stated.
+    model: Path
     threads: int
+    # Names of `ENGINES`. ONNX Runtime is among them in any case.
+    engines: list[str]
 
-    def measure(self, folder: Path, seconds: float) -> list[Record]:
-        """Runs every engine, in turns for about `seconds`; models and outputs go to `folder`."""
-        model = export(self.network, self.batch, folder)
-        np.save(folder / "images.npy", noise(model))
+    def measure(self, seconds: float) -> list[Record]:
+        """Runs every engine, in turns for about `seconds`."""
+        graph = onnx.load(self.model, load_external_data=False).graph
+        layers = depth(graph)
         workers: dict[str, Worker] = {}
         failures: dict[str, str] = {}
-        with ExitStack() as running:
-            for name in PARTICIPANTS:
+        with tempfile.TemporaryDirectory() as temporary, ExitStack() as running:
+            folder = Path(temporary)
+            np.save(folder / "images.npy", noise(graph))
+            # What all are held against is first.
+            for name in (REFERENCE, *(name for name in self.engines if name != REFERENCE), OWN):
                 try:
-                    worker = Worker(self._command(name, model, folder), _place(folder, name, "log"))
+                    worker = Worker(self._command(name, folder), _place(folder, name, "log"))
                     running.callback(worker.kill)
-                    _verify(name, folder)
+                    _verify(name, folder, layers)
                     workers[name] = worker
                 except WorkerError as error:
                     failures[name] = str(error)
@@ -80,14 +79,14 @@ class Comparison(NamedTuple):
                 raise ComparisonError(f"{name}: {failures[name]}")
         return self._records(results, failures)
 
-    def _command(self, name: str, model: Path, folder: Path) -> list[str]:
+    def _command(self, name: str, folder: Path) -> list[str]:
         """Starts the worker of one engine, on a model in the engine's own format."""
         images, output = str(folder / "images.npy"), str(_place(folder, name, "npy"))
         threads = ["--threads", str(self.threads)]
         if name == OWN:
-            return [str(RELEASE / "examples/peer"), self.network, images, output, *threads, "--seed", str(SEED)]
+            return [str(RELEASE / "examples/peer"), str(self.model), images, output, *threads]
         python = [sys.executable, "-m"]
-        convert = [*python, "peers.convert", name, str(model), str(folder)]
+        convert = [*python, "peers.convert", name, str(self.model), str(folder)]
         converted = subprocess.run(convert, check=False, capture_output=True, text=True)
         if converted.returncode != 0:
             said = converted.stderr.strip().splitlines()
@@ -119,7 +118,7 @@ class Comparison(NamedTuple):
         flops = own["gflops_effective"] * own["median_ns"]
         base = {field: own[field] for field in SHARED} | {"model": "run", "cache": "warm", "clock": "peers"}
         records = [own | base]
-        for name in ENGINES:
+        for name in sorted({REFERENCE, *self.engines}, key=list(ENGINES).index):
             record = base | {"algorithm": name}
             if name in failures:
                 print(f"  {name} failed: {failures[name]}", file=sys.stderr)
@@ -130,39 +129,36 @@ class Comparison(NamedTuple):
         return records
 
 
-def export(network: str, batch: int, folder: Path) -> Path:
-    """Writes convlab's own `network` with synthetic weights as an ONNX model for `batch` images."""
-    model = folder / f"{network}.onnx"
-    options = ["--network", network, "--seed", str(SEED), "--batch", str(batch), "--onnx", str(model)]
-    exported = subprocess.run([str(RELEASE / "convlab"), "export", *options], check=False, stdout=subprocess.DEVNULL)
-    if exported.returncode != 0:
-        raise ComparisonError(f"convlab export ended with code {exported.returncode}")
-    return model
-
-
-def noise(model: Path) -> np.ndarray:
-    """Images for `model`, as many as its batch: uniform, of mean 0 and variance 1."""
-    graph = onnx.load(model, load_external_data=False).graph
+def noise(graph: onnx.GraphProto) -> np.ndarray:
+    """Images for a model, as many as its batch: uniform, of mean 0 and variance 1."""
     shape = [size.dim_value for size in graph.input[0].type.tensor_type.shape.dim]
     return np.random.default_rng(SEED).uniform(-(3**0.5), 3**0.5, shape).astype(np.float32)
 
 
 def relative_difference(output: np.ndarray, reference: np.ndarray) -> float:
-    """The largest difference, over the largest value of the reference."""
-    return float(np.abs(output - reference).max() / reference.max())
+    """The largest difference, over the largest value of the reference; all elements count, in whatever dimensions."""
+    return float(np.abs(output.reshape(reference.shape) - reference).max() / np.abs(reference).max())
 
 
-def _verify(name: str, folder: Path) -> None:
-    """Refuses an engine whose probabilities are not ONNX Runtime's."""
-    limit = OWN_LIMIT if name == OWN else LIMITS[ENGINES[name].precision]
+def limit(of_one: float, layers: int) -> float:
+    """The limit of a model with so many layers one after another: their errors add up as independent ones do."""
+    return of_one * max(layers, 1) ** 0.5
+
+
+def _verify(name: str, folder: Path, layers: int) -> None:
+    """Refuses an engine whose output is not ONNX Runtime's."""
+    most = limit(OWN_LIMIT if name == OWN else LIMITS[ENGINES[name].precision], layers)
     difference = _difference(name, folder)
     # NaN is no difference within a limit either.
-    if not difference <= limit:
-        raise WorkerError(f"its probabilities differ from ONNX Runtime's by {difference:.1e}; the limit is {limit:.0e}")
+    if not difference <= most:
+        raise WorkerError(f"its output differs from ONNX Runtime's by {difference:.1e}; the limit is {most:.1e}")
 
 
 def _difference(name: str, folder: Path) -> float:
-    return relative_difference(*(np.load(_place(folder, who, "npy")) for who in (name, REFERENCE)))
+    output, reference = (np.load(_place(folder, who, "npy")) for who in (name, REFERENCE))
+    if output.size != reference.size:
+        raise WorkerError(f"its output has the shape {output.shape}, ONNX Runtime's {reference.shape}")
+    return relative_difference(output, reference)
 
 
 def _place(folder: Path, name: str, ending: str) -> Path:

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("model", type=Path, help="in the engine's own format")
     parser.add_argument("input", type=Path, help="images, [n, c, h, w]")
-    parser.add_argument("output", type=Path, help="where the probabilities go, [n, classes]")
+    parser.add_argument("output", type=Path, help="where the output goes, [n, ...]")
     parser.add_argument("--threads", type=int, required=True)
     args = parser.parse_args()
     # Engines print to standard output too: what they say goes to standard error.

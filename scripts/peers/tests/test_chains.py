@@ -8,11 +8,11 @@ import onnx
 
 from peers.chains import CHAINS
 
-# All that convlab reads (README.md at the top), constants aside.
-OPERATORS = set(
-    "Conv Gemm MatMul Add BatchNormalization Relu LRN MaxPool AveragePool GlobalAveragePool Flatten Reshape Dropout "
-    "Identity Softmax".split()
-)
+# Of chains of layers, constants aside.
+OPERATORS = {
+    *("Conv", "Gemm", "MatMul", "Add", "BatchNormalization", "Relu", "LRN", "MaxPool", "AveragePool"),
+    *("GlobalAveragePool", "Flatten", "Reshape", "Dropout", "Identity", "Softmax"),
+}
 
 
 class Chains(unittest.TestCase):

@@ -1,8 +1,9 @@
 """The other engines, one module each.
 
 A module has `describe(precision)`, name, version and settings; `convert(model, folder)`, the ONNX file in the
-engine's own format; and `load(model, images, threads, precision)`, which returns what computes `[n, classes]` from
-`images`, `[n, c, h, w]`, which the caller keeps. Everything that an engine lets one do beforehand is done by `load`.
+engine's own format; and `load(model, images, threads, precision)`, which returns what computes the model's output, images
+first, from `images`, `[n, c, h, w]`, which the caller keeps. Everything that an engine lets one do beforehand is done by
+`load`.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,6 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 
 Pass = Callable[[], np.ndarray]
-
-# What `convlab export` calls the model's two ends.
-INPUT, OUTPUT = "input", "output"
 
 
 class EngineModule(Protocol):

@@ -6,7 +6,7 @@ import MNN
 import numpy as np
 from MNN import expr, nn
 
-from . import INPUT, OUTPUT, Pass
+from . import Pass
 
 
 def describe(precision: str) -> str:
@@ -27,12 +27,13 @@ def convert(model: Path, folder: Path) -> Path:
 def load(model: Path, images: np.ndarray, threads: int, precision: str) -> Pass:
     settings = {"backend": 0, "numThread": threads, "precision": "high", "memory": "high", "power": "high"}
     manager = nn.create_runtime_manager((settings,))
-    module = nn.load_module_from_file(str(model), [INPUT], [OUTPUT], runtime_manager=manager, shape_mutable=False)
+    # Without names these are the model's own input and output.
+    module = nn.load_module_from_file(str(model), [], [], runtime_manager=manager, shape_mutable=False)
     variable = expr.placeholder(list(images.shape), expr.NCHW, expr.float)
     variable.write(images)
 
     def run() -> np.ndarray:
-        probabilities: np.ndarray = module.forward(variable).read()
-        return probabilities
+        output: np.ndarray = module.forward(variable).read()
+        return output
 
     return run

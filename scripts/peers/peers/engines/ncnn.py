@@ -1,12 +1,18 @@
 """ncnn on the CPU, Winograd on. It has no batches: a batch is one image after another."""
 
+import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import ncnn
 import numpy as np
+import onnx
 
-from . import INPUT, OUTPUT, Pass
-from .ncnn_format import write_model
+from ..rewrite import fix
+from . import Pass
+
+# What its converter calls the model's two ends.
+INPUT, OUTPUT = "in0", "out0"
 
 
 def describe(precision: str) -> str:
@@ -14,10 +20,27 @@ def describe(precision: str) -> str:
 
 
 def convert(model: Path, folder: Path) -> Path:
-    return write_model(model, folder)
+    single = onnx.load(model)
+    fix(single, 1)
+    path = folder / "ncnn.onnx"
+    onnx.save(single, path)
+    sizes = [dim.dim_value for dim in single.graph.input[0].type.tensor_type.shape.dim]
+    # The program itself: the package around it imports PyTorch.
+    package = find_spec("pnnx")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("pnnx is not installed")
+    shape = ",".join(map(str, sizes))
+    command = [Path(package.origin).with_name("pnnx"), path, f"inputshape=[{shape}]", "fp16=0"]
+    subprocess.run(command, check=True)
+    return folder / "ncnn.ncnn.param"
 
 
 def load(model: Path, images: np.ndarray, threads: int, precision: str) -> Pass:
+    # The layers begin at the third line, each with its kind. What its converter does not know it writes as it is.
+    kinds = {line.split()[0] for line in model.read_text().splitlines()[2:]}
+    unknown = sorted(kind for kind in kinds if ncnn.layer_to_index(kind) < 0)
+    if unknown:
+        raise RuntimeError(f"ncnn has no {', '.join(unknown)} as its converter writes it")
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_winograd_convolution = True

@@ -35,7 +35,7 @@ def load(model: Path, images: np.ndarray, threads: int, precision: str) -> Pass:
 
     def run() -> np.ndarray:
         request.infer()
-        probabilities: np.ndarray = request.get_output_tensor().data
-        return probabilities
+        output: np.ndarray = request.get_output_tensor().data
+        return output
 
     return run
