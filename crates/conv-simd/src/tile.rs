@@ -193,13 +193,27 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
                 let x = x_row.wrapping_offset(run.x);
                 let w = w_row.add(run.w * NV * S::LANES);
                 match (run.skip_first, run.skip_last) {
-                    (0, 0) => multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later),
-                    (1, _) => multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later),
-                    (2, _) => multiply_add::<S, PX, NV, 2, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later),
-                    (3, _) => multiply_add::<S, PX, NV, 3, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later),
-                    (_, 1) => multiply_add::<S, PX, NV, 0, 1>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later),
-                    (_, 2) => multiply_add::<S, PX, NV, 0, 2>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later),
-                    _ => multiply_add::<S, PX, NV, 0, 3>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later),
+                    (0, 0) => {
+                        multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
+                    }
+                    (1, _) => {
+                        multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
+                    }
+                    (2, _) => {
+                        multiply_add::<S, PX, NV, 2, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
+                    }
+                    (3, _) => {
+                        multiply_add::<S, PX, NV, 3, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
+                    }
+                    (_, 1) => {
+                        multiply_add::<S, PX, NV, 0, 1>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
+                    }
+                    (_, 2) => {
+                        multiply_add::<S, PX, NV, 0, 2>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
+                    }
+                    _ => {
+                        multiply_add::<S, PX, NV, 0, 3>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
+                    }
                 }
             }
             x_row = x_row.wrapping_add(args.x_row);

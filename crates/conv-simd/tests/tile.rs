@@ -61,7 +61,7 @@ impl Case {
             ahead: 9,
             next: -7,
             w_row,
-            later: Later::NONE,
+            later: Later { weights: w.as_ptr(), lines: 3 },
             runs: &self.runs,
             y: y[start..].as_mut_ptr(),
             y_pixel,

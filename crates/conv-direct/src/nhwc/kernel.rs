@@ -38,13 +38,19 @@ pub(super) fn run_tiles(
     let (width, tiling) = (layout.width(block), &plan.tilings[block.vectors - 1]);
     let panel = plan.schedule.rescale(plan.schedule.panel(tiles.start), tiling.len());
     let mut tiles = plan.schedule.rescale(tiles, tiling.len());
-    // The next block's weights, each tile its share: they come from memory while these, in L2, are used again.
-    let lines = width.div_ceil(panel.len().max(1));
-    let later = following.filter(|_| panel.len() <= 2 * width).map(|next| (next.weights - block.weights, lines));
+    // The share of the next block's weights that a tile brings into L2.
+    let later = |tile: usize| match following {
+        Some(next) if (1..=width).contains(&panel.len()) => {
+            let share = (next.weights - block.weights) * (tile - panel.start) / panel.len();
+            let weights = plan.weights.weights.as_ptr().wrapping_add(next.weights + share);
+            Later { weights, lines: width.div_ceil(panel.len()) }
+        }
+        _ => Later::NONE,
+    };
     while !tiles.is_empty() {
         let (Lines { along, across, .. }, line, Tiles { segment, skipped, count }) = tiling.tiles(tiles.start);
         let count = count.min(tiles.len());
-        let first = tiles.start - panel.start;
+        let first = tiles.start;
         tiles.start += count;
         let (x_pixel, x_row) = (along.axis.stride * along.input, across.axis.dilation * across.input);
         let skipped = skipped * segment.pixels;
@@ -70,11 +76,8 @@ pub(super) fn run_tiles(
             stream: plan.stream,
         };
         let tile = plan.isa.tile(segment.pixels, block.vectors);
-        for tile_in_panel in first..first + count {
-            if let Some((floats, lines)) = later {
-                let weights = weights.wrapping_add(floats + floats * tile_in_panel / panel.len());
-                args.later = Later { weights, lines };
-            }
+        for index in first..tiles.start {
+            args.later = later(index);
             // SAFETY: `Plan::run` checked both lengths against the problem and the pitch. Reads: the taps of `taps` lie inside the image,
             // and the runs, made by `tiling::cut` for this direction, name only pixels inside a line. Weights and bias are
             // whole blocks. Writes: `pixels` outputs of one line, `channels` each, which belong to this task alone: tasks
