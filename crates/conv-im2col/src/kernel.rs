@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use conv_core::{Epilogue, for_each_task};
-use conv_simd::{Init, Isa, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape};
+use conv_simd::{Init, Isa, Later, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape};
 use faer::MatMut;
 
 use crate::grid::{Grid, Place};
@@ -183,6 +183,7 @@ pub(crate) fn multiply(
         ahead: operand.row as isize,
         next: (out.rows * operand.pixel) as isize,
         w_row: operand.w_row * width,
+        later: Later::NONE,
         runs: operand.runs,
         y: out.start,
         y_pixel: out.stride,

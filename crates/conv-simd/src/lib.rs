@@ -46,4 +46,4 @@ pub use isa::{Isa, UnknownIsa};
 pub use processor::Core;
 pub use shared::SharedSlice;
 pub use simd::{Simd, SimdOp, worth_streaming};
-pub use tile::{Init, MAX_CLIP, Run, STARVED_SUMS, Tile, TileArgs, TileShape, prefetch_weights};
+pub use tile::{Init, Later, MAX_CLIP, Run, STARVED_SUMS, Tile, TileArgs, TileShape, prefetch_weights};

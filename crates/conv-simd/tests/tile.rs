@@ -1,6 +1,6 @@
 //! Every register tile of every instruction set of this machine against plain loops, on integers, hence bit for bit.
 
-use conv_simd::{AlignedBuffer, Bounds, Init, Isa, MAX_CLIP, Run, TileArgs};
+use conv_simd::{AlignedBuffer, Bounds, Init, Isa, Later, MAX_CLIP, Run, TileArgs};
 
 /// Small integers that repeat with no power of two.
 fn integers(len: usize, period: usize) -> Vec<f32> {
@@ -61,6 +61,7 @@ impl Case {
             ahead: 9,
             next: -7,
             w_row,
+            later: Later { weights: w.as_ptr(), lines: 3 },
             runs: &self.runs,
             y: y[start..].as_mut_ptr(),
             y_pixel,
@@ -153,6 +154,7 @@ fn relu_keeps_nan() {
             ahead: 0,
             next: 0,
             w_row: 0,
+            later: Later::NONE,
             runs: &runs,
             y: y.as_mut_ptr(),
             y_pixel: 0,

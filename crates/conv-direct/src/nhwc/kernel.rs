@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_simd::{Init, SharedSlice, TileArgs};
+use conv_simd::{Init, Later, SharedSlice, TileArgs};
 
 use super::DirectPlan;
 use super::tiling::{Lines, Tiles};
@@ -26,6 +26,7 @@ pub(super) fn run_tiles(
     tiles: Range<usize>,
 ) {
     let (geometry, layout) = (&plan.geometry, &plan.weights.layout);
+    let following = layout.blocks().get(block + 1);
     let block = &layout.blocks()[block];
     let group_in_channels = plan.problem.group_in_channels();
     let input_image = geometry.height.input * geometry.width.input * geometry.in_channels;
@@ -35,10 +36,21 @@ pub(super) fn run_tiles(
     let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
     let bias = plan.weights.bias.as_ptr().wrapping_add(block.bias);
     let (width, tiling) = (layout.width(block), &plan.tilings[block.vectors - 1]);
+    let panel = plan.schedule.rescale(plan.schedule.panel(tiles.start), tiling.len());
     let mut tiles = plan.schedule.rescale(tiles, tiling.len());
+    // The share of the next block's weights that a tile brings into L2.
+    let later = |tile: usize| match following {
+        Some(next) if (1..=width).contains(&panel.len()) => {
+            let share = (next.weights - block.weights) * (tile - panel.start) / panel.len();
+            let weights = plan.weights.weights.as_ptr().wrapping_add(next.weights + share);
+            Later { weights, lines: width.div_ceil(panel.len()) }
+        }
+        _ => Later::NONE,
+    };
     while !tiles.is_empty() {
         let (Lines { along, across, .. }, line, Tiles { segment, skipped, count }) = tiling.tiles(tiles.start);
         let count = count.min(tiles.len());
+        let first = tiles.start;
         tiles.start += count;
         let (x_pixel, x_row) = (along.axis.stride * along.input, across.axis.dilation * across.input);
         let skipped = skipped * segment.pixels;
@@ -53,6 +65,7 @@ pub(super) fn run_tiles(
             ahead: ahead as isize,
             next: next as isize,
             w_row: across.weights * width,
+            later: Later::NONE,
             runs: &segment.runs,
             y: output.wrapping_add(line.output * across.output + (segment.first + skipped) * along.output),
             y_pixel: along.output,
@@ -63,7 +76,8 @@ pub(super) fn run_tiles(
             stream: plan.stream,
         };
         let tile = plan.isa.tile(segment.pixels, block.vectors);
-        for _ in 0..count {
+        for index in first..tiles.start {
+            args.later = later(index);
             // SAFETY: `Plan::run` checked both lengths against the problem and the pitch. Reads: the taps of `taps` lie inside the image,
             // and the runs, made by `tiling::cut` for this direction, name only pixels inside a line. Weights and bias are
             // whole blocks. Writes: `pixels` outputs of one line, `channels` each, which belong to this task alone: tasks

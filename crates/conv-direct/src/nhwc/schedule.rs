@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use conv_core::Axis;
+
 use super::geometry::Geometry;
 use super::tuning::Choice;
 
@@ -23,8 +25,10 @@ pub(super) struct Schedule {
 impl Schedule {
     /// Tasks for images of `tiles` tiles and for `blocks` of output channels.
     pub(super) fn new(geometry: &Geometry, choice: &Choice, tiles: usize, blocks: usize) -> Self {
-        let input_row_bytes = 4 * geometry.width.input * geometry.in_channels;
-        let tile_bytes = (input_row_bytes * geometry.height.stride * geometry.output[0]).div_ceil(tiles);
+        // What no filter meets is not read: 1×1 with stride 2 reads a quarter.
+        let read = |axis: &Axis, output: usize| axis.kernel.min(axis.stride) * output;
+        let pixels = read(&geometry.height, geometry.output[0]) * read(&geometry.width, geometry.output[1]);
+        let tile_bytes = (4 * geometry.in_channels * pixels).div_ceil(tiles);
         let tiles_per_panel = (choice.panel_bytes / tile_bytes).clamp(1, tiles);
         let panels = tiles.div_ceil(tiles_per_panel);
         let tiles_per_panel = tiles.div_ceil(panels);
@@ -55,6 +59,12 @@ impl Schedule {
     /// have other tiles.
     pub(super) fn rescale(&self, tiles: Range<usize>, others: usize) -> Range<usize> {
         tiles.start * others / self.tiles..tiles.end * others / self.tiles
+    }
+
+    /// The tiles of the panel that has tile `tile` of an image.
+    pub(super) fn panel(&self, tile: usize) -> Range<usize> {
+        let start = tile / self.tiles_per_panel * self.tiles_per_panel;
+        start..(start + self.tiles_per_panel).min(self.tiles)
     }
 
     /// Image, block and tiles of task `index`; the last panel's last pieces may be empty.
@@ -103,6 +113,8 @@ mod tests {
         let mut seen = vec![0; geometry.images * blocks * tiles];
         let costs = (0..schedule.tasks()).map(|index| {
             let (image, block, range) = schedule.task(index);
+            let panel = schedule.panel(range.start);
+            assert!(range.is_empty() || panel.start <= range.start && range.end <= panel.end, "{range:?} of {panel:?}");
             range.clone().for_each(|tile| seen[(image * blocks + block) * tiles + tile] += 1);
             range.map(|tile| geometry.height.valid_taps(tile / columns).len()).sum()
         });

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conv_core::{Phase, Probe, for_each_task};
-use conv_simd::{Bounds, Init, Run, SharedSlice, TileArgs};
+use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs};
 
 use crate::blocking::Schedule;
 use crate::geometry::{Geometry, Plane, Tile, Tiles};
@@ -220,6 +220,7 @@ impl Job<'_> {
                             ((end - first) * layout.v_row) as isize
                         },
                         w_row: len * channels,
+                        later: Later::NONE,
                         runs: &runs,
                         y: m.add(first * layout.chunk + channel),
                         y_pixel: layout.chunk,

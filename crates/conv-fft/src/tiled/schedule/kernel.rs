@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conv_core::{Phase, Probe, for_each_task};
-use conv_simd::{Bounds, Init, Run, SharedSlice, TileArgs};
+use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs};
 
 use crate::tiled::geometry::Geometry;
 use crate::tiled::input::{InputColumn, InputRows};
@@ -166,6 +166,7 @@ impl<const N: usize> Block<'_, N> {
                                 ahead: 0,
                                 next: if first * layout.v[0] < panel { ahead + shift } else { 0 },
                                 w_row: 0,
+                                later: Later::NONE,
                                 runs: &[run(0), run(1)][..call.terms],
                                 y: m.add(first * layout.m[0] + call.output * layout.chunk + channel),
                                 y_pixel: layout.m[0],
