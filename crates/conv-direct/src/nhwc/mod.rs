@@ -48,7 +48,7 @@ impl Algorithm for DirectNhwc {
         }
         filter.check(problem)?;
         let pitch = epilogue.pitch_of(problem)?;
-        let choice = Choice::of(options);
+        let choice = Choice::of(problem, options);
         let layout = weights::Layout::new(problem, choice.shape);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem, pitch);
@@ -105,7 +105,7 @@ impl Algorithm for DirectNhwc {
         if depthwise::applies(problem) {
             return depthwise::work(problem, options);
         }
-        let choice = Choice::of(options);
+        let choice = Choice::of(problem, options);
         let layout = weights::Layout::new(problem, choice.shape);
         let (geometry, vectors) = (Geometry::new(problem, problem.out_channels()), layout.vectors());
         let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch())).len();
