@@ -6,9 +6,11 @@ use conv_simd::{SharedSlice, Simd, SimdOp};
 
 use super::DepthwisePlan;
 
-/// Pixels computed together where no tap of theirs is in the padding: they share loads, and their sums hide a
-/// multiply-add's latency. Four were slower by a quarter; eight fit the usual widths of 14, 28 and 56 worse.
+/// Pixels computed together: they share loads, and their sums hide a multiply-add's latency. Four were slower by a quarter.
+/// Rows of 3 taps are computed with the pixels at their ends, which lack one of them, and seven divide the usual widths of 7,
+/// 14, 28 and 56; without those ends, six fit better than eight.
 const PIXELS: usize = 6;
+const PIXELS_OF_THREE: usize = 7;
 
 /// Computes `rows` of the output, counted over all images.
 pub(super) struct Rows<'a> {
@@ -25,26 +27,30 @@ impl SimdOp for Rows<'_> {
     fn eval<S: Simd>(self, simd: S) {
         let width = self.plan.problem.width();
         match (width.kernel, width.stride, width.dilation) {
-            (3, 1, 1) => self.rows::<S, 3, 1>(simd),
-            (3, 2, 1) => self.rows::<S, 3, 2>(simd),
-            (5, 1, 1) => self.rows::<S, 5, 1>(simd),
-            (5, 2, 1) => self.rows::<S, 5, 2>(simd),
-            _ => self.rows::<S, 1, 1>(simd),
+            (3, 1, 1) => self.rows::<S, PIXELS_OF_THREE, 3, 1>(simd),
+            (3, 2, 1) => self.rows::<S, PIXELS_OF_THREE, 3, 2>(simd),
+            (5, 1, 1) => self.rows::<S, PIXELS, 5, 1>(simd),
+            (5, 2, 1) => self.rows::<S, PIXELS, 5, 2>(simd),
+            _ => self.rows::<S, PIXELS, 1, 1>(simd),
         }
     }
 }
 
 impl Rows<'_> {
-    /// All rows, `TAPS` neighbouring taps at a time where no tap is in the padding: with `STEP` the stride they share the
-    /// loads of the input, and the weights stay in registers (56×56×128: 116 µs one tap at a time, 91 so).
+    /// All rows, `PX` pixels and `TAPS` neighbouring taps at a time where no tap is in the padding: with `STEP` the stride they
+    /// share the loads of the input, and the weights stay in registers (56×56×128: 116 µs one tap at a time, 91 so).
     #[inline(always)]
-    fn rows<S: Simd, const TAPS: usize, const STEP: usize>(self, simd: S) {
+    fn rows<S: Simd, const PX: usize, const TAPS: usize, const STEP: usize>(self, simd: S) {
         let problem = &self.plan.problem;
         let (height, width, channels) = (problem.height(), problem.width(), problem.groups());
         let (input_row, output_row) = (width.input * channels, width.output() * self.plan.pitch);
         // Outputs that meet no padding: those of both the first tap and the last.
         let (first, last) = (width.valid_outputs(0), width.valid_outputs(width.kernel - 1));
-        let inner = first.start.max(last.start)..first.end.min(last.end);
+        let (start, end) = (first.start.max(last.start), first.end.min(last.end));
+        // The outputs at the ends of a row that lack one tap alone.
+        let left = TAPS == 3 && start == 1 && width.taps_from(0).0 == (1..3);
+        let right = TAPS == 3 && end + 1 == width.output() && width.taps_from(end).0 == (0..2);
+        let inner = start - usize::from(left)..end + usize::from(right);
         for row in self.rows {
             let (image, oh) = (row / height.output(), row % height.output());
             let (taps, top) = height.taps_from(oh);
@@ -58,13 +64,19 @@ impl Rows<'_> {
             let output = unsafe { self.output.slice(row * output_row, output_row - (self.plan.pitch - channels)) };
             let mut ow = 0;
             while ow < width.output() {
-                if inner.contains(&ow) && inner.len() >= PIXELS {
+                if inner.contains(&ow) && inner.len() >= PX {
                     // The last tile overlaps the one before: pixels alone take longer than pixels computed twice.
-                    let first = ow.min(inner.end - PIXELS);
-                    band.pixels::<S, PIXELS, TAPS, STEP>(simd, first, ow - first, output);
-                    ow = first + PIXELS;
+                    let first = ow.min(inner.end - PX);
+                    let (place, done) = (first, ow - first);
+                    match (left && first == 0, right && first + PX == inner.end) {
+                        (false, false) => band.pixels::<S, PX, TAPS, STEP, 0, 0>(simd, place, done, output),
+                        (true, false) => band.pixels::<S, PX, TAPS, STEP, 1, 0>(simd, place, done, output),
+                        (false, true) => band.pixels::<S, PX, TAPS, STEP, 0, 1>(simd, place, done, output),
+                        (true, true) => band.pixels::<S, PX, TAPS, STEP, 1, 1>(simd, place, done, output),
+                    }
+                    ow = first + PX;
                 } else {
-                    band.pixels::<S, 1, 1, 1>(simd, ow, 0, output);
+                    band.pixels::<S, 1, 1, 1, 0, 0>(simd, ow, 0, output);
                     ow += 1;
                 }
             }
@@ -84,10 +96,10 @@ struct Band<'a> {
 }
 
 impl Band<'_> {
-    /// Computes all channels of `PX` neighbouring outputs, which all have the same valid columns, and stores them but the
-    /// first `done`.
+    /// Computes all channels of `PX` neighbouring outputs, and stores them but the first `done`. They all have the same valid
+    /// columns, but that the first one lacks its first `LEFT` and the last one its last `RIGHT`.
     #[inline(always)]
-    fn pixels<S: Simd, const PX: usize, const TAPS: usize, const STEP: usize>(
+    fn pixels<S: Simd, const PX: usize, const TAPS: usize, const STEP: usize, const LEFT: usize, const RIGHT: usize>(
         &self,
         simd: S,
         ow: usize,
@@ -98,14 +110,14 @@ impl Band<'_> {
         let (width, pixel) = (self.plan.problem.width(), self.plan.problem.groups());
         // Here and not for each vector: they divide, which costs as much as a vector's multiply-adds.
         let (columns, x) = width.taps_from(ow);
-        let x = x * pixel;
+        let (columns, x) = (columns.start - LEFT..columns.end, x * pixel);
         let mut c = 0;
         while c + S::LANES <= pixel {
-            self.tile::<S, PX, TAPS, STEP, true>(simd, (&columns, x + c), c..c + S::LANES, done, output);
+            self.tile::<S, PX, TAPS, STEP, LEFT, RIGHT, true>(simd, (&columns, x + c), c..c + S::LANES, done, output);
             c += S::LANES;
         }
         if c < pixel {
-            self.tile::<S, PX, TAPS, STEP, false>(simd, (&columns, x + c), c..pixel, done, output);
+            self.tile::<S, PX, TAPS, STEP, LEFT, RIGHT, false>(simd, (&columns, x + c), c..pixel, done, output);
         }
     }
 
@@ -131,10 +143,18 @@ impl Band<'_> {
         }
     }
 
-    /// `PX` outputs × a vector of `channels`, stored but the first `done`; the valid `columns` of the filter begin at `x` of
-    /// each input row.
+    /// `PX` outputs × a vector of `channels`, stored but the first `done`; the valid `columns` of the filter, without those
+    /// that the first output lacks, begin at `x` of each input row.
     #[inline(always)]
-    fn tile<S: Simd, const PX: usize, const TAPS: usize, const STEP: usize, const FULL: bool>(
+    fn tile<
+        S: Simd,
+        const PX: usize,
+        const TAPS: usize,
+        const STEP: usize,
+        const LEFT: usize,
+        const RIGHT: usize,
+        const FULL: bool,
+    >(
         &self,
         simd: S,
         (columns, x): (&Range<usize>, usize),
@@ -152,7 +172,7 @@ impl Band<'_> {
         for (row, r) in self.taps.clone().enumerate() {
             for (s, first) in columns.clone().step_by(TAPS).zip((x..).step_by(width.dilation * pixel)) {
                 let x = &self.input[row * self.input_step + first..];
-                let x = &x[..(PX - 1) * STEP * distance + (TAPS - 1) * pixel + channels.len()];
+                let x = &x[..(PX - 1) * STEP * distance + (TAPS - 1 - LEFT - RIGHT) * pixel + channels.len()];
                 let w = &plan.weights[(r * width.kernel + s) * plan.stride + channels.start..];
                 let mut weights = [simd.zero(); TAPS];
                 for (tap, weight) in weights.iter_mut().enumerate() {
@@ -160,9 +180,12 @@ impl Band<'_> {
                 }
                 for (p, sum) in sums.iter_mut().enumerate() {
                     for (tap, &weight) in weights.iter().enumerate() {
-                        // SAFETY: the slice just taken reaches to the last column's last channel.
+                        if p * STEP + tap < LEFT || p * STEP + tap + RIGHT > (PX - 1) * STEP + TAPS - 1 {
+                            continue;
+                        }
+                        // SAFETY: the slice just taken reaches from the first column to the last one's last channel.
                         let value = unsafe {
-                            let x = x.as_ptr().add((p * STEP + tap) * distance);
+                            let x = x.as_ptr().add((p * STEP + tap - LEFT) * distance);
                             if FULL { simd.load_ptr(x) } else { simd.load_partial_ptr(x, channels.len()) }
                         };
                         *sum = simd.mul_add(value, weight, *sum);
