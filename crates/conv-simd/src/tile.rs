@@ -65,6 +65,13 @@ impl Later {
     pub const NONE: Later = Later { weights: std::ptr::null(), lines: 0 };
 }
 
+/// What a tile prefetches.
+struct Soon {
+    /// Floats from a pixel's to what is read next in its place.
+    ahead: isize,
+    later: Later,
+}
+
 /// What a tile's sums start from.
 #[derive(Debug, Clone, Copy)]
 pub enum Init {
@@ -161,7 +168,8 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
                 }
             }
         }
-        let (mut x_row, mut w_row, mut later) = (args.x, args.w, args.later);
+        let (mut x_row, mut w_row) = (args.x, args.w);
+        let mut soon = Soon { ahead: args.ahead, later: args.later };
         for row in 0..args.rows {
             // A store that misses L2 holds up the store queue, and with it the next tile: without this, conv1 ran at 84–88%
             // of the peak instead of 90–97%. Two rows before the end, because at the start the lines are gone from L1
@@ -188,32 +196,20 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
                     pixel = pixel.wrapping_add(args.x_pixel);
                 }
             }
-            let ahead = if row + 1 < args.rows { args.ahead } else { args.next };
+            if row + 1 == args.rows {
+                soon.ahead = args.next;
+            }
             for run in args.runs {
                 let x = x_row.wrapping_offset(run.x);
                 let w = w_row.add(run.w * NV * S::LANES);
                 match (run.skip_first, run.skip_last) {
-                    (0, 0) => {
-                        multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
-                    }
-                    (1, _) => {
-                        multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
-                    }
-                    (2, _) => {
-                        multiply_add::<S, PX, NV, 2, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
-                    }
-                    (3, _) => {
-                        multiply_add::<S, PX, NV, 3, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
-                    }
-                    (_, 1) => {
-                        multiply_add::<S, PX, NV, 0, 1>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
-                    }
-                    (_, 2) => {
-                        multiply_add::<S, PX, NV, 0, 2>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
-                    }
-                    _ => {
-                        multiply_add::<S, PX, NV, 0, 3>(simd, &mut acc, x, args.x_pixel, w, run.len, ahead, &mut later)
-                    }
+                    (0, 0) => multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
+                    (1, _) => multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
+                    (2, _) => multiply_add::<S, PX, NV, 2, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
+                    (3, _) => multiply_add::<S, PX, NV, 3, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
+                    (_, 1) => multiply_add::<S, PX, NV, 0, 1>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
+                    (_, 2) => multiply_add::<S, PX, NV, 0, 2>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
+                    _ => multiply_add::<S, PX, NV, 0, 3>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
                 }
             }
             x_row = x_row.wrapping_add(args.x_row);
@@ -265,8 +261,7 @@ unsafe fn store<S: Simd, const PX: usize, const NV: usize, const STREAM: bool>(
     }
 }
 
-/// `acc[p] += Σ_c x[p][c] · w[c]` for the pixels that this run does not skip; what stands `ahead` floats further will be
-/// needed next.
+/// `acc[p] += Σ_c x[p][c] · w[c]` for the pixels that this run does not skip; what `soon` names is prefetched.
 ///
 /// # Safety
 /// As [`Tile::run`].
@@ -280,8 +275,7 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
     x_pixel: usize,
     w: *const f32,
     len: usize,
-    ahead: isize,
-    later: &mut Later,
+    soon: &mut Soon,
 ) {
     if FIRST + LAST >= PX {
         return;
@@ -299,11 +293,11 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
         // not fit into L1 (12 channels, 11×11), nothing elsewhere.
         if S::LANES == 16 && c % 16 == 0 {
             for p in FIRST..PX - LAST {
-                simd.prefetch(pixels[p].wrapping_add(c).wrapping_offset(ahead));
+                simd.prefetch(pixels[p].wrapping_add(c).wrapping_offset(soon.ahead));
             }
-            for _ in 0..later.lines {
-                simd.prefetch_l2(later.weights);
-                later.weights = later.weights.wrapping_add(LINE);
+            for _ in 0..soon.later.lines {
+                simd.prefetch_l2(soon.later.weights);
+                soon.later.weights = soon.later.weights.wrapping_add(LINE);
             }
         }
         let mut weights = [simd.zero(); NV];
