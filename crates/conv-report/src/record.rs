@@ -230,7 +230,7 @@ pub struct Record {
     /// Root of the summed squared differences over that of the oracle's squares, no unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l2_rel_error: Option<f64>,
-    /// Largest difference from ONNX Runtime's probabilities over the largest of those, no unit (`peers` clock).
+    /// Largest difference from ONNX Runtime's output over the largest magnitude in that, no unit (`peers` clock).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_peer_difference: Option<f64>,
     /// Commit that the program was built from, abbreviated; `-dirty` after it if files had been changed.
@@ -359,7 +359,11 @@ fn same_comparison(a: &Record, b: &Record) -> bool {
 }
 
 fn write(folder: &Path, path: &Path, records: &[Record]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    // As any new file, not closed to others as temporary files are.
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
     {
         let mut out = BufWriter::new(&mut file);
         for record in records {

@@ -38,6 +38,8 @@ def merge_into(folder: Path, records: list[Record]) -> Path:
     lines += [json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in records]
     with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
         file.write("".join(f"{line}\n" for line in lines))
+    # As any other file, not as a temporary one.
+    Path(file.name).chmod(0o644)
     Path(file.name).replace(path)
     return path
 

@@ -77,7 +77,7 @@ impl<'a> Group<'a> {
     fn differences(&self) -> Table {
         let difference =
             |record: &Record| record.max_peer_difference.map_or(String::new(), |value| format!("{value:.1e}"));
-        let what = "largest difference from ONNX Runtime's probabilities over the largest of them";
+        let what = "largest difference from ONNX Runtime's output over the largest magnitude in that";
         self.table(what, self.columns.iter().flatten().copied(), |records| self.each(records, difference))
     }
 
