@@ -2,7 +2,7 @@
 
 use conv_check::conformance::{self, Extent};
 use conv_check::{Case, Kind};
-use conv_core::{Epilogue, PlanOptions, Problem};
+use conv_core::{Axis, Epilogue, PlanOptions, Problem};
 use conv_direct::ALGORITHMS;
 use conv_simd::Isa;
 
@@ -16,6 +16,31 @@ fn conforms() {
 #[ignore = "long: see CONTRIBUTING.md"]
 fn conforms_at_length() {
     conformance::assert_conform(ALGORITHMS, Extent::Long);
+}
+
+/// Depthwise rows of three taps: their ends lack a tap, two, or none, on one side, on both, or on the same pixel; rows of whole
+/// tiles, of fewer pixels than a tile, and with a rest.
+#[test]
+fn ends_of_depthwise_rows_conform() {
+    let mut checked = 0;
+    for (width, stride, before, after) in
+        (1..=16).flat_map(|width| (1..=2).flat_map(move |stride| pads().map(move |(l, r)| (width, stride, l, r))))
+    {
+        let width = Axis { stride, pad_before: before, pad_after: after, ..Axis::new(width, 3) };
+        let height = Axis { pad_before: 1, ..Axis::new(4, 3) };
+        let Ok(problem) = Problem::new(1, 19, [19, 19], [height, width]) else { continue };
+        let case = Case::new(&problem, Kind::Signed, 3, Epilogue::RELU);
+        for isa in Isa::available() {
+            let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(1).isa(isa));
+            outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
+        }
+        checked += 1;
+    }
+    assert!(checked > 250, "{checked} problems");
+}
+
+fn pads() -> impl Iterator<Item = (usize, usize)> {
+    (0..3).flat_map(|before| (0..3).map(move |after| (before, after)))
 }
 
 /// Outputs of more than 3 MiB: of depthwise layers, whose next row is prefetched, at strides and dilations that read different
