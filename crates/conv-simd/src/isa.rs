@@ -91,10 +91,21 @@ impl Isa {
         }
     }
 
+    /// The most vectors of a tile: those of [`Isa::tile_shape`], or more with fewer pixels.
+    pub fn most_vectors(self) -> usize {
+        match self.0 {
+            Level::Portable => arch::portable::most_vectors(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => arch::avx2::most_vectors(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => arch::avx512::most_vectors(),
+        }
+    }
+
     /// The most pixels of a tile of `vectors`: with fewer vectors, more pixels fit into the registers.
     ///
     /// # Panics
-    /// If `vectors` is zero or above that of [`Isa::tile_shape`].
+    /// If `vectors` is zero or above [`Isa::most_vectors`].
     pub fn tile_pixels(self, vectors: usize) -> usize {
         match self.0 {
             Level::Portable => arch::portable::tile_pixels(vectors),
@@ -121,7 +132,7 @@ impl Isa {
     /// The register tile of `pixels` × `vectors`.
     ///
     /// # Panics
-    /// If `vectors` is zero or above that of [`Isa::tile_shape`], or `pixels` above [`Isa::tile_pixels`].
+    /// If `vectors` is zero or above [`Isa::most_vectors`], or `pixels` above [`Isa::tile_pixels`].
     pub fn tile(self, pixels: usize, vectors: usize) -> Tile {
         let table = match self.0 {
             Level::Portable => arch::portable::tile(pixels, vectors),
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn pixels_that_share_a_set_are_no_more_than_it_holds() {
         for isa in Isa::available() {
-            for vectors in 1..=isa.tile_shape().vectors {
+            for vectors in 1..=isa.most_vectors() {
                 let most = isa.tile_pixels(vectors);
                 assert!(
                     [1, 256, 1000, 1536].iter().all(|&pitch| isa.tile_pixels_apart(vectors, pitch) == most),

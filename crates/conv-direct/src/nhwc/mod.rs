@@ -111,11 +111,15 @@ impl Algorithm for DirectNhwc {
         let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch())).len();
         let schedule = Schedule::new(&geometry, &choice, tiles, layout.blocks().len());
         let channels = problem.group_out_channels();
+        // A wide tile is as good as the usual one.
+        let usual = options.isa.tile_shape();
+        let rows = (geometry.output[0] * geometry.output[1]).div_ceil(tiles);
+        let rows = if vectors > usual.vectors { usual.pixels } else { rows };
         let padded = channels.next_multiple_of(options.isa.lanes()) as f64 / channels as f64;
         Some(Work {
             footprint: options.admit(layout.bytes(), 0).ok()?,
             product_flops: problem.flops_inside() as f64 * padded,
-            rows: (geometry.output[0] * geometry.output[1]).div_ceil(tiles),
+            rows,
             depth: problem.reduction(),
             transform_flops: 0.0,
             weight_passes: schedule.weight_passes() as f64,

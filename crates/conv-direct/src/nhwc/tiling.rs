@@ -264,7 +264,7 @@ mod tests {
             ] {
                 let problem: Problem = descriptor.parse().unwrap();
                 let geometry = Geometry::new(&problem, problem.out_channels());
-                for vectors in 1..=isa.tile_shape().vectors {
+                for vectors in 1..=isa.most_vectors() {
                     let tiling = Tiling::new(&problem, &geometry, vectors, isa.tile_pixels(vectors));
                     let seen = covered(&tiling, geometry.output);
                     assert!(seen.iter().all(|&times| times == 1), "{descriptor} on {isa}, {vectors} vectors: {seen:?}");

@@ -35,6 +35,16 @@ fn default_tasks(problem: &Problem) -> usize {
     usize::try_from(problem.flops() / TASK_FLOPS).map_or(DEFAULT_TASKS, |tasks| tasks.clamp(1, DEFAULT_TASKS))
 }
 
+/// Input channels up to which 1×1 filters have the widest tiles. Those of more have so many weights that they are slower by what
+/// each pixel's tile reads of them from L2: DECISIONS.md, "1×1 filters have tiles of few pixels".
+const WIDE_DEPTH: usize = 512;
+
+/// The most vectors of a tile.
+fn default_vectors(problem: &Problem, isa: Isa) -> usize {
+    let pointwise = problem.height().kernel == 1 && problem.width().kernel == 1;
+    if pointwise && problem.reduction() <= WIDE_DEPTH { isa.most_vectors() } else { isa.tile_shape().vectors }
+}
+
 /// How a plan's work is cut.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
@@ -55,9 +65,10 @@ impl Choice {
         let given = |name| options.parameters.get(name);
         let isa = options.isa;
         let shape = isa.tile_shape();
+        let vectors = given(TILE_VECTORS).unwrap_or_else(|| default_vectors(problem, isa));
         Choice {
             isa,
-            shape: TileShape { vectors: given(TILE_VECTORS).unwrap_or(shape.vectors).min(shape.vectors), ..shape },
+            shape: TileShape { vectors: vectors.min(isa.most_vectors()), ..shape },
             pixels: given(TILE_PIXELS).unwrap_or(usize::MAX),
             panel_bytes: given(PANEL_KIB).unwrap_or(DEFAULT_PANEL) << 10,
             tasks: given(TASKS).unwrap_or_else(|| default_tasks(problem)),
@@ -74,7 +85,7 @@ impl Choice {
 /// workers fewer and more tasks.
 pub(super) fn tunings(algorithm: &dyn Algorithm, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
     let shape = options.isa.tile_shape();
-    let vectors = problem.group_out_channels().div_ceil(shape.lanes).min(shape.vectors);
+    let vectors = problem.group_out_channels().div_ceil(shape.lanes).min(options.isa.most_vectors());
     let tiles = (1..=vectors).rev().flat_map(|vectors| {
         let most = options.isa.tile_pixels(vectors);
         [most, most - most / 4, most.div_ceil(2)].map(|pixels| vec![(TILE_VECTORS, vectors), (TILE_PIXELS, pixels)])

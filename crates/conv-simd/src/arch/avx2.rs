@@ -26,6 +26,10 @@ const TILES: [&[TileFn]; 3] = [
     tile_row!(tile_entry, 3; 1 2 3 4),
 ];
 
+pub(crate) fn most_vectors() -> usize {
+    TILES.len()
+}
+
 pub(crate) fn tile_pixels(vectors: usize) -> usize {
     TILES[vectors - 1].len()
 }
