@@ -26,14 +26,17 @@ const TILES: [&[TileFn]; 3] = [
     tile_row!(tile_entry, 3; 1 2 3 4),
 ];
 
+#[inline(never)]
 pub(crate) fn most_vectors() -> usize {
     TILES.len()
 }
 
+#[inline(never)]
 pub(crate) fn tile_pixels(vectors: usize) -> usize {
     TILES[vectors - 1].len()
 }
 
+#[inline(never)]
 pub(crate) fn tile(pixels: usize, vectors: usize) -> TileFn {
     TILES[vectors - 1][pixels - 1]
 }

@@ -28,14 +28,18 @@ const TILES: [&[TileFn]; 4] = [
     tile_row!(tile_entry, 4; 1 2 3 4 5 6),
 ];
 
+// Not inlined, like the two below: rustc would compile all tiles once more in each crate that asks for one.
+#[inline(never)]
 pub(crate) fn most_vectors() -> usize {
     TILES.len()
 }
 
+#[inline(never)]
 pub(crate) fn tile_pixels(vectors: usize) -> usize {
     TILES[vectors - 1].len()
 }
 
+#[inline(never)]
 pub(crate) fn tile(pixels: usize, vectors: usize) -> TileFn {
     TILES[vectors - 1][pixels - 1]
 }

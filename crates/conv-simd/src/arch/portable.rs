@@ -13,14 +13,17 @@ pub(crate) const TILE_SHAPE: TileShape = TileShape { pixels: 6, vectors: 2, lane
 
 const TILES: [&[TileFn]; 2] = [tile_row!(tile_entry, 1; 1 2 3 4 5 6), tile_row!(tile_entry, 2; 1 2 3 4 5 6)];
 
+#[inline(never)]
 pub(crate) fn most_vectors() -> usize {
     TILES.len()
 }
 
+#[inline(never)]
 pub(crate) fn tile_pixels(vectors: usize) -> usize {
     TILES[vectors - 1].len()
 }
 
+#[inline(never)]
 pub(crate) fn tile(pixels: usize, vectors: usize) -> TileFn {
     TILES[vectors - 1][pixels - 1]
 }
