@@ -16,7 +16,7 @@ impl Avx512 {
     }
 }
 
-/// 14 × 2 uses 28 registers for sums, 2 for weights; the pixels are broadcast from memory in the multiply-add itself.
+/// 14 × 2 uses 28 registers for sums, 2 for weights, and one for the pixel that is broadcast.
 pub(crate) const TILE_SHAPE: TileShape = TileShape { pixels: 14, vectors: 2, lanes: 16 };
 
 /// Of three and four vectors for 1×1 filters, whose pixels are many cache lines apart: nine or six of them take less of L1 than
