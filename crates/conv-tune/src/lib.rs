@@ -15,6 +15,12 @@
 //! [`TunedPlan`] is what `convlab tune` found, for [`Conv2d::tuned`]; [`Chooser`] chooses for whole networks
 //! (`conv_net::ForwardPass`). `examples/conv2d.rs` is a whole program.
 //!
+//! # Families are features
+//!
+//! `direct` is always there; `winograd`, `im2col` and `fft` are cargo features, all three by default. `im2col` needs faer and
+//! `fft` rustfft, which take most of the time of a build: a program that wants a convolution and a short build asks for
+//! `default-features = false, features = ["winograd"]`. [`Conv2d`] chooses among what is there.
+//!
 //! # Tuning
 //!
 //! For each layer an algorithm and its parameters: [`CostModel`] estimates, [`Search`] measures what it does not rule out,

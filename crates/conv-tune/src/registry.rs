@@ -3,11 +3,20 @@
 use conv_core::Algorithm;
 use wildmatch::WildMatch;
 
-/// All algorithms, family by family.
+/// All algorithms of the families that this crate was built with, family by family.
 ///
 /// This is the only place that names the kernel crates: tests, benches, records and charts follow from it.
 pub fn algorithms() -> Vec<&'static dyn Algorithm> {
-    [conv_direct::ALGORITHMS, conv_im2col::ALGORITHMS, conv_fft::ALGORITHMS, conv_winograd::ALGORITHMS].concat()
+    [
+        conv_direct::ALGORITHMS,
+        #[cfg(feature = "im2col")]
+        conv_im2col::ALGORITHMS,
+        #[cfg(feature = "fft")]
+        conv_fft::ALGORITHMS,
+        #[cfg(feature = "winograd")]
+        conv_winograd::ALGORITHMS,
+    ]
+    .concat()
 }
 
 /// The part of an algorithm's name before the slash.
