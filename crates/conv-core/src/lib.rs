@@ -21,5 +21,5 @@ pub use memory::{Footprint, RunError, Scratch};
 pub use method::Method;
 pub use problem::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};
 pub use quantity::{format_bytes, format_value, thousands};
-pub use tasks::{for_each_task, parallel_for};
+pub use tasks::{Parts, for_each_part, for_each_task, parallel_for};
 pub use tuning::{Parameter, ParameterError, Parameters, Work};

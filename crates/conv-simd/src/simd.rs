@@ -20,7 +20,7 @@ pub trait SimdOp {
 /// (4 to 19 MB), and the layers behind them no more. Of conv5 (2.8 MB) the pooling behind it lost what was won, and at batch 1
 /// (up to 1.2 MB) whole passes lost.
 pub fn worth_streaming(floats: usize) -> bool {
-    floats >= (3 << 20) / size_of::<f32>()
+    floats >= (4 << 20) / size_of::<f32>()
 }
 
 /// A token of one instruction set and the operations on its `f32` vectors.

@@ -54,7 +54,8 @@ impl Algorithm for DirectNhwc {
         let geometry = Geometry::new(problem, pitch);
         let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch()));
         let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
-        let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), layout.blocks().len());
+        let blocks = (layout.blocks().len(), layout.bytes());
+        let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), blocks);
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
         let stream = worth_streaming(problem.output_len());
         let (problem, workers) = (problem.clone(), options.workers);
@@ -109,7 +110,7 @@ impl Algorithm for DirectNhwc {
         let layout = weights::Layout::new(problem, choice.shape);
         let (geometry, vectors) = (Geometry::new(problem, problem.out_channels()), layout.vectors());
         let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch())).len();
-        let schedule = Schedule::new(&geometry, &choice, tiles, layout.blocks().len());
+        let schedule = Schedule::new(&geometry, &choice, tiles, (layout.blocks().len(), layout.bytes()));
         let channels = problem.group_out_channels();
         // A wide tile is as good as the usual one.
         let usual = options.isa.tile_shape();

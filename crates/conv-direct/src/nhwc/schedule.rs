@@ -23,14 +23,19 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Tasks for images of `tiles` tiles and for `blocks` of output channels.
-    pub(super) fn new(geometry: &Geometry, choice: &Choice, tiles: usize, blocks: usize) -> Self {
+    /// Tasks for images of `tiles` tiles and for `blocks` of output channels, whose weights are so many bytes.
+    pub(super) fn new(geometry: &Geometry, choice: &Choice, tiles: usize, (blocks, weights): (usize, u128)) -> Self {
         // What no filter meets is not read: 1×1 with stride 2 reads a quarter.
         let read = |axis: &Axis, output: usize| axis.kernel.min(axis.stride) * output;
         let pixels = read(&geometry.height, geometry.output[0]) * read(&geometry.width, geometry.output[1]);
-        let tile_bytes = (4 * geometry.in_channels * pixels).div_ceil(tiles);
-        let tiles_per_panel = (choice.panel_bytes / tile_bytes).clamp(1, tiles);
-        let panels = tiles.div_ceil(tiles_per_panel);
+        let image_bytes = 4 * geometry.in_channels * pixels;
+        let tiles_per_panel = (choice.panel_bytes / image_bytes.div_ceil(tiles)).clamp(1, tiles);
+        let mut panels = tiles.div_ceil(tiles_per_panel);
+        // Workers that divide the blocks all read the whole input and write between each other's channels; those that divide
+        // the image all read the weights.
+        if blocks > 1 && weights <= image_bytes as u128 {
+            panels = panels.next_multiple_of(choice.workers.div_ceil(geometry.images)).min(tiles);
+        }
         let tiles_per_panel = tiles.div_ceil(panels);
         let pieces = choice.tasks.div_ceil(geometry.images * panels * blocks).min(tiles_per_panel);
         let tiles_per_piece = tiles_per_panel.div_ceil(pieces);
@@ -109,7 +114,7 @@ mod tests {
         let columns = geometry.output[1].div_ceil(14);
         let blocks = problem.groups() * problem.group_out_channels().div_ceil(32);
         let tiles = geometry.output[0] * columns;
-        let schedule = Schedule::new(&geometry, &Choice::of(&problem, &PlanOptions::new(1)), tiles, blocks);
+        let schedule = Schedule::new(&geometry, &Choice::of(&problem, &PlanOptions::new(1)), tiles, (blocks, 4 * problem.weight_len() as u128));
         let mut seen = vec![0; geometry.images * blocks * tiles];
         let costs = (0..schedule.tasks()).map(|index| {
             let (image, block, range) = schedule.task(index);

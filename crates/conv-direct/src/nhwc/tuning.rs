@@ -57,6 +57,8 @@ pub(super) struct Choice {
     pub panel_bytes: usize,
     /// Tasks wanted.
     pub tasks: usize,
+    /// Workers of the plan.
+    pub workers: usize,
 }
 
 impl Choice {
@@ -72,6 +74,7 @@ impl Choice {
             pixels: given(TILE_PIXELS).unwrap_or(usize::MAX),
             panel_bytes: given(PANEL_KIB).unwrap_or(DEFAULT_PANEL) << 10,
             tasks: given(TASKS).unwrap_or_else(|| default_tasks(problem)),
+            workers: options.workers,
         }
     }
 

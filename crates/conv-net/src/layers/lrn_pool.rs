@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use conv_core::{Axis, PlanOptions};
+use conv_core::{Axis, Parts, PlanOptions, for_each_part};
 use conv_simd::{Simd, SimdOp};
 
 use super::lrn::Normalise;
 use super::pool::window;
-use super::{for_each_part, read, write};
+use super::{read, write};
 use crate::operators::{Lrn, Pool};
 use crate::shape::Map;
 
@@ -35,8 +35,9 @@ pub(crate) fn normalise_and_pool(
     let bands = (TASKS_PER_WORKER * workers).div_ceil(images).min(height.output());
     let rows = height.output().div_ceil(bands);
     let bands = height.output().div_ceil(rows);
-    let parts = output.chunks_exact_mut(height.output() * row_len).flat_map(|image| image.chunks_mut(rows * row_len));
-    for_each_part(workers, images * bands, parts, scratch, |index, output, line| {
+    let image_len = height.output() * row_len;
+    let parts = Parts { rows: images, pitch: image_len, used: image_len, part: rows * row_len };
+    for_each_part(workers, output, &parts, scratch, |line, index, output| {
         let (image, first) = (index / bands, index % bands * rows);
         let input = &input[image * map.floats()..][..map.floats()];
         let rows = first..first + output.len() / row_len;

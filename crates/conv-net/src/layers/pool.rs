@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use conv_core::{Axis, PlanOptions};
+use conv_core::{Axis, Parts, PlanOptions, for_each_part};
 use conv_simd::{Simd, SimdOp};
 
-use super::{for_each_part, read, write};
+use super::write;
 use crate::operators::Pool;
 use crate::shape::Map;
 
@@ -36,13 +36,10 @@ pub(crate) fn pool(
     // What lies behind the last channel is another's.
     let channels = map.channels;
     let task_len = if width.output() == 1 { TASK_CHANNELS } else { row_len };
-    let (rows, parts) =
-        (output.len().div_ceil(row_len), if width.output() == 1 { channels.div_ceil(task_len) } else { 1 });
-    let tasks = output.chunks_mut(row_len).flat_map(|row| {
-        let used = row.len().min(row_len - (output_pitch - channels));
-        row[..used].chunks_mut(task_len)
-    });
-    for_each_part(options.workers, rows * parts, tasks, &mut [], |index, output, _| {
+    let used = row_len - (output_pitch - channels);
+    let cut = Parts { rows: output.len().div_ceil(row_len), pitch: row_len, used, part: task_len };
+    let parts = used.div_ceil(task_len);
+    for_each_part(options.workers, output, &cut, &mut [], |_, index, output| {
         let (image, row) = (index / parts / height.output(), index / parts % height.output());
         let image = &input[image * map.height * input_row..];
         let (rows, first) = (window(&height, row), index % parts * task_len);
@@ -133,30 +130,35 @@ impl PoolRow<'_> {
         let (channels, output) = (self.channels.len(), std::mem::take(&mut self.output));
         for (o, output) in output.chunks_mut(self.pitches[1]).enumerate() {
             let (window, output) = (window(self.width, o), &mut output[..channels]);
-            let mut c = 0;
-            while c + BLOCK * S::LANES <= channels {
-                let first = self.channels.start + c;
-                let folded = self.window::<S, BLOCK>(simd, &window, first..first + BLOCK * S::LANES, start, &combine);
-                for (output, folded) in output[c..].chunks_exact_mut(S::LANES).zip(folded) {
+            let (blocks, rest) = output.split_at_mut(channels / (BLOCK * S::LANES) * (BLOCK * S::LANES));
+            let mut first = self.channels.start;
+            for output in blocks.chunks_exact_mut(BLOCK * S::LANES) {
+                let folded = self.window::<S, BLOCK>(simd, &window, first, start, &combine);
+                for (output, folded) in output.chunks_exact_mut(S::LANES).zip(folded) {
                     simd.store(output, finish(o, folded));
                 }
-                c += BLOCK * S::LANES;
+                first += BLOCK * S::LANES;
             }
-            for c in (c..channels).step_by(S::LANES) {
-                let channels = self.channels.start + c..self.channels.end.min(self.channels.start + c + S::LANES);
-                let [folded] = self.window::<S, 1>(simd, &window, channels, start, &combine);
-                write(simd, &mut output[c..], finish(o, folded));
+            for output in rest.chunks_mut(S::LANES) {
+                let folded = if output.len() == S::LANES {
+                    let [folded] = self.window::<S, 1>(simd, &window, first, start, &combine);
+                    folded
+                } else {
+                    self.last(simd, &window, first..first + output.len(), start, &combine)
+                };
+                write(simd, output, finish(o, folded));
+                first += S::LANES;
             }
         }
     }
 
-    /// `window` of each row, `NV` vectors of `channels` of it, of which the last may be partial.
+    /// `window` of each row, `NV` whole vectors of channels from `first` on.
     #[inline(always)]
     fn window<S: Simd, const NV: usize>(
         &self,
         simd: S,
         window: &Range<usize>,
-        channels: Range<usize>,
+        first: usize,
         start: S::Vec,
         combine: &impl Fn(S::Vec, S::Vec) -> S::Vec,
     ) -> [S::Vec; NV] {
@@ -164,17 +166,38 @@ impl PoolRow<'_> {
         let mut folded = [start; NV];
         for row in self.input.chunks(self.width.input * pitch) {
             let mut line = [start; NV];
-            for pixel in row[window.start * pitch..].chunks(pitch).take(window.len()) {
-                let pixel = &pixel[channels.clone()];
-                for (line, pixel) in line.iter_mut().zip(pixel.chunks(S::LANES)) {
+            let mut at = window.start * pitch + first;
+            for _ in window.clone() {
+                let pixel = &row[at..at + NV * S::LANES];
+                for (v, line) in line.iter_mut().enumerate() {
+                    let pixel = &pixel[v * S::LANES..];
                     simd.prefetch(pixel.as_ptr().wrapping_add(self.ahead));
-                    *line = combine(*line, read(simd, pixel));
+                    *line = combine(*line, simd.load(pixel));
                 }
+                at += pitch;
             }
             for (folded, line) in folded.iter_mut().zip(line) {
                 *folded = combine(*folded, line);
             }
         }
         folded
+    }
+
+    /// The same of fewer `channels` than a vector has.
+    #[inline(always)]
+    fn last<S: Simd>(
+        &self,
+        simd: S,
+        window: &Range<usize>,
+        channels: Range<usize>,
+        start: S::Vec,
+        combine: &impl Fn(S::Vec, S::Vec) -> S::Vec,
+    ) -> S::Vec {
+        let pitch = self.pitches[0];
+        let row = |row: &[f32]| {
+            let pixels = row[window.start * pitch..].chunks(pitch).take(window.len());
+            pixels.fold(start, |line, pixel| combine(line, simd.load_partial(&pixel[channels.clone()])))
+        };
+        self.input.chunks(self.width.input * pitch).fold(start, |folded, line| combine(folded, row(line)))
     }
 }

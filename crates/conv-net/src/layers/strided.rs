@@ -2,7 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::{TASK_FLOATS, TASKS, for_each_part};
+use conv_core::{Parts, for_each_part};
+
+use super::{TASK_FLOATS, TASKS};
 
 /// One of the nested loops that read one view of a tensor and write another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,10 +95,12 @@ impl Cut {
         F: Fn(isize, usize, &mut [f32]) + Sync,
     {
         let &Cut { outer, inner, step, steps, to } = self;
-        let len = if steps == 1 { usize::MAX } else { (step * inner.to).max(1) };
-        let rows = output[to..].chunks_mut(outer.to.max(1)).take(outer.extent);
-        let parts = rows.flat_map(|row| row.chunks_mut(len).take(steps));
-        for_each_part(workers, outer.extent * steps, parts, &mut [], |index, part, _| {
+        let output = &mut output[to..];
+        let pitch = outer.to.max(1);
+        let row = pitch.min(output.len());
+        let part = if steps == 1 { row } else { step * inner.to }.max(1);
+        let parts = Parts { rows: outer.extent, pitch, used: row.min(steps.saturating_mul(part)), part };
+        for_each_part(workers, output, &parts, &mut [], |_, index, part| {
             let (row, first) = (index / steps, index % steps * step);
             let from = row as isize * outer.from + first as isize * inner.from;
             task(from, step.min(inner.extent - first), part);
