@@ -196,9 +196,13 @@ mod tests {
     #[test]
     fn every_part_once_and_nothing_else() {
         // Of the last row the end may be missing.
-        for (rows, pitch, used, part, missing) in
-            [(5, 30, 24, 7, 6), (1, 10, 10, 20, 0), (70, 8, 8, 8, 0), (2, usize::MAX, usize::MAX, 9, 0), (3, 9, 0, 4, 0)]
-        {
+        for (rows, pitch, used, part, missing) in [
+            (5, 30, 24, 7, 6),
+            (1, 10, 10, 20, 0),
+            (70, 8, 8, 8, 0),
+            (2, usize::MAX, usize::MAX, 9, 0),
+            (3, 9, 0, 4, 0),
+        ] {
             for workers in [1, 2, 3, 70] {
                 let floats = if pitch == usize::MAX { 40 } else { rows * pitch - missing };
                 let rows = if pitch == usize::MAX { 1 } else { rows };
@@ -211,7 +215,10 @@ mod tests {
                 for (i, &y) in output.iter().enumerate() {
                     let (row, at) = (i / pitch, i % pitch);
                     let expected = if at < used { (row * per_row + at / part + 1) as f32 } else { 0.0 };
-                    assert_eq!(y, expected, "float {i} of {rows} rows of {used} of {pitch}, by {part}, {workers} workers");
+                    assert_eq!(
+                        y, expected,
+                        "float {i} of {rows} rows of {used} of {pitch}, by {part}, {workers} workers"
+                    );
                 }
             }
         }

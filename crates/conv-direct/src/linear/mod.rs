@@ -27,6 +27,12 @@ pub(crate) fn applies(problem: &Problem) -> bool {
     problem.groups() == 1 && covered(problem.height()) && covered(problem.width())
 }
 
+/// Blocks of the usual tile's width.
+fn layout(problem: &Problem, isa: Isa) -> Layout {
+    let shape = isa.tile_shape();
+    Layout::new(problem, shape.lanes, [shape.vectors; 2])
+}
+
 /// Plans a problem for which [`applies`] holds.
 pub(crate) fn plan(
     problem: &Problem,
@@ -35,7 +41,7 @@ pub(crate) fn plan(
     options: &PlanOptions,
 ) -> Result<Box<dyn Plan>, PlanError> {
     filter.check(problem)?;
-    let layout = Layout::new(problem, options.isa.tile_shape());
+    let layout = layout(problem, options.isa);
     let footprint = options.admit(layout.bytes(), 0)?;
     let weights = PackedWeights::pack(layout, problem, filter, options)?;
     Ok(Box::new(LinearPlan::new(problem, weights, (epilogue, footprint), options)?))
@@ -48,7 +54,7 @@ pub(crate) fn plan_streamed(
     epilogue: Epilogue,
     options: &PlanOptions,
 ) -> Result<Box<dyn Plan>, PlanError> {
-    let layout = Layout::new(problem, options.isa.tile_shape());
+    let layout = layout(problem, options.isa);
     let footprint = options.admit(layout.bytes(), 0)?;
     let blocks = layout.blocks().to_vec();
     let mut weights = PackedWeights::new(layout, filter.bias)?;
@@ -177,7 +183,7 @@ mod tests {
             for isa in Isa::available() {
                 for stretches in [2, 4, 8] {
                     let options = PlanOptions::new(1).isa(isa);
-                    let layout = Layout::new(&problem, isa.tile_shape());
+                    let layout = layout(&problem, isa);
                     let footprint = options.admit(layout.bytes(), 0).unwrap();
                     let filter = Filter { weights: &weights, bias: None };
                     let packed = PackedWeights::pack(layout, &problem, filter, &options).unwrap();

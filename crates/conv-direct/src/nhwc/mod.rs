@@ -49,7 +49,7 @@ impl Algorithm for DirectNhwc {
         filter.check(problem)?;
         let pitch = epilogue.pitch_of(problem)?;
         let choice = Choice::of(problem, options);
-        let layout = weights::Layout::new(problem, choice.shape);
+        let layout = weights::Layout::new(problem, options.isa.lanes(), choice.vectors);
         let footprint = options.admit(layout.bytes(), 0)?;
         let geometry = Geometry::new(problem, pitch);
         let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch()));
@@ -107,7 +107,7 @@ impl Algorithm for DirectNhwc {
             return depthwise::work(problem, options);
         }
         let choice = Choice::of(problem, options);
-        let layout = weights::Layout::new(problem, choice.shape);
+        let layout = weights::Layout::new(problem, options.isa.lanes(), choice.vectors);
         let (geometry, vectors) = (Geometry::new(problem, problem.out_channels()), layout.vectors());
         let tiles = Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch())).len();
         let schedule = Schedule::new(&geometry, &choice, tiles, (layout.blocks().len(), layout.bytes()));

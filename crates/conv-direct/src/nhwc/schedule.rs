@@ -114,7 +114,12 @@ mod tests {
         let columns = geometry.output[1].div_ceil(14);
         let blocks = problem.groups() * problem.group_out_channels().div_ceil(32);
         let tiles = geometry.output[0] * columns;
-        let schedule = Schedule::new(&geometry, &Choice::of(&problem, &PlanOptions::new(1)), tiles, (blocks, 4 * problem.weight_len() as u128));
+        let schedule = Schedule::new(
+            &geometry,
+            &Choice::of(&problem, &PlanOptions::new(1)),
+            tiles,
+            (blocks, 4 * problem.weight_len() as u128),
+        );
         let mut seen = vec![0; geometry.images * blocks * tiles];
         let costs = (0..schedule.tasks()).map(|index| {
             let (image, block, range) = schedule.task(index);

@@ -1,7 +1,7 @@
 //! What may be tuned: the register tile, the panels that stay near a core, and the grain of the tasks.
 
 use conv_core::{Algorithm, Parameter, Parameters, PlanOptions, Problem};
-use conv_simd::{Isa, TileShape};
+use conv_simd::Isa;
 
 const TILE_VECTORS: &str = "tile_vectors";
 const TILE_PIXELS: &str = "tile_pixels";
@@ -35,22 +35,23 @@ fn default_tasks(problem: &Problem) -> usize {
     usize::try_from(problem.flops() / TASK_FLOPS).map_or(DEFAULT_TASKS, |tasks| tasks.clamp(1, DEFAULT_TASKS))
 }
 
-/// Input channels up to which 1×1 filters have the widest tiles. Those of more have so many weights that they are slower by what
-/// each pixel's tile reads of them from L2: DECISIONS.md, "1×1 filters have tiles of few pixels".
+/// Input floats of a pixel's products up to which filters larger than 1×1 have wide tiles. Those of more read so many weights
+/// from beyond L2 that two blocks should fit there: DECISIONS.md, "1×1 filters have tiles of few pixels".
 const WIDE_DEPTH: usize = 512;
 
-/// The most vectors of a tile.
-fn default_vectors(problem: &Problem, isa: Isa) -> usize {
+/// The vectors of a tile, and the most where fewer would be left over.
+fn default_vectors(problem: &Problem, isa: Isa) -> [usize; 2] {
+    let (usual, most) = (isa.tile_shape().vectors, isa.most_vectors());
     let pointwise = problem.height().kernel == 1 && problem.width().kernel == 1;
-    if pointwise && problem.reduction() <= WIDE_DEPTH { isa.most_vectors() } else { isa.tile_shape().vectors }
+    if pointwise || problem.reduction() <= WIDE_DEPTH { [usual.max(most - 1), most] } else { [usual; 2] }
 }
 
 /// How a plan's work is cut.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Choice {
     isa: Isa,
-    /// The largest register tile by its vectors; that of fewer vectors may have more pixels.
-    pub shape: TileShape,
+    /// The vectors of a register tile, and the most where fewer would be left over; that of fewer may have more pixels.
+    pub vectors: [usize; 2],
     /// The most pixels of any register tile.
     pixels: usize,
     /// Bytes of a panel.
@@ -66,11 +67,10 @@ impl Choice {
     pub(super) fn of(problem: &Problem, options: &PlanOptions) -> Self {
         let given = |name| options.parameters.get(name);
         let isa = options.isa;
-        let shape = isa.tile_shape();
-        let vectors = given(TILE_VECTORS).unwrap_or_else(|| default_vectors(problem, isa));
+        let given_vectors = given(TILE_VECTORS).map(|vectors| [vectors.min(isa.most_vectors()); 2]);
         Choice {
             isa,
-            shape: TileShape { vectors: vectors.min(isa.most_vectors()), ..shape },
+            vectors: given_vectors.unwrap_or_else(|| default_vectors(problem, isa)),
             pixels: given(TILE_PIXELS).unwrap_or(usize::MAX),
             panel_bytes: given(PANEL_KIB).unwrap_or(DEFAULT_PANEL) << 10,
             tasks: given(TASKS).unwrap_or_else(|| default_tasks(problem)),
@@ -87,8 +87,7 @@ impl Choice {
 /// Each register tile that differs on the problem, whole or some pixels narrower; smaller and larger panels; and with several
 /// workers fewer and more tasks.
 pub(super) fn tunings(algorithm: &dyn Algorithm, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
-    let shape = options.isa.tile_shape();
-    let vectors = problem.group_out_channels().div_ceil(shape.lanes).min(options.isa.most_vectors());
+    let vectors = problem.group_out_channels().div_ceil(options.isa.lanes()).min(options.isa.most_vectors());
     let tiles = (1..=vectors).rev().flat_map(|vectors| {
         let most = options.isa.tile_pixels(vectors);
         [most, most - most / 4, most.div_ceil(2)].map(|pixels| vec![(TILE_VECTORS, vectors), (TILE_PIXELS, pixels)])

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use conv_core::{Filter, PlanError, PlanOptions, Problem, for_each_task};
-use conv_simd::{AlignedBuffer, SharedSlice, TileShape};
+use conv_simd::{AlignedBuffer, SharedSlice};
 
 #[allow(unsafe_code)]
 mod kernel;
@@ -35,18 +35,18 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Blocks as wide as a tile of `shape`, or narrower.
-    pub(crate) fn new(problem: &Problem, shape: TileShape) -> Self {
+    /// Blocks of `usual` vectors of so many `lanes`, or of up to `most` where fewer would be left over.
+    pub(crate) fn new(problem: &Problem, lanes: usize, [usual, most]: [usize; 2]) -> Self {
         let channels = problem.group_out_channels();
-        let vectors = channels.div_ceil(shape.lanes);
-        // As equal as can be: 16 vectors by threes are 3, 3, 3, 3, 2, 2, because a lone vector would starve the tile.
-        let blocks = vectors.div_ceil(shape.vectors);
-        let mut layout = Layout { blocks: Vec::new(), lanes: shape.lanes, weight_floats: 0, bias_floats: 0 };
+        let vectors = channels.div_ceil(lanes);
+        // As equal as can be: 16 vectors by threes at most are 3, 3, 3, 3, 2, 2, because a lone vector would starve the tile.
+        let blocks = vectors.div_ceil(most).max(vectors / usual);
+        let mut layout = Layout { blocks: Vec::new(), lanes, weight_floats: 0, bias_floats: 0 };
         for group in 0..problem.groups() {
             let mut first = 0;
             for index in 0..blocks {
                 let vectors = vectors / blocks + usize::from(index < vectors % blocks);
-                let width = vectors * shape.lanes;
+                let width = vectors * lanes;
                 layout.blocks.push(Block {
                     group,
                     first: group * channels + first,
