@@ -176,6 +176,13 @@ pub struct Record {
     /// Median absolute deviation of the samples from their median, nanoseconds (not scaled to a standard deviation).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mad_ns: Option<f64>,
+    /// Where the median lies with 95% confidence, by the bootstrap over this run's rounds, nanoseconds a run. What the machine does
+    /// from minute to minute is not in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_ns: Option<[f64; 2]>,
+    /// What the machine did meanwhile, where too few rounds were quiet for these times to be leant on: `peak at 71% of 117 GFLOP/s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disturbed: Option<String>,
     /// Operations of the direct method, taps in the padding included, over the median time: GFLOP/s (10⁹ a second; a
     /// multiply-add is two operations). Algorithms that multiply less may pass the peak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
