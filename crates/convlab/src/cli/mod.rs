@@ -12,6 +12,7 @@ use crate::suite::SuiteError;
 mod bench;
 mod check;
 mod compare;
+mod completions;
 mod conv;
 mod describe;
 mod explain;
@@ -19,6 +20,7 @@ mod export;
 mod forward;
 mod interrupt;
 mod list;
+mod manual;
 mod plan;
 mod plot;
 mod quantity;
@@ -48,6 +50,8 @@ enum Command {
     Report(report::Args),
     Compare(compare::Args),
     Tune(tune::Args),
+    Completions(completions::Args),
+    Manual(manual::Args),
     Turn(turn::Args),
 }
 
@@ -140,6 +144,8 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Manual(args) => manual::run(&args),
         Command::Turn(args) => turn::run(&args),
     };
     match result {
