@@ -9,16 +9,20 @@
 mod limits;
 mod machine;
 pub mod memory;
+mod pairs;
 mod phases;
 mod rounds;
 mod samples;
 mod stop;
 mod subject;
+mod watch;
 
 pub use limits::{BANDWIDTH_BYTES, Limits, PeakProbe, Stream, core_to_core_ns};
 pub use machine::{MAX_THREADS, Machine, PoolError, hardware_threads, pool};
+pub use pairs::Pairs;
 pub use phases::PhaseClock;
 pub use rounds::{Effort, rounds};
 pub use samples::{MIN_SAMPLE, Samples, sample};
 pub use stop::{Stop, Stopped};
 pub use subject::{COLD_BYTES, Candidate, MeasureError, PREPARATIONS, Subject, Workload, sample_in_network};
+pub use watch::Watch;

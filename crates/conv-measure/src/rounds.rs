@@ -32,29 +32,67 @@ impl Effort {
     pub const NETWORK: Effort = Effort { cold: false, network: true, ..Effort::FULL };
 }
 
-/// Lets every entry give one sample a round, in an order that is shuffled anew, after `begin_round`: until there are as many
-/// as `effort` wants, or its time for all entries is over.
+/// How many times its time a measurement may take while too few rounds are quiet.
+const PATIENCE: u32 = 3;
+
+/// Lets every entry give one sample a round, in an order that is shuffled anew, until as many rounds were quiet as `effort` wants
+/// samples, or its time for all entries is over. Before each round and after the last one `watch` tells whether the round before
+/// was quiet. While fewer were than there must be samples, rounds go on for three times that time.
 ///
 /// # Errors
 /// The first error of `give_sample`.
 pub fn rounds<T, E>(
     effort: Effort,
     entries: &mut [T],
-    mut begin_round: impl FnMut(),
+    mut watch: impl FnMut() -> bool,
     mut give_sample: impl FnMut(&mut T) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     let mut rng = Pcg64Mcg::seed_from_u64(1);
-    let end = Instant::now() + effort.budget * entries.len() as u32;
-    for round in 0..effort.samples {
-        if round >= effort.min_samples && Instant::now() >= end {
-            break;
+    let (start, time) = (Instant::now(), effort.budget * entries.len() as u32);
+    let (mut rounds, mut quiet) = (0, 0);
+    loop {
+        quiet += usize::from(watch() && rounds > 0);
+        let time = if quiet < effort.min_samples { PATIENCE * time } else { time };
+        if quiet >= effort.samples || rounds >= effort.min_samples && start.elapsed() >= time {
+            return Ok(());
         }
-        begin_round();
         order.shuffle(&mut rng);
         for &index in &order {
             give_sample(&mut entries[index])?;
         }
+        rounds += 1;
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Rounds until the end, of which every `quiet`th is.
+    fn count(budget: Duration, quiet: usize) -> usize {
+        let effort = Effort { samples: 10, min_samples: 4, budget, ..Effort::QUICK };
+        let (mut watched, mut rounds_made) = (0, 0);
+        let watch = || {
+            watched += 1;
+            watched > 1 && (watched - 1) % quiet == 0
+        };
+        let made = rounds(effort, &mut [()], watch, |()| {
+            rounds_made += 1;
+            std::thread::sleep(Duration::from_millis(1));
+            Ok::<_, Infallible>(())
+        });
+        made.unwrap();
+        rounds_made
+    }
+
+    #[test]
+    fn rounds_go_on_until_enough_were_quiet() {
+        assert_eq!(count(Duration::from_secs(60), 1), 10);
+        assert_eq!(count(Duration::from_secs(60), 3), 30);
+        assert_eq!(count(Duration::ZERO, 1), 4);
+        assert!((4..=61).contains(&count(Duration::from_millis(20), 1000)));
+    }
 }

@@ -2,8 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
 /// Shortest sample of a warm run: clocks and interrupts weigh less than a thousandth of it.
 pub const MIN_SAMPLE: Duration = Duration::from_millis(1);
+
+/// Resamples of the bootstrap: the ends of an interval of 95% are the 50th from below and from above.
+pub(crate) const RESAMPLES: usize = 2000;
 
 /// Times in nanoseconds a run.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -40,9 +46,29 @@ impl Samples {
         let median_of_all = self.median();
         median(self.0.iter().map(|sample| (sample - median_of_all).abs()).collect())
     }
+
+    /// Where the median lies with 95% confidence, by the percentile bootstrap (Efron and Tibshirani, *An Introduction to the
+    /// Bootstrap*, 1993, §13.3); none of fewer than two samples. What changes between runs is not in it.
+    pub fn interval(&self) -> Option<[f64; 2]> {
+        let count = self.0.len();
+        if count < 2 {
+            return None;
+        }
+        let mut rng = Pcg64Mcg::seed_from_u64(1);
+        let mut resample = || median((0..count).map(|_| self.0[rng.random_range(0..count)]).collect());
+        let mut medians: Vec<f64> = (0..RESAMPLES).map(|_| resample()).collect();
+        medians.sort_by(f64::total_cmp);
+        Some([medians[RESAMPLES / 40], medians[RESAMPLES - 1 - RESAMPLES / 40]])
+    }
+
+    /// Those of the rounds that are marked, one sample a round.
+    pub fn of_rounds(&self, marked: &[bool]) -> Samples {
+        Samples(self.0.iter().zip(marked).filter(|(_, marked)| **marked).map(|(sample, _)| *sample).collect())
+    }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle value, or the mean of both; NaN if there is none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (upper, lower) = (values.len() / 2, values.len().saturating_sub(1) / 2);
     match (values.get(lower), values.get(upper)) {
@@ -83,6 +109,27 @@ mod tests {
         assert_eq!((samples.count(), samples.min(), samples.median(), samples.mad()), (4, 1.0, 3.5, 2.0));
         assert_eq!(Samples(vec![3.0, 1.0, 2.0]).median(), 2.0);
         assert!(Samples::default().median().is_nan());
+    }
+
+    #[test]
+    fn the_interval_covers_the_median_of_what_was_sampled() {
+        let mut rng = Pcg64Mcg::seed_from_u64(7);
+        let mut covered = 0;
+        for _ in 0..200 {
+            // Of median one half.
+            let samples = Samples((0..41).map(|_| rng.random_range(0.0..1.0)).collect());
+            let [low, high] = samples.interval().unwrap();
+            assert!(low < samples.median() && samples.median() < high && high - low < 0.6);
+            covered += u32::from((low..=high).contains(&0.5));
+        }
+        assert!((180..=199).contains(&covered), "{covered} of 200");
+        assert_eq!(Samples(vec![1.0]).interval(), None);
+    }
+
+    #[test]
+    fn samples_of_marked_rounds() {
+        let samples = Samples(vec![5.0, 1.0, 2.0]);
+        assert_eq!(samples.of_rounds(&[true, false, true]), Samples(vec![5.0, 2.0]));
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use conv_core::{PlanOptions, RunError, Unsupported};
-use conv_measure::Limits;
-use conv_measure::Samples;
+use conv_measure::{Limits, Samples, Watch};
 use conv_net::{ForwardError, ForwardPass, LayerObserver, LayerOutput, Network, NetworkError, Node, Operator, Weights};
 use conv_report::record::{Kind, LayerTime, Record};
 use conv_tune::{Choice, Chooser};
@@ -115,6 +114,14 @@ impl TimedPass {
         self.pass.run(inputs, &mut clock)?;
         self.whole.push(start.elapsed().as_nanos() as f64);
         Ok(())
+    }
+
+    /// Forgets the samples of rounds that were not quiet, unless fewer than `enough` were; then what disturbed is returned.
+    pub fn keep_quiet(&mut self, watch: &Watch, enough: usize) -> Option<String> {
+        let (whole, disturbed) = watch.judge(&self.whole, enough);
+        self.layers = self.layers.iter().map(|layer| watch.judge(layer, enough).0).collect();
+        self.whole = whole;
+        disturbed
     }
 
     /// `record` with everything that is known of this pass, and what `limits`, if they were measured, say of its layers.

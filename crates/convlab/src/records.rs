@@ -50,6 +50,7 @@ pub fn times(samples: &Samples, record: Record) -> Record {
         min_ns: Some(samples.min()),
         median_ns: Some(samples.median()),
         mad_ns: Some(samples.mad()),
+        interval_ns: samples.interval(),
         ..record
     }
 }

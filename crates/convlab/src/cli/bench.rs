@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conv_core::{Method, PlanOptions, Problem, format_bytes};
 use conv_measure::{Candidate, Effort, MAX_THREADS, Machine, MeasureError, Stop, hardware_threads, pool};
@@ -13,6 +13,7 @@ use conv_report::table;
 use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
 use conv_tune::{Chooser, TUNED};
+use indicatif::ProgressBar;
 
 use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
@@ -65,6 +66,9 @@ pub struct Args {
     /// Measure only what the folder does not hold yet, measured by this very program (commit) in this setting.
     #[arg(long)]
     resume: bool,
+    /// Of what the folder holds, measure again only what was disturbed by others on this machine.
+    #[arg(long, conflicts_with = "resume")]
+    retry: bool,
     /// Memory for the plans that are there at once, for example 4GiB [default: all that is available]. What does not fit side
     /// by side is measured in waves, each beside the problem's first algorithm.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
@@ -110,7 +114,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         models,
         planned: args.plan.is_some(),
         memory_limit: args.memory_limit.unwrap_or(usize::MAX),
-        held: if args.resume { results.records().map_err(CliError::input)? } else { Vec::new() },
+        held: if args.resume || args.retry { results.records().map_err(CliError::input)? } else { Vec::new() },
+        retry: args.retry,
         machine: Machine::detect(),
         stop: interrupt::listen()?,
         cases,
@@ -168,8 +173,10 @@ struct Run {
     effort: Effort,
     memory_limit: usize,
     machine: Machine,
-    /// What need not be measured again.
+    /// What is there already.
     held: Vec<Record>,
+    /// Whether of that only what was disturbed is to be measured, and nothing else.
+    retry: bool,
     results: Results,
     stop: Stop,
 }
@@ -202,9 +209,9 @@ impl Run {
     fn on(&self, threads: usize, tally: &mut Tally) -> Result<(), Ended> {
         let cache = if self.effort.cold && !self.effort.network { Cache::Cold } else { self.cache() };
         let (held, cases): (Vec<&Case>, Vec<&Case>) =
-            self.cases.iter().partition(|case| holds(&self.held, case, threads, cache));
+            self.cases.iter().partition(|case| self.is_done(case, threads, cache));
         let (held_passes, networks): (Vec<_>, Vec<_>) =
-            self.networks.iter().partition(|network| self.holds_passes(network, threads));
+            self.networks.iter().partition(|network| self.has_passes(network, threads));
         tally.held += held.len() + held_passes.len();
         if cases.is_empty() && networks.is_empty() {
             return Ok(());
@@ -255,51 +262,98 @@ impl Run {
         }
     }
 
-    fn holds_passes(&self, network: &Network, threads: usize) -> bool {
+    /// Whether nothing is to be measured of a problem.
+    fn is_done(&self, case: &Case, threads: usize, cache: Cache) -> bool {
+        if self.retry {
+            let name = case.problem.label();
+            return !self.held.iter().any(|record| is_disturbed(record, &name, threads, &self.isas));
+        }
+        holds(&self.held, case, threads, cache)
+    }
+
+    /// Whether nothing is to be measured of a network's passes.
+    fn has_passes(&self, network: &Network, threads: usize) -> bool {
+        if self.retry {
+            let of_network = self.held.iter().filter(|record| record.batch == Some(network.batch()));
+            return !of_network.into_iter().any(|record| is_disturbed(record, network.name(), threads, &self.isas));
+        }
         let names: Vec<&str> = self.choosers.iter().map(Chooser::name).collect();
         self.isas.iter().all(|isa| {
             holds_passes(&self.held, (network.name(), network.batch()), (isa.name(), threads), &names) //
         })
     }
 
-    /// Measures `cases` one after another, and keeps the records of each before the next.
+    /// Measures `cases` one after another, and keeps the records of each before the next. Those that were disturbed are then
+    /// measured again, in all no longer than all took the first time.
     fn measure(&self, bench: &Bench, cases: &[&Case], tally: &mut Tally) -> Result<(), Ended> {
         let bar = progress(cases.len() as u64);
+        let begun = Instant::now();
+        let mut disturbed = Vec::new();
         for case in cases {
-            bar.set_message(case.problem.label());
-            let mut measured = match bench.measure(case) {
-                Ok(measured) => measured,
-                Err(MeasureError::Stopped(_)) => {
-                    bar.finish_and_clear();
-                    return Err(Ended::Stopped);
-                }
-                Err(error) => return Err(CliError::input(error).into()),
-            };
+            let rows = self.measure_case(bench, case, usize::MAX, (tally, &bar))?;
             bar.inc(1);
-            if self.planned {
-                let options = PlanOptions::new(bench.pool().current_num_threads()).isa(self.isas[0]);
-                say_who_chose(&mut measured.records, &self.choosers, &options);
+            if rows > 0 {
+                disturbed.push((case, rows));
             }
-            self.results.keep(&measured.records).map_err(CliError::input)?;
-            let mut text = format!("\n{}  {}\n", case.problem.label(), case.problem);
-            text += &describe(&measured.records);
-            for failure in &measured.failures {
-                text += &format!("\n  {}: {failure}", failure.algorithm);
-            }
-            for (candidate, reason) in &measured.left_out {
-                text += &format!("\n  {} on {} left out: {reason}", candidate.method, candidate.isa);
-            }
-            if let Some(line) = refusals(case) {
-                text += &format!("\n  {line}");
-            }
-            bar.suspend(|| print(text))?;
-            tally.failed |= !measured.failures.is_empty();
-            if measured.records.iter().any(|record| record.median_ns.is_some()) {
-                tally.names.push(case.problem.label());
-            }
+        }
+        let (time, again) = (begun.elapsed(), Instant::now());
+        bar.set_length(disturbed.len() as u64);
+        bar.set_position(0);
+        for (case, rows) in disturbed.iter().take_while(|_| again.elapsed() < time) {
+            self.measure_case(bench, case, *rows, (tally, &bar))?;
+            bar.inc(1);
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// Measures `case`, and keeps its records if fewer than `disturbed` rows were. Returns how many were.
+    fn measure_case(
+        &self,
+        bench: &Bench,
+        case: &Case,
+        disturbed: usize,
+        (tally, bar): (&mut Tally, &ProgressBar),
+    ) -> Result<usize, Ended> {
+        bar.set_message(case.problem.label());
+        let mut measured = match bench.measure(case) {
+            Ok(measured) => measured,
+            Err(MeasureError::Stopped(_)) => {
+                bar.finish_and_clear();
+                return Err(Ended::Stopped);
+            }
+            Err(error) => return Err(CliError::input(error).into()),
+        };
+        let noise: Vec<&str> = measured.records.iter().filter_map(|record| record.disturbed.as_deref()).collect();
+        let rows = noise.len();
+        if rows >= disturbed {
+            return Ok(rows);
+        }
+        let mut text = format!("\n{}  {}\n", case.problem.label(), case.problem);
+        text += &describe(&measured.records);
+        if let Some(noise) = noise.first() {
+            text += &format!("\n  ~ disturbed: {noise}");
+        }
+        for failure in &measured.failures {
+            text += &format!("\n  {}: {failure}", failure.algorithm);
+        }
+        for (candidate, reason) in &measured.left_out {
+            text += &format!("\n  {} on {} left out: {reason}", candidate.method, candidate.isa);
+        }
+        if let Some(line) = refusals(case) {
+            text += &format!("\n  {line}");
+        }
+        if self.planned {
+            let options = PlanOptions::new(bench.pool().current_num_threads()).isa(self.isas[0]);
+            say_who_chose(&mut measured.records, &self.choosers, &options);
+        }
+        self.results.keep(&measured.records).map_err(CliError::input)?;
+        bar.suspend(|| print(text))?;
+        tally.failed |= !measured.failures.is_empty();
+        if disturbed == usize::MAX && measured.records.iter().any(|record| record.median_ns.is_some()) {
+            tally.names.push(case.problem.label());
+        }
+        Ok(rows)
     }
 
     /// Measures the whole passes of one network. What cannot be made is said and left out.
@@ -326,6 +380,12 @@ impl Run {
         };
         Ok(print(format_args!("\n{}, batch {}\n{text}", network.name(), network.batch()))?)
     }
+}
+
+/// Whether a record of this name was disturbed.
+fn is_disturbed(record: &Record, name: &str, threads: usize, isas: &[Isa]) -> bool {
+    let isa = isas.iter().any(|isa| isa.name() == record.isa);
+    record.disturbed.is_some() && record.name == name && record.threads == threads && isa
 }
 
 /// Leaves only what some chooser chooses, each once.
@@ -402,7 +462,7 @@ fn describe(records: &[Record]) -> String {
                     record.parameters.as_deref().unwrap_or_default()
                 ),
                 record.isa.clone(),
-                time(Some(record)),
+                time(Some(record)) + if record.disturbed.is_some() { " ~" } else { "" },
                 number(record.mad_ns.map(|mad| mad * 1e-6), 3),
                 number(record.gflops_effective, 1),
                 number(record.peak_fraction.map(|fraction| 100.0 * fraction), 0),
@@ -438,7 +498,7 @@ fn describe_passes(records: &[Record]) -> String {
         vec![
             format!("  {}", record.algorithm.as_deref().unwrap_or_default()),
             record.isa.clone(),
-            time(record.median_ns),
+            time(record.median_ns) + if record.disturbed.is_some() { " ~" } else { "" },
             time(record.mad_ns),
             bytes(record.scratch_bytes),
             bytes(record.prepared_bytes),

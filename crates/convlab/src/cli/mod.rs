@@ -11,6 +11,8 @@ use crate::suite::SuiteError;
 
 mod bench;
 mod check;
+mod compare;
+mod completions;
 mod conv;
 mod describe;
 mod explain;
@@ -18,12 +20,14 @@ mod export;
 mod forward;
 mod interrupt;
 mod list;
+mod manual;
 mod plan;
 mod plot;
 mod quantity;
 mod report;
 mod selection;
 mod tune;
+mod turn;
 
 /// Which way of computing this convolution is fastest here, what does it cost in memory, how exact is it?
 #[derive(Debug, Parser)]
@@ -44,7 +48,11 @@ enum Command {
     Conv(conv::Args),
     Plot(plot::Args),
     Report(report::Args),
+    Compare(compare::Args),
     Tune(tune::Args),
+    Completions(completions::Args),
+    Manual(manual::Args),
+    Turn(turn::Args),
 }
 
 /// How a command ended that did what it was asked.
@@ -56,6 +64,8 @@ pub enum Exit {
     CheckFailed,
     /// Exit code 1: some pictures of a folder could not be read, and which was told.
     Skipped,
+    /// Exit code 1: something became slower, and what was printed.
+    Slower,
     /// Exit code 130: interrupted, and what was finished is kept.
     Interrupted,
 }
@@ -132,11 +142,15 @@ pub fn main() -> ExitCode {
         Command::Conv(args) => conv::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Manual(args) => manual::run(&args),
+        Command::Turn(args) => turn::run(&args),
     };
     match result {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,
-        Ok(Exit::CheckFailed | Exit::Skipped) => ExitCode::from(1),
+        Ok(Exit::CheckFailed | Exit::Skipped | Exit::Slower) => ExitCode::from(1),
         Ok(Exit::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(error) => {
             // Nobody is left to tell if stderr is closed too.

@@ -34,6 +34,20 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// These problems by these algorithms, as they stand on a command line.
+    pub fn by(problems: Vec<String>, algorithm: Vec<String>) -> Selection {
+        Selection { problems, algorithm, batch: Vec::new(), shape: Vec::new() }
+    }
+
+    /// The words of a command line that select the same problems and algorithms.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = self.arguments();
+        if !self.algorithm.is_empty() {
+            words.push(format!("--algorithm={}", self.algorithm.join(",")));
+        }
+        words
+    }
+
     /// Every problem with the algorithms that compute it.
     ///
     /// # Errors

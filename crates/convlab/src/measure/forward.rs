@@ -118,6 +118,7 @@ impl Bench {
     pub fn measure_forward(&self, network: &Network, choosers: &[Chooser]) -> Result<Vec<Record>, ForwardMeasureError> {
         let mut records = Vec::new();
         for (probe, limits) in &self.limits {
+            let mut watch = self.watch();
             let passes = self.pool.install(|| {
                 let workload = ForwardWorkload::new(network, probe.isa())?;
                 let prepare = |chooser| {
@@ -127,10 +128,15 @@ impl Bench {
                 let passes = choosers.iter().map(prepare);
                 let mut passes = passes.collect::<Result<Vec<_>, _>>()?;
                 let inputs = workload.inputs();
-                super::rounds(self.effort, &mut passes, super::nothing, |pass| {
-                    self.stop.check()?;
-                    Ok::<_, ForwardMeasureError>(pass.sample(&inputs)?)
-                })?;
+                super::rounds(
+                    self.effort,
+                    &mut passes,
+                    || self.sample_machine(&mut watch),
+                    |pass| {
+                        self.stop.check()?;
+                        Ok::<_, ForwardMeasureError>(pass.sample(&inputs)?)
+                    },
+                )?;
                 Ok::<_, ForwardMeasureError>(passes)
             })?;
             let base = Record {
@@ -140,7 +146,10 @@ impl Bench {
                 clock: Some(Clock::Convlab),
                 ..records::origin(&self.machine)
             };
-            records.extend(passes.iter().map(|pass| pass.record(base.clone(), Some(limits))));
+            for mut pass in passes {
+                let disturbed = pass.keep_quiet(&watch, self.effort.min_samples);
+                records.push(pass.record(Record { disturbed, ..base.clone() }, Some(limits)));
+            }
         }
         Ok(records)
     }

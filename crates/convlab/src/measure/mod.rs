@@ -5,19 +5,21 @@
 //! [`MIN_SAMPLE`]; the run before it is not timed, so that "warm" means this algorithm's own data in the caches.
 //!
 //! The multiply-add peak takes its turns with them: the clock of a shared host drifts by several percent within seconds,
-//! and a share of the peak is one median over another of the same rounds.
+//! and a share of the peak is one median over another of the same rounds. By it rounds are told apart in which a neighbour
+//! computed ([`Watch`]): they do not count where enough others are quiet, and the record says so where not.
 
 mod forward;
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use conv_check::Failure;
 use conv_core::PlanError;
 use conv_measure::{
     COLD_BYTES, Candidate, Effort, Limits, MIN_SAMPLE, Machine, MeasureError, PREPARATIONS, PeakProbe, PhaseClock,
-    Samples, Stop, Stream, Subject, Workload, core_to_core_ns, memory, rounds, sample, sample_in_network,
+    Samples, Stop, Stream, Subject, Watch, Workload, memory, rounds, sample, sample_in_network,
 };
 use conv_report::record::{Cache, Clock, Model, Record};
 use conv_simd::{AllocationError, Isa};
@@ -41,6 +43,8 @@ pub struct Bench {
     effort: Effort,
     stop: Stop,
     memory_limit: usize,
+    /// The best peak that each instruction set showed so far, GFLOP/s.
+    best_peaks: Mutex<Vec<f64>>,
 }
 
 /// What came of one problem.
@@ -79,15 +83,16 @@ impl Entry {
     }
 }
 
-/// What begins a round that needs no preparation.
-fn nothing() {}
+/// What is said of rounds that nobody watches.
+fn unwatched() -> bool {
+    true
+}
 
-/// The state of the machine as sampled in the rounds of one problem.
+/// The machine in the rounds of one problem, by the state of the caches.
 struct Conditions {
-    /// The peak of each instruction set, GFLOP/s.
-    peaks: Vec<(Isa, Samples)>,
-    /// From one core to another, nanoseconds; none on one thread.
-    core_to_core: Samples,
+    warm: Watch,
+    cold: Watch,
+    network: Watch,
 }
 
 impl Bench {
@@ -105,8 +110,9 @@ impl Bench {
     ) -> Result<Self, MeasureError> {
         let limits =
             isas.iter().map(|&isa| Ok((PeakProbe::new(&pool, isa, PEAK_SAMPLE), Limits::measure(&pool, isa)?)));
-        let limits = limits.collect::<Result<_, AllocationError>>()?;
-        Ok(Bench { machine: machine.clone(), pool, limits, effort, stop, memory_limit: usize::MAX })
+        let limits = limits.collect::<Result<Vec<_>, AllocationError>>()?;
+        let best_peaks = Mutex::new(limits.iter().map(|(_, limits): &(_, Limits)| limits.peak_gflops).collect());
+        Ok(Bench { machine: machine.clone(), pool, limits, effort, stop, memory_limit: usize::MAX, best_peaks })
     }
 
     /// The same with at most so many bytes for the plans that are there at once.
@@ -226,30 +232,31 @@ impl Bench {
     }
 
     fn sample_wave(&self, wave: &mut [Entry], workload: &mut Workload) -> Result<Conditions, MeasureError> {
-        let mut conditions = Conditions {
-            peaks: self.limits.iter().map(|(probe, _)| (probe.isa(), Samples::default())).collect(),
-            core_to_core: Samples::default(),
-        };
-        let sample_conditions = || {
-            for ((probe, _), (_, samples)) in self.limits.iter().zip(&mut conditions.peaks) {
-                samples.push(probe.gflops(&self.pool, 1));
-            }
-            core_to_core_ns(&self.pool).into_iter().for_each(|sample| conditions.core_to_core.push(sample));
-        };
-        rounds(self.effort, wave, sample_conditions, |entry| {
-            self.stop.check()?;
-            entry.subject.run(workload)?;
-            entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(workload))?);
-            Ok::<_, MeasureError>(())
-        })?;
+        let [mut warm, mut cold, mut network] = [(); 3].map(|()| self.watch());
+        rounds(
+            self.effort,
+            wave,
+            || self.sample_machine(&mut warm),
+            |entry| {
+                self.stop.check()?;
+                entry.subject.run(workload)?;
+                entry.warm.push(sample(MIN_SAMPLE, &mut entry.runs, || entry.subject.run(workload))?);
+                Ok::<_, MeasureError>(())
+            },
+        )?;
         if self.effort.cold {
             let others = Stream::with_bytes(COLD_BYTES)?;
-            rounds(self.effort, wave, nothing, |entry| {
-                self.stop.check()?;
-                others.sweep(entry.subject.candidate().isa);
-                entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(workload))?);
-                Ok::<_, MeasureError>(())
-            })?;
+            rounds(
+                self.effort,
+                wave,
+                || self.sample_machine(&mut cold),
+                |entry| {
+                    self.stop.check()?;
+                    others.sweep(entry.subject.candidate().isa);
+                    entry.cold.push(sample(Duration::ZERO, &mut 1, || entry.subject.run(workload))?);
+                    Ok::<_, MeasureError>(())
+                },
+            )?;
         }
         if self.effort.network {
             let others = Stream::with_bytes(COLD_BYTES)?;
@@ -264,14 +271,20 @@ impl Bench {
                         .prepare_anew(workload)
                         .map_err(|failure| debug_assert!(memory::refused(&failure)));
                 }
-                rounds(effort, wave, nothing, |entry| {
-                    self.stop.check()?;
-                    entry.network.push(sample_in_network(&mut entry.subject, workload, &others)?);
-                    Ok::<_, MeasureError>(())
-                })?;
+                rounds(
+                    effort,
+                    wave,
+                    || self.sample_machine(&mut network),
+                    |entry| {
+                        self.stop.check()?;
+                        entry.network.push(sample_in_network(&mut entry.subject, workload, &others)?);
+                        Ok::<_, MeasureError>(())
+                    },
+                )?;
+                network.pause();
             }
         }
-        rounds(self.effort, wave, nothing, |entry| {
+        rounds(self.effort, wave, unwatched, |entry| {
             self.stop.check()?;
             let candidate = entry.subject.candidate();
             let mut plan = Ok(None);
@@ -287,7 +300,19 @@ impl Bench {
             }
             Ok::<_, MeasureError>(())
         })?;
-        Ok(conditions)
+        Ok(Conditions { warm, cold, network })
+    }
+
+    /// Nothing seen yet.
+    fn watch(&self) -> Watch {
+        Watch::new(self.best_peaks.lock().expect("nobody panics while holding the lock").clone())
+    }
+
+    /// Samples the machine; whether the round before was quiet.
+    fn sample_machine(&self, watch: &mut Watch) -> bool {
+        let quiet = watch.sample(self.limits.iter().map(|(probe, _)| probe), &self.pool);
+        self.best_peaks.lock().expect("nobody panics while holding the lock").copy_from_slice(watch.best());
+        quiet
     }
 
     fn records(
@@ -298,22 +323,26 @@ impl Bench {
     ) -> Result<Vec<Record>, MeasureError> {
         let phases = self.phases(entry, workload)?;
         let subject = &entry.subject;
-        let Conditions { peaks, core_to_core } = conditions;
-        let peak = peaks.iter().find(|(isa, _)| *isa == subject.candidate().isa).map(|(_, samples)| samples.median());
+        let number = self.limits.iter().position(|(probe, _)| probe.isa() == subject.candidate().isa);
         let record = self.record(subject);
         let base = Record {
             clock: Some(Clock::Convlab),
-            peak_gflops: peak.or(record.peak_gflops),
-            core_to_core_ns: (core_to_core.count() > 0).then(|| core_to_core.median()),
+            peak_gflops: number.map(|number| conditions.warm.peak(number)).or(record.peak_gflops),
+            core_to_core_ns: conditions.warm.core_to_core_ns(),
             ..record
         };
-        let run = |cache| Record { model: Some(Model::Run), cache: Some(cache), ..base.clone() };
-        let mut records = vec![Record { phases, ..records::timed(subject, &entry.warm, run(Cache::Warm)) }];
-        if entry.cold.count() > 0 {
-            records.push(records::timed(subject, &entry.cold, run(Cache::Cold)));
-        }
-        if entry.network.count() > 0 {
-            records.push(records::timed(subject, &entry.network, run(Cache::Network)));
+        let run = |cache, samples: &Samples, watch: &Watch| {
+            let (samples, disturbed) = watch.judge(samples, self.effort.min_samples);
+            let record = Record { model: Some(Model::Run), cache: Some(cache), disturbed, ..base.clone() };
+            records::timed(subject, &samples, record)
+        };
+        let mut records = vec![Record { phases, ..run(Cache::Warm, &entry.warm, &conditions.warm) }];
+        for (cache, samples, watch) in
+            [(Cache::Cold, &entry.cold, &conditions.cold), (Cache::Network, &entry.network, &conditions.network)]
+        {
+            if samples.count() > 0 {
+                records.push(run(cache, samples, watch));
+            }
         }
         records.push(records::times(&entry.prepare, Record { model: Some(Model::Prepare), ..base }));
         Ok(records)

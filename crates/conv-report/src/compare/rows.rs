@@ -1,0 +1,244 @@
+//! Rows of a comparison and their verdicts.
+
+use crate::record::{Cache, Clock, Kind, Model, Record};
+
+/// Rows from which on their scatter tells how far two runs can be trusted.
+const ENOUGH_ROWS: usize = 12;
+
+/// The scatter that is taken of fewer rows, and the least of more, as a logarithm. Two quick runs of one program a minute apart
+/// differed by 3.6% in the middle of 36 rows.
+const SCATTER: f64 = 0.04;
+const LEAST_SCATTER: f64 = 0.01;
+
+/// Standard deviations of a normal distribution on each side of an interval of 95%.
+const DEVIATIONS: f64 = 1.96;
+
+/// What is known of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The new one takes less time.
+    Faster,
+    /// It takes more.
+    Slower,
+    /// Neither can be said.
+    Undecided,
+}
+
+impl Verdict {
+    /// `faster`, `slower` or `undecided`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Faster => "faster",
+            Verdict::Slower => "slower",
+            Verdict::Undecided => "undecided",
+        }
+    }
+}
+
+/// What was measured, by what, in which setting.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Setting {
+    /// Convolution or whole pass.
+    pub kind: Kind,
+    /// The problem's or network's name.
+    pub name: String,
+    /// `family/variant`, and parameters that are not left to it; of a pass what was asked for.
+    pub method: String,
+    /// Instruction set.
+    pub isa: String,
+    /// Images.
+    pub batch: usize,
+    /// Threads.
+    pub threads: usize,
+    /// `run` or `prepare`.
+    pub model: Option<Model>,
+    /// State of the caches.
+    pub cache: Option<Cache>,
+    /// Who measured.
+    pub clock: Option<Clock>,
+}
+
+impl Setting {
+    /// That of `record`, if times are in it.
+    fn of(record: &Record) -> Option<Setting> {
+        record.median_ns?;
+        let mut method = record.algorithm.clone()?;
+        if let Some(parameters) = &record.parameters {
+            method += &format!(" {parameters}");
+        }
+        Some(Setting {
+            kind: record.kind,
+            name: record.name.clone(),
+            method,
+            isa: record.isa.clone(),
+            batch: record.batch.unwrap_or(1),
+            threads: record.threads,
+            model: record.model,
+            cache: record.cache,
+            clock: record.clock,
+        })
+    }
+
+    /// The family of its algorithm; of a pass what was asked for.
+    pub fn family(&self) -> &str {
+        self.method.split(['/', ' ']).next().unwrap_or_default()
+    }
+
+    /// The network or file that its name begins with.
+    pub fn network(&self) -> &str {
+        self.name.rsplit_once('/').map_or("", |(network, _)| network)
+    }
+}
+
+/// One thing measured twice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What.
+    pub setting: Setting,
+    /// Old and new median, nanoseconds a run.
+    pub medians: [f64; 2],
+    /// New time over old.
+    pub ratio: f64,
+    /// Where that ratio lies with 95% confidence.
+    pub interval: [f64; 2],
+    /// What disturbed one of the two.
+    pub disturbed: Option<String>,
+}
+
+impl Row {
+    /// Of samples that both programs gave in turn: medians, the ratio's median over pairs and its interval.
+    pub fn of_pairs(setting: Setting, medians: [f64; 2], ratio: f64, interval: [f64; 2]) -> Self {
+        Row { setting, medians, ratio, interval, disturbed: None }
+    }
+
+    /// Whether the ratio is further from 1 than `threshold`, a fraction, and its interval does not hold 1.
+    pub fn verdict(&self, threshold: f64) -> Verdict {
+        let [low, high] = self.interval;
+        match self.ratio {
+            _ if self.disturbed.is_some() => Verdict::Undecided,
+            ratio if ratio > 1.0 + threshold && low > 1.0 => Verdict::Slower,
+            ratio if ratio < 1.0 / (1.0 + threshold) && high < 1.0 => Verdict::Faster,
+            _ => Verdict::Undecided,
+        }
+    }
+}
+
+/// What is in both `old` and `new`, in the order of `new`; the names of what is in one alone are left out and counted: in `old`,
+/// in `new`.
+pub fn of_records(old: &[Record], new: &[Record]) -> (Vec<Row>, [usize; 2]) {
+    let settings = |records: &[Record]| -> Vec<(Setting, usize)> {
+        records.iter().enumerate().filter_map(|(i, record)| Some((Setting::of(record)?, i))).collect()
+    };
+    let (old_settings, new_settings) = (settings(old), settings(new));
+    let find = |setting: &Setting| old_settings.iter().find(|(other, _)| other == setting).map(|&(_, i)| &old[i]);
+    let pairs: Vec<(Setting, [&Record; 2])> =
+        new_settings.iter().filter_map(|(setting, i)| Some((setting.clone(), [find(setting)?, &new[*i]]))).collect();
+    let alone = [old_settings.len() - pairs.len().min(old_settings.len()), new_settings.len() - pairs.len()];
+    let ratio = |[old, new]: [&Record; 2]| Some((new.median_ns? / old.median_ns?).ln());
+    let quiet = pairs.iter().filter(|(_, pair)| pair.iter().all(|record| record.disturbed.is_none()));
+    let scatter = scatter(quiet.filter_map(|(_, pair)| ratio(*pair)).collect());
+    let rows = pairs.into_iter().filter_map(|(setting, pair)| row(setting, pair, scatter)).collect();
+    (rows, alone)
+}
+
+/// By how much rows differ from their middle, as the standard deviation of a normal distribution with the same median deviation.
+fn scatter(mut ratios: Vec<f64>) -> f64 {
+    if ratios.len() < ENOUGH_ROWS {
+        return SCATTER;
+    }
+    let median = |values: &mut Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let middle = median(&mut ratios);
+    let mut deviations: Vec<f64> = ratios.iter().map(|ratio| (ratio - middle).abs()).collect();
+    (1.4826 * median(&mut deviations)).max(LEAST_SCATTER)
+}
+
+fn row(setting: Setting, [old, new]: [&Record; 2], scatter: f64) -> Option<Row> {
+    let medians = [old.median_ns?, new.median_ns?];
+    // Half of an interval, as a logarithm; of records that have none, from the deviations.
+    let half = |record: &Record, median: f64| {
+        let deviation = record.mad_ns.unwrap_or(0.0);
+        let [low, high] = record.interval_ns.unwrap_or([median - deviation, median + deviation]);
+        (high / low.max(f64::MIN_POSITIVE)).ln() / 2.0
+    };
+    let peaks = [old, new].map(|record| record.peak_gflops.filter(|_| record.kind == Kind::Conv));
+    let machine = if let [Some(old), Some(new)] = peaks { (new / old).ln().abs() } else { 0.0 };
+    let within = half(old, medians[0]).hypot(half(new, medians[1]));
+    let width = within.hypot(DEVIATIONS * scatter).hypot(machine);
+    let ratio = medians[1] / medians[0];
+    let disturbed = new.disturbed.clone().or(old.disturbed.clone());
+    Some(Row { setting, medians, ratio, interval: [ratio * (-width).exp(), ratio * width.exp()], disturbed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str, algorithm: &str, ns: f64) -> Record {
+        Record {
+            name: name.into(),
+            algorithm: Some(algorithm.into()),
+            isa: "avx2".into(),
+            threads: 1,
+            median_ns: Some(ns),
+            mad_ns: Some(ns / 100.0),
+            interval_ns: Some([0.99 * ns, 1.01 * ns]),
+            peak_gflops: Some(100.0),
+            ..Record::default()
+        }
+    }
+
+    /// Twenty problems, each by two algorithms, that take `factor` of their time, give or take a percent.
+    fn run(factor: impl Fn(usize, &str) -> f64) -> Vec<Record> {
+        let rows = (0..20).flat_map(|i| ["direct/nhwc", "fft/t8"].map(|algorithm| (i, algorithm)));
+        let noise = |i: usize| [1.0, 0.99, 1.01, 1.005, 0.995][i % 5];
+        rows.map(|(i, algorithm)| {
+            record(&format!("net/{i}"), algorithm, 1e6 * (i + 1) as f64 * factor(i, algorithm) * noise(i))
+        })
+        .collect()
+    }
+
+    fn verdicts(old: &[Record], new: &[Record]) -> Vec<(String, Verdict)> {
+        let (rows, _) = of_records(old, new);
+        let called = rows.iter().map(|row| (row.setting.name.clone() + " " + &row.setting.method, row.verdict(0.03)));
+        called.filter(|(_, verdict)| *verdict != Verdict::Undecided).collect()
+    }
+
+    #[test]
+    fn nothing_is_said_of_runs_that_differ_by_chance() {
+        let old = run(|_, _| 1.0);
+        let new = run(|i, _| [1.0, 1.02, 0.98, 1.03, 0.97, 1.04, 0.96][i % 7]);
+        assert_eq!(verdicts(&old, &new), []);
+    }
+
+    #[test]
+    fn the_row_that_changed_is_named_and_no_other() {
+        let old = run(|_, _| 1.0);
+        let new = run(|i, algorithm| if (i, algorithm) == (7, "fft/t8") { 1.2 } else { 1.0 });
+        assert_eq!(verdicts(&old, &new), [("net/7 fft/t8".into(), Verdict::Slower)]);
+        assert_eq!(verdicts(&new, &old), [("net/7 fft/t8".into(), Verdict::Faster)]);
+    }
+
+    #[test]
+    fn disturbed_rows_and_slower_machines_decide_nothing() {
+        let old = run(|_, _| 1.0);
+        let mut new = run(|i, _| if i == 7 { 1.5 } else { 1.0 });
+        new.iter_mut().for_each(|record| record.disturbed = (record.name == "net/7").then(|| "a neighbour".into()));
+        assert_eq!(verdicts(&old, &new), []);
+        let mut slower = run(|_, _| 1.25);
+        slower.iter_mut().for_each(|record| record.peak_gflops = Some(80.0));
+        assert_eq!(verdicts(&old, &slower), []);
+        assert_eq!(verdicts(&old, &run(|_, _| 1.25)).len(), 40, "the code is slower where the machine is not");
+    }
+
+    #[test]
+    fn what_is_in_one_alone_is_counted() {
+        let old = [record("a", "direct/nhwc", 1.0), record("b", "direct/nhwc", 1.0)];
+        let new = [record("b", "direct/nhwc", 1.0), record("c", "direct/nhwc", 1.0), record("c", "fft/t8", 1.0)];
+        let (rows, alone) = of_records(&old, &new);
+        assert_eq!((rows.len(), alone), (1, [1, 2]));
+        assert!(rows[0].interval[0] > 0.85 && rows[0].interval[1] < 1.2, "{:?}", rows[0].interval);
+    }
+}
