@@ -278,7 +278,7 @@ impl TunedPlan {
         ];
         let (what, there, here) = pairs.into_iter().find(|(_, there, here)| there != here)?;
         let command = &self.origin.command;
-        Some(format!("the plan was made for another {what}: {there}, here {here}; make it anew with\n  {command}"))
+        Some(format!("the plan was made for another {what}: {there}, here {here}; it was made by\n  {command}"))
     }
 
     /// Its layers.

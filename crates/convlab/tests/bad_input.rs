@@ -174,7 +174,7 @@ fn networks_pictures_and_arrays() {
             ("forward --network paper --batch 1000000000000", "the limit is"),
             ("forward --network paper --threads 1 --output none/y.npy", "none/y.npy"),
             ("forward --model none.onnx", "cannot read the model none.onnx"),
-            ("forward --model text.jpg", "text.jpg is no ONNX model"),
+            ("forward --model text.jpg", "text.jpg cannot be taken as an ONNX model"),
             ("forward --model x.onnx --network paper", "cannot be used with"),
             ("forward --model x.onnx --weights x.safetensors", "cannot be used with"),
             ("forward --network paper --weights text.jpg", "text.jpg is no safetensors file"),

@@ -138,7 +138,7 @@ def reason(said: str) -> str:
     """Why convlab refused a model, by what it said: without the names of the file and of the node, which differ from
     test to test, and without its advice."""
     line = next(iter(said.strip().splitlines()), "").removeprefix("convlab: ").partition("; `convlab bench`")[0]
-    line = re.sub(r"^\S*model\.onnx(: | is no ONNX model that convlab can read: )", "", line)
+    line = re.sub(r"^\S*model\.onnx(: | cannot be taken as an ONNX model: )", "", line)
     return re.sub(r"^(model/\S+ |the node '[^']*' )?\((\w+)\) ", "", line)
 
 

@@ -39,7 +39,7 @@ pub enum OnnxError {
         source: io::Error,
     },
     /// A file that is no model, is damaged, leaves sizes open, or does not fit together.
-    #[error("{path} is no ONNX model that convlab can read: {message}")]
+    #[error("{path} cannot be taken as an ONNX model: {message}")]
     Model {
         /// The file.
         path: PathBuf,

@@ -156,7 +156,9 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         print(format_args!("{} problems were there already, measured by this program", tally.held))?;
     }
     if tally.names.is_empty() && tally.held == 0 && !tally.failed {
-        return Err(CliError::Nothing("nothing was measured: every plan needs more memory than is available".into()));
+        return Err(CliError::Nothing(
+            "nothing was measured: every plan needs more memory than there is for it, as the lines above say".into(),
+        ));
     }
     Ok(if tally.failed { Exit::CheckFailed } else { Exit::Done })
 }

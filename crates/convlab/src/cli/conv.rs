@@ -1,13 +1,13 @@
 //! `convlab conv`: one convolution on anybody's arrays.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use conv_core::PlanOptions;
 use conv_measure::{memory, pool};
 use conv_net::npy;
 
 use crate::cli::plan::{Asked, Setting};
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, print, writable};
 use crate::conv::{Arrays, ConvError, Layout, Parameters, convolve, problem};
 
 /// Convolve NumPy's arrays and write the result as a .npy file of 32-bit floats.
@@ -66,6 +66,14 @@ pub struct Args {
 /// [`CliError::Unsupported`] if the algorithm does not compute this convolution, [`CliError::Input`] for files that
 /// cannot be read or written, arrays that do not fit together, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
+    writable("--output", &args.output)?;
+    for (option, path) in
+        [("--input", Some(&args.input)), ("--weights", Some(&args.weights)), ("--bias", args.bias.as_ref())]
+    {
+        if path.is_some_and(|path| same_file(path, &args.output)) {
+            return Err(CliError::input(format_args!("{option} and --output are one file, {}", args.output.display())));
+        }
+    }
     let Setting { chooser, threads, isa } = Setting::named(&args.algorithm, Asked { isa: None, threads: None })?;
     let read = |path: &PathBuf| npy::read(path, memory::available_bytes()).map_err(CliError::input);
     let arrays = Arrays {
@@ -92,6 +100,11 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     npy::write(&args.output, &output.shape, &output.data).map_err(CliError::input)?;
     print(format_args!("{}: {problem} -> {:?} in {}", choice.method, output.shape, args.output.display()))?;
     Ok(Exit::Done)
+}
+
+/// Whether both are there and one.
+fn same_file(a: &Path, b: &Path) -> bool {
+    a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
 impl From<ConvError> for CliError {

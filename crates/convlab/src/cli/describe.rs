@@ -21,7 +21,7 @@ Examples:
   convlab describe resnet50.onnx --json | jq '.nodes[].problem'
   convlab list networks          what there is to describe")]
 pub struct Args {
-    /// The network: paper, owt, or an ONNX model, file.onnx.
+    /// The network, of `convlab list networks`, or an ONNX model, file.onnx.
     network: String,
     /// The shape of an input that a model leaves open, for example 1x3x320x320; of several inputs each with its name.
     #[arg(long, value_name = "[NAME:]SIZES")]

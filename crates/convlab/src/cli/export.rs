@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use conv_net::{Network, Synthetic, onnx};
 
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, print, writable};
 
 /// Write a network with synthetic weights as an ONNX model: the ones that `forward` uses with the same seed.
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,7 @@ pub struct Args {
 /// # Errors
 /// [`CliError::Input`] if there is no such network, it cannot have this batch, or the file cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
+    writable("--onnx", &args.onnx)?;
     let network = Network::by_name(&args.network, args.batch.unwrap_or(1)).map_err(CliError::input)?;
     let mut weights = Synthetic::new(&network, args.seed);
     onnx::write(&args.onnx, &network, args.batch.is_none(), &mut weights).map_err(CliError::input)?;

@@ -22,7 +22,7 @@ pub fn listen() -> Result<Stop, CliError> {
             process::exit(i32::from(EXIT_CODE));
         }
         // Nobody is left to tell if stderr is closed.
-        let _ = writeln!(io::stderr(), "\nconvlab: stopping; what is finished is kept (once more to end at once)");
+        let _ = writeln!(io::stderr(), "\nconvlab: stopping after what is in hand (once more to end at once)");
     })
     .map_err(|error| CliError::input(format_args!("cannot listen for Ctrl-C: {error}")))?;
     Ok(stop)

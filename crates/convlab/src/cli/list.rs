@@ -84,15 +84,14 @@ fn list_problems() -> Result<Listing, CliError> {
             json!((problem.bytes() as f64 * 1e-3).round() / 1e3),
         ]
     });
-    Ok((vec!["name", "descriptor", "gflop", "gflop_inside", "mb"], rows.collect()))
+    Ok((vec!["name", "descriptor", "gflop", "gflop_inside", "megabytes"], rows.collect()))
 }
 
 fn list_networks() -> Result<Listing, CliError> {
     let rows = presets().iter().map(|preset| {
         let network = preset.network(1).map_err(CliError::input)?;
         let layers = network.nodes().iter().filter(|node| !matches!(node.operator, Operator::Activation(_)));
-        let layers: Vec<&str> = layers.map(|node| node.name.as_str()).collect();
-        Ok(vec![json!(network.name()), json!(input(&network)), json!(network.parameter_count()), json!(layers)])
+        Ok(vec![json!(network.name()), json!(input(&network)), json!(network.parameter_count()), json!(layers.count())])
     });
     Ok((vec!["network", "input", "parameters", "layers"], rows.collect::<Result<_, CliError>>()?))
 }

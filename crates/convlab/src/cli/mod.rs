@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -121,6 +122,20 @@ pub fn print(text: impl Display) -> Result<(), CliError> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => CliError::ReaderGone,
         _ => CliError::input(format_args!("standard output: {error}")),
+    })
+}
+
+/// Makes sure, before anything is computed, that a file can be written at `path`, which `option` gave.
+///
+/// # Errors
+/// [`CliError::Input`] if it cannot.
+pub fn writable(option: &str, path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let there = if path.is_dir() { Err(io::Error::from(io::ErrorKind::IsADirectory)) } else { Ok(()) };
+    // The library adds a name that nobody gave to its errors.
+    let written = there.and_then(|()| tempfile::tempfile_in(folder).map_err(|error| io::Error::from(error.kind())));
+    written.map(drop).map_err(|error| {
+        CliError::input(format_args!("{option} {}: cannot be written: {error}; choose another place", path.display()))
     })
 }
 

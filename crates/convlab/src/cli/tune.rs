@@ -14,7 +14,7 @@ use crate::cli::check::progress;
 use crate::cli::explain::explain as explain_layer;
 use crate::cli::quantity::{bytes, duration, error};
 use crate::cli::selection::Selection;
-use crate::cli::{CliError, Exit, interrupt, print};
+use crate::cli::{CliError, Exit, interrupt, print, tell, writable};
 use crate::records;
 use crate::results::Results;
 use crate::suite::is_model;
@@ -86,6 +86,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     if args.output.is_some() && args.workspace_limit.len() > 1 {
         return Err(CliError::input("-o takes one plan: give one --workspace-limit"));
     }
+    args.output.iter().try_for_each(|path| writable("-o", path))?;
     let results = args.records.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
     let machine = Machine::detect();
     let older = if args.resume { older_plan(args, &machine, isa, threads)? } else { None };
@@ -260,10 +261,18 @@ fn keep(args: &Args, machine: &Machine, plan: &TunedPlan) -> Result<(), CliError
         print(path.display())?;
     }
     let limited = !args.workspace_limit.is_empty() || args.weights_limit.is_some() || !args.selection.is_unrestricted();
-    if !limited && let Some(path) = cache::keep(machine, plan).map_err(CliError::input)? {
-        print(format_args!("kept for --algorithm auto in {}", path.display()))?;
+    if limited {
+        return Ok(());
     }
-    Ok(())
+    match cache::keep(machine, plan) {
+        Ok(Some(path)) => print(format_args!("kept for --algorithm auto in {}", path.display())),
+        Ok(None) => Ok(()),
+        // What was measured is printed, and in the plan of -o.
+        Err(error) => {
+            tell(format_args!("not kept for --algorithm auto: {error}"));
+            Ok(())
+        }
+    }
 }
 
 const HEADER: [&str; 8] = ["layer", "method", "ms", "warm ms", "auto ms", "scratch", "prepared", "max error"];

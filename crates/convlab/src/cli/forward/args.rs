@@ -33,7 +33,7 @@ Examples:
   convlab forward --network paper --input x.npy --output probabilities.npy
   convlab forward --network resnet50 --dump layer1.0.add=sum.npy")]
 pub struct Args {
-    /// The network: paper or owt.
+    /// The network, of `convlab list networks`: paper, owt, resnet50, …; or give --model.
     #[arg(long, value_name = "NAME", required_unless_present = "model")]
     pub network: Option<String>,
     /// An ONNX model: network and weights. `convlab describe` says which of its nodes are not computed.

@@ -23,7 +23,7 @@ use self::given::{Given, Inputs, matrix};
 use self::prepare::{prepare, setting};
 use self::report::{Output, Report, announcement};
 use crate::cli::check::progress;
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, print, writable};
 use crate::conv::transpose;
 use crate::forward::{TimedPass, slices};
 
@@ -43,11 +43,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let setting = setting(args)?;
     let given = Given::read(args)?;
     let (network, mut weights) = given.load(args)?;
-    if let Some(path) = &args.output
-        && path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
-    {
-        return Err(CliError::input(format_args!("--output {}: there is no such folder", path.display())));
-    }
+    args.output.iter().try_for_each(|path| writable("--output", path))?;
     let classes = Classes::of(&network, args)?;
     let inputs = given.inputs(args, &network)?;
     let mut files = output_files(args, &network);
