@@ -282,7 +282,7 @@ pub(super) fn by_network<T>(group: &Group<'_>, panel: impl Fn(&str) -> T) -> Vec
 }
 
 /// `96×27×27 → 256×27×27, 5×5, g2` of a descriptor; the descriptor itself if it cannot be read.
-pub(super) fn shape(descriptor: &str) -> String {
+pub(crate) fn shape(descriptor: &str) -> String {
     let Ok(problem) = descriptor.parse::<Problem>() else { return descriptor.into() };
     let (h, w, [oh, ow]) = (problem.height(), problem.width(), problem.output_size());
     let mut text = format!("{}×{}×{} → {}×{oh}×{ow}", problem.in_channels(), h.input, w.input, problem.out_channels());
