@@ -54,7 +54,7 @@ pub fn csv(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
 }
 
 /// Whether a cell is aligned as a number; an empty one does not object.
-pub(crate) fn is_number(cell: &str) -> bool {
+fn is_number(cell: &str) -> bool {
     cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-')
 }
 

@@ -10,7 +10,7 @@ use crate::record::{Clock, Kind, Record};
 use crate::tables::Table;
 
 /// So many layers are answered by a sentence each; more of them by a table.
-const MOST_SENTENCES: usize = 12;
+const MOST_SENTENCES: usize = 24;
 
 /// The whole section; a part for each setting, of which the first is open.
 pub(super) fn answer(records: &[Record]) -> String {
@@ -24,9 +24,8 @@ pub(super) fn answer(records: &[Record]) -> String {
         if i == 0 {
             html += &format!("<h3>{title}</h3>\n{}", body(part));
         } else {
-            let summary = [summary(part), passes_summary(part)].concat().join("; ");
-            let body = body(part);
-            html += &format!("<details>\n<summary><b>{title}</b>: {}</summary>\n{body}</details>\n", escape(&summary));
+            let (headline, body) = (escape(&headline(part)), body(part));
+            html += &format!("<details>\n<summary><b>{title}</b>: {headline}</summary>\n{body}</details>\n");
         }
     }
     let judged_by = if all.iter().flat_map(|part| part.layers.iter().chain(&part.passes)).any(has_interval) {
@@ -59,10 +58,11 @@ fn body(part: &Comparisons<'_>) -> String {
         let passes = part.passes.iter().map(|pass| format!("<li>{}</li>\n", pass_sentence(pass, part)));
         html += &format!("<ul class=\"answers\">\n{}</ul>\n", passes.collect::<String>());
     }
-    let summary = summary(part);
     if part.layers.len() > 1 {
-        let items = summary.iter().map(|text| format!("<li>{}</li>\n", escape(&capital(text))));
-        html += &format!("<ul>\n{}</ul>\n", items.chain(sums(&part.layers)).collect::<String>());
+        let summary = summary(part).into_iter();
+        let items = summary.map(|(name, text)| format!("<li><b>{}</b> {}.</li>\n", escape(&name), escape(&text)));
+        let items = items.chain(sums(&part.layers)).collect::<String>();
+        html += &format!("<ul class=\"answers\">\n{items}</ul>\n");
     }
     if part.layers.len() > MOST_SENTENCES {
         html += &grid(&table(&part.layers));
@@ -73,27 +73,43 @@ fn body(part: &Comparisons<'_>) -> String {
     html
 }
 
-/// For each family of how many layers it is the fastest, and its mean; then what is not sure.
-fn summary(part: &Comparisons<'_>) -> Vec<String> {
+/// For each family of how many layers it is the fastest, and its mean; then what is not sure. Each begins with a name.
+fn summary(part: &Comparisons<'_>) -> Vec<(String, String)> {
     let count = part.layers.len();
     let of_family = |Standing { family, wins, against_direct }: Standing<'_>| {
+        let wins = if wins == 0 { "of none".into() } else { format!("of {wins} of {}", layers(count)) };
         let mean = against_direct.map_or(String::new(), |(computed, mean)| {
-            format!(", over {} {} times as fast as direct in the geometric mean", layers(computed), format_value(mean))
+            let over =
+                if computed == count { String::new() } else { format!(" over the {} of both", layers(computed)) };
+            format!("; in the geometric mean{over} {} times as fast as direct", format_value(mean))
         });
-        format!("{family} is the fastest of {wins} of {}{mean}", layers(count))
+        (family.to_owned(), format!("is the fastest {wins}{mean}"))
     };
     let mut standings = standings(&part.layers);
     standings.sort_by_key(|standing| std::cmp::Reverse(standing.wins));
-    let mut texts: Vec<String> = standings.into_iter().map(of_family).collect();
-    let number = |is: fn(&Sureness<'_>) -> bool| part.layers.iter().filter(|layer| is(&layer.sureness())).count();
-    let undecided = number(|sureness| matches!(sureness, Sureness::Undecided(_)));
-    let disturbed = number(|sureness| matches!(sureness, Sureness::Disturbed(_)));
-    for (number, what) in [(undecided, "undecided"), (disturbed, "disturbed")] {
-        if number > 0 {
-            texts.push(format!("{what}: {number} of {}", layers(count)));
-        }
-    }
+    let mut texts: Vec<(String, String)> = standings.into_iter().map(of_family).collect();
+    texts.extend(doubts(part).map(|doubts| ("Undecided or disturbed".into(), doubts)));
     texts
+}
+
+/// `8 of 22 layers`, if any is undecided or disturbed.
+fn doubts(part: &Comparisons<'_>) -> Option<String> {
+    let in_doubt = |layer: &&Comparison<'_>| !matches!(layer.sureness(), Sureness::Sure | Sureness::Alone);
+    let number = part.layers.iter().filter(in_doubt).count();
+    (number > 0).then(|| format!("{number} of {}", layers(part.layers.len())))
+}
+
+/// What a closed part says: who wins, what passes take, what is in doubt.
+fn headline(part: &Comparisons<'_>) -> String {
+    let mut standings = standings(&part.layers);
+    standings.sort_by_key(|standing| std::cmp::Reverse(standing.wins));
+    let winners = standings.iter().filter(|standing| standing.wins > 0);
+    let winners: Vec<String> =
+        winners.map(|Standing { family, wins, .. }| format!("{family} is the fastest of {wins}")).collect();
+    let of = if winners.is_empty() { String::new() } else { format!(" of {}", layers(part.layers.len())) };
+    let doubts = doubts(part).map(|doubts| format!("{doubts} undecided or disturbed"));
+    let winners = Some(winners.join(", ") + &of).filter(|text| !text.is_empty());
+    winners.into_iter().chain(doubts).chain(passes_summary(part)).collect::<Vec<_>>().join("; ")
 }
 
 fn passes_summary(part: &Comparisons<'_>) -> Vec<String> {
@@ -175,7 +191,7 @@ fn sums(all: &[Comparison<'_>]) -> Vec<String> {
         });
         let count = layers(members.len());
         format!(
-            "<li>{}: its {count} take {} ms together, each by its fastest{direct}.</li>\n",
+            "<li><b>{}</b>: its {count} take {} ms together, each by its fastest{direct}.</li>\n",
             escape(network),
             ms(best)
         )
@@ -225,10 +241,11 @@ fn forward_command(record: &Record) -> String {
         chosen => format!("--algorithm {}", quote(chosen)),
     };
     format!(
-        "convlab forward {network} {} {chooser} --batch {} --threads {}",
+        "convlab forward {network} {} {chooser} --batch {} --threads {} --isa {}",
         quote(&record.name),
         record.batch.unwrap_or(1),
-        record.threads
+        record.threads,
+        quote(&record.isa)
     )
 }
 
@@ -275,9 +292,4 @@ fn method(record: &Record) -> String {
 fn ms(nanoseconds: f64) -> String {
     let ms = nanoseconds * 1e-6;
     if ms < 100.0 { format!("{ms:.3}") } else { format!("{ms:.1}") }
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

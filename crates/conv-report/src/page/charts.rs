@@ -42,7 +42,8 @@ const CHARTED: [Plan; 8] = [
     plan("workspace", "Limits of the workspace", Subject::Workspace, Kind::Tune, &[]),
 ];
 
-const PEERS: Plan = plan("peers", "Beside other engines", Subject::Forward, Kind::Forward, &[Topic::Peers]);
+/// Its tables have a row for each setting, so they stand together below the charts.
+const PEERS: Plan = plan("peers", "Beside other engines", Subject::Forward, Kind::Forward, &[]);
 
 /// Sections without a chart, of all settings together.
 const TABLES: [(&str, &str, &[Topic]); 3] = [
@@ -68,7 +69,9 @@ pub(super) fn sections(records: &[Record]) -> Vec<Section> {
 }
 
 fn charted_of_peers(peers: &[Record], newest: &str) -> Option<Section> {
-    charted(&PEERS, peers, all(peers), newest)
+    let mut section = charted(&PEERS, peers, all(peers), newest)?;
+    section.html.extend(made(peers, Topic::Peers));
+    Some(section)
 }
 
 fn drain<'a>(charts: &mut Vec<Chart<'a>>, subject: Subject) -> Vec<Chart<'a>> {

@@ -2,7 +2,6 @@
 
 use super::escape::escape;
 use crate::tables::Table;
-use crate::text::is_number;
 
 /// So many rows are shown at once; longer tables are opened by a click.
 const SHORT: usize = 24;
@@ -11,7 +10,7 @@ const SHORT: usize = 24;
 pub(super) fn grid(table: &Table) -> String {
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
     let numeric: Vec<bool> = (0..table.header.len())
-        .map(|column| column > 0 && table.rows.iter().all(|row| is_number(&cell(row, column))))
+        .map(|column| column > 0 && table.rows.iter().all(|row| is_quantity(&cell(row, column))))
         .collect();
     let class = |column: usize| if numeric[column] { " class=\"n\"" } else { "" };
     let header = table.header.iter().enumerate();
@@ -32,6 +31,14 @@ pub(super) fn grid(table: &Table) -> String {
     if table.rows.len() <= SHORT {
         return html;
     }
-    let (count, first) = (table.rows.len(), escape(&table.header.join(", ")));
-    format!("<details class=\"long\">\n<summary>Table of {count} rows: {first}</summary>\n{html}</details>\n")
+    let (of, _) = table.caption.split_once("; ").unwrap_or((&table.caption, ""));
+    let told = escape(&format!("{} rows, {of}: {}", table.rows.len(), table.header.join(", ")));
+    format!("<details class=\"long\">\n<summary>Table of {told}</summary>\n{html}</details>\n")
+}
+
+/// `2.77`, `1.93 MiB`, `12,345`, or nothing.
+fn is_quantity(cell: &str) -> bool {
+    let mut words = cell.split(' ');
+    let number = words.next().is_some_and(|word| word.is_empty() || word.replace(',', "").parse::<f64>().is_ok());
+    number && words.count() <= 1
 }

@@ -11,8 +11,8 @@ use super::stack::{Pass, StackChart};
 use crate::family::family;
 use crate::record::{Cache, Record};
 
-/// Colours of fully connected layers, which come after the palette's convolutions.
-const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x80, 0x80, 0x80), RGBColor(0xa6, 0xa6, 0xa6)];
+/// Colours of fully connected layers, which come after the palette's convolutions; on each of them dark or white text reads well.
+const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x8a, 0x8a, 0x8a), RGBColor(0xa6, 0xa6, 0xa6)];
 /// Colour of everything else.
 const REST: RGBColor = RGBColor(0xd9, 0xd9, 0xd9);
 

@@ -13,7 +13,7 @@ const CAPTION: &str = "\
     Executed operations, products and transforms, over the bytes that must move at least once (input, output, prepared weights; \
     scratch is not counted), and over the median time. The roof is the read bandwidth of main memory on the left and the \
     multiply-add peak on the right. What warm caches hold need not come from memory: such points may lie above the slope. \
-    Named is the fastest layer of each family.";
+    Named is the fastest layer of each family, where there is room.";
 
 /// Executed rate against operations a byte, a panel for each family; `None` where no record tells what it executed, or none
 /// the machine's limits.
@@ -28,7 +28,8 @@ pub(super) fn roofline(group: &Group<'_>) -> Option<PointChart> {
     };
     let ridge = peak / bandwidth;
     let ((left, right), (bottom, top)) = (range(|(x, _)| *x, ridge), range(|(_, y)| *y, peak));
-    let scales = [Scale::octaves(left, right), Scale::octaves(bottom, top)];
+    // Room for a name above the roof.
+    let scales = [Scale::octaves(left, right), Scale::octaves(bottom, 1.4 * top)];
     let [(first, last), (lowest, _)] = [scales[0].ends(), scales[1].ends()];
     let start = first.max(lowest / bandwidth);
     let roof = Series {
@@ -69,7 +70,8 @@ pub(super) fn roofline(group: &Group<'_>) -> Option<PointChart> {
             legend,
             caption: CAPTION.into(),
         },
-        groups: vec![panels],
+        // Two beside two, so that families are told apart at a glance.
+        groups: panels.chunks(2).map(<[Panel]>::to_vec).collect(),
         axes: ["executed operations a byte".into(), "executed GFLOP/s".into()],
     })
 }
