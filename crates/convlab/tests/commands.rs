@@ -182,6 +182,8 @@ fn benches_into_a_folder_then_plots_and_reports() {
     assert_eq!(fs::read_to_string(folder.path("page.html")).unwrap(), page);
     assert_eq!(folder.ok("report out/of out/of -o twice.html").trim(), "twice.html");
     assert_eq!(fs::read_to_string(folder.path("twice.html")).unwrap(), page, "the same measurements are the same page");
+    let nowhere = folder.run("report out/of -o nowhere/page.html");
+    assert!(nowhere.status.code() == Some(2) && text(&nowhere.stderr).contains("cannot write nowhere/page.html"));
     let csv = folder.ok("report out/of --csv --table summary");
     assert_eq!(csv.lines().filter(|line| line.starts_with("g2mb1ic8ih9")).count(), names.len(), "{csv}");
     let files = folder.ok("report out/of --csv -o tables");

@@ -88,7 +88,7 @@ fn summary(part: &Comparisons<'_>) -> Vec<(String, String)> {
     let mut standings = standings(&part.layers);
     standings.sort_by_key(|standing| std::cmp::Reverse(standing.wins));
     let mut texts: Vec<(String, String)> = standings.into_iter().map(of_family).collect();
-    texts.extend(doubts(part).map(|doubts| ("Undecided or disturbed".into(), doubts)));
+    texts.extend(doubts(part).map(|doubts| ("Undecided or disturbed".into(), format!("are {doubts}"))));
     texts
 }
 

@@ -28,6 +28,8 @@ use std::path::Path;
 use crate::plot::{PlotError, check};
 use crate::record::Record;
 
+/// What the page is, and that it may ask for nothing.
+const HEAD: &str = include_str!("head.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
@@ -51,12 +53,7 @@ pub fn page(records: &[Record], path: &Path) -> Result<String, PlotError> {
         })
         .collect();
     Ok(format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         script-src 'unsafe-inline'; img-src data:\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n{HEAD}<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n<p>Which way of computing a convolution is fastest here, what it costs in memory, and how exact it is: \
          made from {count} records.</p>\n{answer}<nav aria-label=\"Sections\">\n<ul>\n{links}</ul>\n</nav>\n{charts}\
          <section id=\"machine\">\n<h2>The machine</h2>\n{machine}<h3>To make it again</h3>\n{again}</section>\n</main>\n\
