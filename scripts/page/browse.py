@@ -19,7 +19,7 @@ class Checks:
     def __init__(self) -> None:
         self.passed = self.failed = 0
 
-    def none(self, what, complaints):
+    def none(self, what: str, complaints: list) -> None:
         """Holds if there are no complaints."""
         if complaints:
             self.failed += 1
@@ -27,12 +27,12 @@ class Checks:
         else:
             self.passed += 1
 
-    def equal(self, what, found, expected):
+    def equal(self, what: str, found: object, expected: object) -> None:
         """Holds if both are equal."""
         self.none(what, [] if found == expected else [f"{found!r}, not {expected!r}"])
 
 
-def load(browser, page, width, scheme):
+def load(browser: Browser, page: Path, width: int, scheme: str) -> None:
     """Opens the page afresh."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
     browser.call("Emulation.setDeviceMetricsOverride", size)
@@ -44,8 +44,8 @@ def load(browser, page, width, scheme):
     browser.evaluate(INSIDE)
 
 
-def screenshot(browser, folder, name):
-    """The beginning of the page, and each section's."""
+def screenshots(browser: Browser, folder: Path, name: str) -> None:
+    """The beginning of each section."""
     tops = "[...document.querySelectorAll('section')].map((s) => [s.id, s.getBoundingClientRect().top + scrollY])"
     for section, top in browser.evaluate(tops):
         clip = {"x": 0, "y": top, "width": browser.evaluate("innerWidth"), "height": 1400, "scale": 1}
@@ -53,12 +53,12 @@ def screenshot(browser, folder, name):
         (folder / f"{name}-{section}.png").write_bytes(base64.b64decode(shot["data"]))
 
 
-def look(browser, checks, page, width, scheme, shots):
+def look(browser: Browser, checks: Checks, page: Path, width: int, scheme: str, shots: Path | None) -> None:
     """What holds at one width in one scheme."""
     where = f"{width} pixels, {scheme}"
     load(browser, page, width, scheme)
     if shots:
-        screenshot(browser, shots, f"{width}-{scheme}")
+        screenshots(browser, shots, f"{width}-{scheme}")
     checks.none(f"{where}: overflow", browser.evaluate("page.overflow()"))
     browser.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     checks.none(f"{where}: overflow with everything open", browser.evaluate("page.overflow()"))
@@ -75,7 +75,7 @@ def look(browser, checks, page, width, scheme, shots):
     checks.none(f"{where}: requests", others)
 
 
-def press(browser, key):
+def press(browser: Browser, key: str) -> None:
     """A key, down and up."""
     codes = {"Enter": 13, "Tab": 9}
     for kind in ("keyDown", "keyUp"):
@@ -85,7 +85,7 @@ def press(browser, key):
         browser.call("Input.dispatchKeyEvent", event)
 
 
-def use(browser, checks, page):
+def use(browser: Browser, checks: Checks, page: Path) -> None:
     """Sorting and filtering, by keyboard alone."""
     load(browser, page, 1400, "light")
     browser.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
@@ -110,7 +110,7 @@ def use(browser, checks, page):
     checks.equal("the keyboard goes on to the table", inside, True)
 
 
-def without_script(browser, checks, page):
+def without_script(browser: Browser, checks: Checks, page: Path) -> None:
     """Everything is there, and no control that does nothing."""
     browser.call("Emulation.setScriptExecutionDisabled", {"value": True})
     load(browser, page, 1400, "light")
@@ -119,7 +119,7 @@ def without_script(browser, checks, page):
     browser.call("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def paper(browser, checks, page, shots):
+def paper(browser: Browser, checks: Checks, page: Path, shots: Path | None) -> None:
     """The page as PDF."""
     load(browser, page, 1400, "dark")
     pdf = base64.b64decode(browser.call("Page.printToPDF", {"printBackground": True})["data"])
@@ -128,12 +128,13 @@ def paper(browser, checks, page, shots):
         (shots / "page.pdf").write_bytes(pdf)
 
 
-def main():
+def main() -> None:
+    """Makes all checks; ends with 1 if one fails."""
     program, page, profile, *folder = sys.argv[1:]
     page, shots = Path(page), Path(folder[0]) if folder else None
     if shots:
         shots.mkdir(parents=True, exist_ok=True)
-    checks, browser = Checks(), Browser(program, profile)
+    checks, browser = Checks(), Browser(program, Path(profile))
     try:
         for width in (1400, 400):
             for scheme in ("light", "dark"):

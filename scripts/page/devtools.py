@@ -6,12 +6,14 @@ import os
 import select
 import subprocess
 import time
+from pathlib import Path
+from typing import Any
 
 
 class Browser:
     """A headless browser with one blank page."""
 
-    def __init__(self, program, profile):
+    def __init__(self, program: str, profile: Path) -> None:
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         # Out of the way of 3 and 4, where the browser expects its ends.
@@ -19,7 +21,7 @@ class Browser:
         os.close(to_browser)
         os.close(from_browser)
 
-        def place():
+        def place() -> None:
             for end, wanted in zip(ends, (3, 4), strict=True):
                 os.dup2(end, wanted)
 
@@ -32,14 +34,15 @@ class Browser:
             os.close(end)
         self._buffer = b""
         self._number = 0
-        self.events = []
+        self._session = None
+        self.events: list[dict] = []
         page = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         attached = self.call("Target.attachToTarget", {"targetId": page, "flatten": True})
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
 
-    def close(self):
+    def close(self) -> None:
         """Ends the browser, politely first."""
         self._session = None
         try:
@@ -49,11 +52,11 @@ class Browser:
             self._process.kill()
             self._process.wait()
 
-    def call(self, method, parameters=None, seconds=60):
+    def call(self, method: str, parameters: dict | None = None, seconds: float = 60) -> dict:
         """The result of a method; events that come meanwhile are kept."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters or {}}
-        if getattr(self, "_session", None):
+        if self._session:
             message["sessionId"] = self._session
         data = json.dumps(message).encode() + b"\0"
         while data:
@@ -67,13 +70,13 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
-    def wait_for(self, method, seconds=60):
+    def wait_for(self, method: str, seconds: float = 60) -> None:
         """Waits for an event that has not come yet, or lies among those that have."""
         end = time.monotonic() + seconds
         while not any(event.get("method") == method for event in self.events):
             self.events.append(self._next(end, method))
 
-    def evaluate(self, expression):
+    def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, or of the promise that it is."""
         asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
         result = self.call("Runtime.evaluate", asked)
@@ -81,7 +84,7 @@ class Browser:
             raise RuntimeError(f"{expression[:80]}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def _next(self, end, waiting_for):
+    def _next(self, end: float, waiting_for: str) -> dict:
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._read], [], [], max(0, end - time.monotonic()))
             if not ready:

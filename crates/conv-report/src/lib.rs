@@ -1,7 +1,7 @@
 //! Records of measurements, and all that is made of records alone: tables and charts. Nothing is measured here.
 //!
 //! A [`Record`] is one measurement, kept as a line of JSON ([`record`]); [`tables`] makes tables of them, [`charts`] draws them,
-//! [`page`] makes one page of both that answers first.
+//! [`page()`] makes one page of both that answers first.
 
 #![forbid(unsafe_code)]
 

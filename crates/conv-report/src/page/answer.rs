@@ -156,19 +156,18 @@ fn memory(record: &Record) -> Option<String> {
 
 /// Whether the first is the first, with the one that it is held against.
 fn certainty(comparison: &Comparison<'_>) -> String {
-    let next = comparison.next().map(|next| {
-        let slower = time(next) / time(comparison.best());
-        format!("{}, {} ms, {slower:.2} times as long", escape(&method(next)), ms(time(next)))
-    });
-    let next = next.unwrap_or_default();
-    match comparison.sureness() {
-        Sureness::Alone => "Nothing else was measured.".into(),
-        Sureness::Sure => format!("Sure; the next: {next}."),
-        Sureness::Undecided(count) => {
-            let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
-            format!("<strong class=\"doubt\">Undecided</strong> against {next}{more}.")
+    let against = |other: &Record| {
+        let longer = time(other) / time(comparison.best());
+        format!("{}, {} ms, {longer:.2} times as long", escape(&method(other)), ms(time(other)))
+    };
+    match (comparison.sureness(), comparison.next()) {
+        (Sureness::Disturbed(what), _) => format!("<strong class=\"doubt\">Disturbed</strong>: {}.", escape(what)),
+        (Sureness::Undecided(rivals), _) => {
+            let more = if rivals.len() > 1 { format!(" (and {} more)", rivals.len() - 1) } else { String::new() };
+            format!("<strong class=\"doubt\">Undecided</strong> against {}{more}.", against(rivals[0]))
         }
-        Sureness::Disturbed(what) => format!("<strong class=\"doubt\">Disturbed</strong>: {}.", escape(what)),
+        (Sureness::Sure, Some(next)) => format!("Sure; the next: {}.", against(next)),
+        (Sureness::Alone | Sureness::Sure, _) => "Nothing else was measured.".into(),
     }
 }
 

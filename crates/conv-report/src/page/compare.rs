@@ -28,10 +28,10 @@ pub(super) struct Comparison<'a> {
 pub(super) enum Sureness<'a> {
     /// Nothing else was measured.
     Alone,
-    /// The intervals of the next one and of the fastest lie apart.
+    /// The intervals of all others lie apart from the fastest's.
     Sure,
-    /// The intervals of these many others, the next one at least, overlap the fastest's.
-    Undecided(usize),
+    /// The intervals of these overlap the fastest's; the fastest of them first, at least one.
+    Undecided(Vec<&'a Record>),
     /// What the machine did meanwhile.
     Disturbed(&'a str),
 }
@@ -118,10 +118,9 @@ impl<'a> Comparison<'a> {
             return Sureness::Alone;
         }
         let upper = interval(self.best())[1];
-        match self.methods[1..].iter().filter(|record| interval(record)[0] <= upper).count() {
-            0 => Sureness::Sure,
-            count => Sureness::Undecided(count),
-        }
+        let overlap = |record: &&&Record| interval(record)[0] <= upper;
+        let rivals: Vec<&Record> = self.methods[1..].iter().filter(overlap).copied().collect();
+        if rivals.is_empty() { Sureness::Sure } else { Sureness::Undecided(rivals) }
     }
 }
 
@@ -201,7 +200,10 @@ mod tests {
     #[test]
     fn overlapping_intervals_are_undecided_and_disturbances_are_told() {
         let close = [record("a", "direct/nhwc", 1.0), record("a", "fft/t8", 1.015), record("a", "fft/t16", 1.5)];
-        assert_eq!(of_layer(&close).sureness(), Sureness::Undecided(1));
+        assert_eq!(of_layer(&close).sureness(), Sureness::Undecided(vec![&close[1]]));
+        let wide = Record { interval_ns: Some([0.9e6, 2e6]), ..close[2].clone() };
+        let skipped = [close[0].clone(), record("a", "fft/t8", 1.2), wide];
+        assert_eq!(of_layer(&skipped).sureness(), Sureness::Undecided(vec![&skipped[2]]));
         let old = close.map(|record| Record { interval_ns: None, mad_ns: Some(0.004e6), ..record });
         assert_eq!(of_layer(&old).sureness(), Sureness::Sure, "the scatter stands in");
         let loud = old.map(|record| Record { disturbed: Some("peak at 71%".into()), ..record });
