@@ -141,10 +141,10 @@ fn write_page(records: &[Record], query: &Query, source: &Path, path: &Path) -> 
     Ok(Exit::Done)
 }
 
-/// A file for each table, `memory-amd-epyc-avx512-1-thread-batch-1.csv`, and the line that says so.
+/// A file for each table, `memory-amd-epyc-avx512-1-thread-batch-1.csv`, and when all are written a line for each.
 fn write_tables(made: &[(Topic, Table)], folder: &Path) -> Result<(), CliError> {
     fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
-    let mut taken = HashSet::new();
+    let (mut taken, mut written) = (HashSet::new(), Vec::new());
     for (topic, table) in made {
         let topic = topic.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
         let (setting, _) = table.caption.split_once("; ").unwrap_or((&table.caption, ""));
@@ -155,9 +155,9 @@ fn write_tables(made: &[(Topic, Table)], folder: &Path) -> Result<(), CliError> 
         let path = folder.join(format!("{name}.csv"));
         let text = csv(&table.header, &table.rows);
         file::write(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))?;
-        print(path.display())?;
+        written.push(path.display().to_string());
     }
-    Ok(())
+    print(written.join("\n"))
 }
 
 /// A record of one field, the caption, and the table below it.
