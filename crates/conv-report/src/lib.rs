@@ -1,17 +1,22 @@
 //! Records of measurements, and all that is made of records alone: tables and charts. Nothing is measured here.
 //!
-//! A [`Record`] is one measurement, kept as a line of JSON ([`record`]); [`tables`] makes tables of them, [`charts`] draws them.
+//! A [`Record`] is one measurement, kept as a line of JSON ([`record`]); [`tables`] makes tables of them, [`charts`] draws them,
+//! [`page()`] makes one page of both that answers first.
 
 #![forbid(unsafe_code)]
 
 pub mod compare;
 mod family;
+pub mod file;
+mod page;
 mod plot;
 pub mod record;
+mod roof;
 pub mod tables;
 mod text;
 
 pub use family::FAMILIES;
+pub use page::page;
 pub use plot::{PlotError, charts};
 pub use record::Record;
-pub use text::{markdown, table};
+pub use text::{csv, markdown, table};

@@ -348,16 +348,22 @@ pub fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
 /// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
 pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordError> {
     let path = folder.join(FILE_NAME);
-    let (mut all, mut new) = (Vec::new(), records.to_vec());
-    for old in read_if_there(&path)? {
-        all.extend(new.extract_if(.., |new| same_comparison(&old, new)));
-        if !records.iter().any(|new| same_comparison(&old, new)) {
+    let all = merged(read_if_there(&path)?, records);
+    write(folder, &path, &all).map_err(|source| RecordError::Write { path: folder.into(), source })?;
+    Ok(path)
+}
+
+/// `old` records with `new` ones in the place of those of the same comparisons, and at the end those that are of none.
+pub fn merged(old: Vec<Record>, new: &[Record]) -> Vec<Record> {
+    let (mut all, mut left) = (Vec::new(), new.to_vec());
+    for old in old {
+        all.extend(left.extract_if(.., |new| same_comparison(&old, new)));
+        if !new.iter().any(|new| same_comparison(&old, new)) {
             all.push(old);
         }
     }
-    all.append(&mut new);
-    write(folder, &path, &all).map_err(|source| RecordError::Write { path: folder.into(), source })?;
-    Ok(path)
+    all.append(&mut left);
+    all
 }
 
 fn same_comparison(a: &Record, b: &Record) -> bool {

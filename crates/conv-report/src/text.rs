@@ -42,6 +42,17 @@ pub fn markdown(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
+/// The same as CSV (RFC 4180), a line for the header and one for each row, each with its end.
+pub fn csv(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
+    let field = |cell: &str| match cell.contains(['"', ',', '\r', '\n']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell.to_owned(),
+    };
+    let line = |cells: Vec<String>| cells.join(",") + "\r\n";
+    let names = line(header.iter().map(|name| field(name.as_ref())).collect());
+    rows.iter().fold(names, |text, row| text + &line(row.iter().map(|cell| field(cell)).collect()))
+}
+
 /// Whether a cell is aligned as a number; an empty one does not object.
 fn is_number(cell: &str) -> bool {
     cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-')
@@ -50,6 +61,12 @@ fn is_number(cell: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_separates_cells_is_quoted() {
+        let rows = [vec!["a, b".into(), "say \"c\"".into()], vec!["two\nlines".into(), String::new()]];
+        assert_eq!(csv(&["x", "y"], &rows), "x,y\r\n\"a, b\",\"say \"\"c\"\"\"\r\n\"two\nlines\",\r\n");
+    }
 
     #[test]
     fn numbers_are_aligned_right() {

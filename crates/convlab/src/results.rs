@@ -1,6 +1,5 @@
 //! A folder of results: records as they are made, and charts and tables of all of them at the end.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use conv_core::{Method, Problem};
 use conv_measure::Candidate;
 use conv_report::record::{self, Cache, Clock, Data, Kind, Model, Record, RecordError};
 use conv_report::tables::{Query, Table, Topic, tables};
-use conv_report::{PlotError, charts, markdown};
+use conv_report::{PlotError, charts, file, markdown, page};
 
 use crate::suite::Case;
 
@@ -17,6 +16,9 @@ pub const LOCAL_RESULTS: &str = "results/local";
 
 /// The file of tables in an output folder.
 const TABLES: &str = "tables.md";
+
+/// The page of everything in an output folder.
+const PAGE: &str = "report.html";
 
 /// The topics of [`TABLES`].
 const TOPICS: [(Topic, &str); 4] = [
@@ -35,9 +37,9 @@ pub enum ResultsError {
     /// Charts that could not be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
-    /// Tables that could not be written.
+    /// Tables or a page that could not be written.
     #[error("cannot write {}: {source}; choose another folder with --out", path.display())]
-    Tables {
+    Write {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -81,14 +83,14 @@ impl Results {
         Ok(record::read_if_there(&record::file_in(&self.folder))?)
     }
 
-    /// Draws the charts and writes the tables of all records anew. Returns a line that says where they are.
+    /// Draws the charts, writes the tables and the page of all records anew. Returns lines that say where they are.
     ///
     /// # Errors
     /// [`ResultsError`].
     pub fn finish(&self) -> Result<String, ResultsError> {
-        let file = record::file_in(&self.folder);
+        let kept = record::file_in(&self.folder);
         let records = self.records()?;
-        let drawn = match charts(&file, &self.folder) {
+        let drawn = match charts(&kept, &self.folder) {
             Ok(files) => Some(files.len() / 2),
             Err(PlotError::Empty { .. } | PlotError::TooLarge { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -99,17 +101,28 @@ impl Results {
                 text += &format!("## {title}\n\n{}\n\n", as_markdown(&table));
             }
         }
-        let mut places = format!("records: {}", file.display());
+        let mut places = format!("records: {}", kept.display());
         if !text.is_empty() {
-            let path = self.folder.join(TABLES);
-            fs::write(&path, text.trim_end().to_owned() + "\n")
-                .map_err(|source| ResultsError::Tables { path: path.clone(), source })?;
-            places += &format!("\ntables:  {}", path.display());
+            places += &format!("\ntables:  {}", self.write(TABLES, &(text.trim_end().to_owned() + "\n"))?);
+        }
+        match page(&records, &kept) {
+            Ok(html) => places += &format!("\npage:    {}", self.write(PAGE, &html)?),
+            Err(PlotError::Empty { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         if let Some(drawn) = drawn {
             places += &format!("\ncharts:  {} ({drawn}, and each as PNG)", self.folder.join("*.svg").display());
         }
         Ok(places)
+    }
+
+    /// Writes a file into the folder; returns its path for people.
+    fn write(&self, name: &str, text: &str) -> Result<String, ResultsError> {
+        let path = self.folder.join(name);
+        match file::write(&path, text.as_bytes()) {
+            Ok(()) => Ok(path.display().to_string()),
+            Err(source) => Err(ResultsError::Write { path, source }),
+        }
     }
 }
 

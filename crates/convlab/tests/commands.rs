@@ -153,14 +153,14 @@ fn benches_into_a_folder_then_plots_and_reports() {
         assert_eq!(record.scratch_counted_bytes, record.scratch_bytes, "{record:?}");
     }
 
-    let kinds = ["throughput", "memory", "price", "phases"];
+    let kinds = ["throughput", "memory", "price", "phases", "roofline"];
     let charts = kinds.iter().flat_map(|kind| ["svg", "png"].map(|format| format!("{kind}-b1-t1.{format}")));
     let charts: Vec<String> = charts.collect();
     let printed = text(&output.stdout);
     for chart in &charts {
         assert!(folder.path("out/of").join(chart).exists(), "{printed}");
     }
-    assert!(printed.contains("charts:  out/of/*.svg (4, and each as PNG)"), "{printed}");
+    assert!(printed.contains("charts:  out/of/*.svg (5, and each as PNG)"), "{printed}");
     assert!(folder.path("out/of/tables.md").exists() && printed.contains("out/of/tables.md"), "{printed}");
     let plotted = folder.ok("plot out/of/records.jsonl --out charts");
     assert_eq!(plotted.lines().count(), charts.len());
@@ -175,6 +175,23 @@ fn benches_into_a_folder_then_plots_and_reports() {
     }
     let every = folder.ok("report out/of/records.jsonl --all --markdown --threads 1 --batch 1 --name *ih9*");
     assert_eq!(every.lines().filter(|line| line.starts_with("| g2mb1ic8ih9")).count(), names.len(), "{every}");
+
+    assert!(printed.contains("page:    out/of/report.html"), "{printed}");
+    let page = fs::read_to_string(folder.path("out/of/report.html")).unwrap();
+    assert_eq!(folder.ok("report out/of -o page.html").trim(), "page.html");
+    assert_eq!(fs::read_to_string(folder.path("page.html")).unwrap(), page);
+    assert_eq!(folder.ok("report out/of out/of -o twice.html").trim(), "twice.html");
+    assert_eq!(fs::read_to_string(folder.path("twice.html")).unwrap(), page, "the same measurements are the same page");
+    let nowhere = folder.run("report out/of -o nowhere/page.html");
+    assert!(nowhere.status.code() == Some(2) && text(&nowhere.stderr).contains("cannot write nowhere/page.html"));
+    let csv = folder.ok("report out/of --csv --table summary");
+    assert_eq!(csv.lines().filter(|line| line.starts_with("g2mb1ic8ih9")).count(), names.len(), "{csv}");
+    let files = folder.ok("report out/of --csv -o tables");
+    for topic in ["summary", "best", "memory", "phases", "roofline"] {
+        let file = files.lines().find(|file| file.starts_with(&format!("tables/{topic}-")));
+        let rows = fs::read_to_string(folder.path(file.unwrap_or_else(|| panic!("{topic}: {files}")))).unwrap();
+        assert!(rows.starts_with("layer,algorithm,") && rows.contains(",direct/nhwc,"), "{rows}");
+    }
 
     // Another run takes the place of the first.
     folder.ok(&arguments);

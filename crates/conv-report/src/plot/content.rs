@@ -11,8 +11,8 @@ use super::stack::{Pass, StackChart};
 use crate::family::family;
 use crate::record::{Cache, Record};
 
-/// Colours of fully connected layers, which come after the palette's convolutions.
-const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x80, 0x80, 0x80), RGBColor(0xa6, 0xa6, 0xa6)];
+/// Colours of fully connected layers, which come after the palette's convolutions; on each of them dark or white text reads well.
+const CONNECTED: [RGBColor; 3] = [RGBColor(0x4d, 0x4d, 0x4d), RGBColor(0x8a, 0x8a, 0x8a), RGBColor(0xa6, 0xa6, 0xa6)];
 /// Colour of everything else.
 const REST: RGBColor = RGBColor(0xd9, 0xd9, 0xd9);
 
@@ -282,7 +282,7 @@ pub(super) fn by_network<T>(group: &Group<'_>, panel: impl Fn(&str) -> T) -> Vec
 }
 
 /// `96×27×27 → 256×27×27, 5×5, g2` of a descriptor; the descriptor itself if it cannot be read.
-pub(super) fn shape(descriptor: &str) -> String {
+pub(crate) fn shape(descriptor: &str) -> String {
     let Ok(problem) = descriptor.parse::<Problem>() else { return descriptor.into() };
     let (h, w, [oh, ow]) = (problem.height(), problem.width(), problem.output_size());
     let mut text = format!("{}×{}×{} → {}×{oh}×{ow}", problem.in_channels(), h.input, w.input, problem.out_channels());

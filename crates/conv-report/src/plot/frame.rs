@@ -67,6 +67,7 @@ pub(super) struct Frame {
 impl Frame {
     /// Draws title and legend; returns the height that they take.
     pub fn draw_head(&self, picture: &mut Picture) -> f64 {
+        picture.title = format!("{}: {}", self.title, self.subtitle);
         let width = picture.width - 2.0 * MARGIN;
         picture.text((MARGIN, 34.0), shorten(&self.title, TITLE, width), TITLE, Anchor::Start, INK);
         picture.text((MARGIN, 54.0), shorten(&self.subtitle, SUBTITLE, width), SUBTITLE, Anchor::Start, GREY);
@@ -85,6 +86,7 @@ impl Frame {
 
     /// Draws the caption under `top` and ends the picture below it.
     pub fn draw_foot(&self, picture: &mut Picture, top: f64) {
+        picture.description.clone_from(&self.caption);
         let mut y = top + 18.0;
         for line in wrap(&self.caption, CAPTION, picture.width - 2.0 * MARGIN) {
             picture.text((MARGIN, y), line, CAPTION, Anchor::Start, GREY);

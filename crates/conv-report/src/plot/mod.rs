@@ -1,5 +1,5 @@
-//! Charts from records: throughput, memory, both against each other, and phases of each layer; speed by filter size; time
-//! of whole forward passes, also by limit of the workspace. Nothing is measured here.
+//! Charts from records: throughput, memory, both against each other, and phases of each layer; speed by filter size; each
+//! family beneath the machine's roofs; time of whole forward passes, also by limit of the workspace. Nothing is measured here.
 //!
 //! One chart of each kind for each combination of batch, threads, instruction set, cache state and processor that the
 //! records have: `throughput-b1-t1.svg`, `memory-b16-t2.png`. Instruction sets below the best one of the file add their
@@ -13,6 +13,7 @@ mod frame;
 mod picture;
 mod points;
 mod price;
+mod roofline;
 mod scale;
 mod select;
 mod stack;
@@ -24,9 +25,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use picture::Picture;
+pub(crate) use content::shape;
+pub(crate) use picture::Picture;
+pub(crate) use select::{Setting, check};
 
-use crate::record::{self, RecordError};
+use crate::file;
+use crate::record::{self, Kind, Record, RecordError};
 
 /// Why no charts were drawn.
 #[derive(Debug, thiserror::Error)]
@@ -86,40 +90,96 @@ pub fn charts(records: &Path, out: &Path) -> Result<Vec<PathBuf>, PlotError> {
     fs::create_dir_all(out).map_err(|source| PlotError::Write { path: out.into(), source })?;
     let mut files = Vec::new();
     for (name, picture) in pictures {
-        files.push(write(out, &format!("{name}.svg"), picture.svg()?.as_bytes())?);
-        files.push(write(out, &format!("{name}.png"), &encode(&picture)?)?);
+        for (extension, bytes) in [("svg", picture.svg()?.into_bytes()), ("png", encode(&picture)?)] {
+            let path = out.join(format!("{name}.{extension}"));
+            file::write(&path, &bytes).map_err(|source| PlotError::Write { path: path.clone(), source })?;
+            files.push(path);
+        }
     }
     Ok(files)
 }
 
-/// The charts of `records`, named; `path` is for errors.
-fn draw(records: &[record::Record], path: &Path) -> Result<Vec<(String, Picture)>, PlotError> {
-    select::check(records, path)?;
-    let mut pictures = Vec::new();
-    for group in select::groups(records, record::Kind::Conv) {
-        pictures.push((format!("throughput-{}", group.suffix), content::throughput(&group).picture()?));
+/// What a chart is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Throughput,
+    Memory,
+    Price,
+    Phases,
+    Crossover,
+    Roofline,
+    Forward,
+    Workspace,
+}
+
+impl Subject {
+    /// The beginning of its charts' file names.
+    fn file_name(self) -> &'static str {
+        match self {
+            Subject::Throughput => "throughput",
+            Subject::Memory => "memory",
+            Subject::Price => "price",
+            Subject::Phases => "phases",
+            Subject::Crossover => "crossover",
+            Subject::Roofline => "roofline",
+            Subject::Forward => "forward",
+            Subject::Workspace => "workspace",
+        }
+    }
+}
+
+/// A chart of one setting.
+pub(crate) struct Chart<'a> {
+    pub subject: Subject,
+    pub setting: Setting<'a>,
+    suffix: String,
+    /// Too many layers and algorithms make no picture.
+    pub picture: Result<Picture, PlotError>,
+}
+
+/// Every chart that `records` have measurements for. Their values have been checked.
+pub(crate) fn all(records: &[Record]) -> Vec<Chart<'_>> {
+    let of_layers = select::groups(records, Kind::Conv).into_iter().flat_map(|group| {
         // Memory is the same whatever the caches hold.
-        if !group.setting.cold {
-            pictures.push((format!("memory-{}", group.suffix), content::memory(&group).picture()?));
-            if let Some(chart) = price::price(&group) {
-                pictures.push((format!("price-{}", group.suffix), chart.picture()?));
-            }
-        }
-        if group.records.iter().any(|record| !record.phases.is_empty()) {
-            pictures.push((format!("phases-{}", group.suffix), content::phases(&group).picture()?));
-        }
-        if let Some(chart) = crossover::crossover(&group) {
-            pictures.push((format!("crossover-{}", group.suffix), chart.picture()?));
-        }
-    }
-    for group in select::groups(records, record::Kind::Forward) {
-        pictures.push((format!("forward-{}", group.suffix), content::forward(&group).picture()?));
-    }
-    for group in select::groups(records, record::Kind::Tune) {
-        pictures.extend(content::workspace(&group).map(|chart| chart.picture()).transpose()?.map(|picture| {
-            (format!("workspace-{}", group.suffix), picture) //
-        }));
-    }
+        let warm = !group.setting.cold;
+        let has_phases = group.records.iter().any(|record| !record.phases.is_empty());
+        let drawn = [
+            (Subject::Throughput, Some(content::throughput(&group).picture())),
+            (Subject::Memory, warm.then(|| content::memory(&group).picture())),
+            (Subject::Price, price::price(&group).filter(|_| warm).map(|chart| chart.picture())),
+            (Subject::Phases, has_phases.then(|| content::phases(&group).picture())),
+            (Subject::Crossover, crossover::crossover(&group).map(|chart| chart.picture())),
+            (Subject::Roofline, roofline::roofline(&group).map(|chart| chart.picture())),
+        ];
+        charts_of(group, drawn)
+    });
+    let of_passes = select::groups(records, Kind::Forward).into_iter().flat_map(|group| {
+        let drawn = [(Subject::Forward, Some(content::forward(&group).picture()))];
+        charts_of(group, drawn)
+    });
+    let of_tuning = select::groups(records, Kind::Tune).into_iter().flat_map(|group| {
+        let drawn = [(Subject::Workspace, content::workspace(&group).map(|chart| chart.picture()))];
+        charts_of(group, drawn)
+    });
+    of_layers.chain(of_passes).chain(of_tuning).collect()
+}
+
+fn charts_of<const N: usize>(
+    group: select::Group<'_>,
+    drawn: [(Subject, Option<Result<Picture, PlotError>>); N],
+) -> Vec<Chart<'_>> {
+    let (setting, suffix) = (group.setting, group.suffix);
+    let chart = |(subject, picture): (Subject, Option<_>)| {
+        Some(Chart { subject, setting, suffix: suffix.clone(), picture: picture? })
+    };
+    drawn.into_iter().filter_map(chart).collect()
+}
+
+/// The charts of `records`, named; `path` is for errors.
+fn draw(records: &[Record], path: &Path) -> Result<Vec<(String, Picture)>, PlotError> {
+    check(records, path)?;
+    let named = |chart: Chart<'_>| Ok((format!("{}-{}", chart.subject.file_name(), chart.suffix), chart.picture?));
+    let pictures = all(records).into_iter().map(named).collect::<Result<Vec<_>, PlotError>>()?;
     if pictures.is_empty() {
         return Err(PlotError::Empty { path: path.into() });
     }
@@ -134,16 +194,4 @@ fn encode(picture: &Picture) -> Result<Vec<u8>, PlotError> {
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
     written.map_err(|error| PlotError::Drawing(error.to_string()))?;
     Ok(bytes)
-}
-
-/// Writes beside the file and renames: a reader never sees half a picture.
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, PlotError> {
-    let path = folder.join(name);
-    let beside = folder.join(format!(".{name}.{}", std::process::id()));
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, &path));
-    if written.is_err() {
-        // Whatever went wrong, half a file is of no use; that it may not exist is no second error.
-        let _ = fs::remove_file(&beside);
-    }
-    written.map(|()| path.clone()).map_err(|source| PlotError::Write { path, source })
 }

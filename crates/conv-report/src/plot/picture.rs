@@ -66,10 +66,13 @@ pub(super) enum Item {
 
 /// Shapes and texts on white; x grows to the right and y downwards.
 #[derive(Debug, Clone)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     pub width: f64,
     pub height: f64,
-    pub items: Vec<Item>,
+    pub(super) items: Vec<Item>,
+    /// What it is a picture of, and what is to be known to read it: for those who do not see it.
+    pub title: String,
+    pub description: String,
 }
 
 impl Font {
@@ -109,7 +112,7 @@ impl Picture {
         if width * height > MAX_PIXELS {
             return Err(PlotError::TooLarge { width: width as u64, height: height as u64 });
         }
-        Ok(Picture { width, height, items: Vec::new() })
+        Ok(Picture { width, height, items: Vec::new(), title: String::new(), description: String::new() })
     }
 
     pub fn rect(&mut self, (left, top): (f64, f64), (right, bottom): (f64, f64), fill: RGBColor) {
@@ -152,7 +155,14 @@ impl Picture {
     }
 
     /// `text` with its baseline at `at`.
-    pub fn text(&mut self, at: (f64, f64), text: impl Into<String>, font: Font, anchor: Anchor, colour: RGBColor) {
+    pub(super) fn text(
+        &mut self,
+        at: (f64, f64),
+        text: impl Into<String>,
+        font: Font,
+        anchor: Anchor,
+        colour: RGBColor,
+    ) {
         self.items.push(Item::Text { at, text: text.into(), font, anchor, colour });
     }
 

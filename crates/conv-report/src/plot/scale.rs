@@ -74,6 +74,15 @@ impl Scale {
         Scale { ticks, kind: Kind::Octaves(f64::from(first), f64::from(last)) }
     }
 
+    /// The values at both ends.
+    pub fn ends(&self) -> (f64, f64) {
+        match self.kind {
+            Kind::Octaves(first, last) => (first.exp2(), last.exp2()),
+            Kind::Linear(first, last) => (first, last),
+            Kind::Bytes(last) => (0.0, last),
+        }
+    }
+
     /// Where `value` lies: 0 at the start of the axis, 1 at its end.
     pub fn at(&self, value: f64) -> f64 {
         match self.kind {

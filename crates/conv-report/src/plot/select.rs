@@ -11,7 +11,7 @@ use crate::record::{Cache, Kind, Model, Record};
 
 /// What runs must have in common to be compared in one chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Setting<'a> {
+pub(crate) struct Setting<'a> {
     pub cpu: &'a str,
     pub batch: usize,
     pub threads: usize,
@@ -64,7 +64,7 @@ impl<'a> Setting<'a> {
 }
 
 /// Checks that the values of `records` can be drawn.
-pub(super) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
+pub(crate) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
     for record in records {
         let bytes = |bytes: Option<usize>| bytes.map(|bytes| bytes as f64);
         let values = [

@@ -115,8 +115,8 @@ fn total(pass: &Pass) -> String {
     format!("{} ms", format_value(pass.total_ms))
 }
 
-/// Whether white text reads better on `colour` than dark text (relative luminance as in WCAG 2).
+/// Whether white text reads better on `colour` than [`INK`] (relative luminance as in WCAG 2, whose contrasts are equal at 0.2).
 fn is_dark(colour: RGBColor) -> bool {
     let linear = |channel: u8| (f64::from(channel) / 255.0).powf(2.2);
-    0.2126 * linear(colour.0) + 0.7152 * linear(colour.1) + 0.0722 * linear(colour.2) < 0.25
+    0.2126 * linear(colour.0) + 0.7152 * linear(colour.1) + 0.0722 * linear(colour.2) < 0.2
 }

@@ -209,6 +209,37 @@ fn every_setting_has_its_charts() {
 }
 
 #[test]
+fn roofs_are_over_what_was_executed() {
+    let record = |algorithm: &str, name: &str, flops, ns| Record {
+        name: name.into(),
+        problem: Some("mb1ic16ih13oc32kh3ph1".into()),
+        algorithm: Some(algorithm.into()),
+        median_ns: Some(ns),
+        executed_flops: Some(flops),
+        bandwidth_gb_s: Some(31.0),
+        ..blank(Kind::Conv, 1)
+    };
+    let records = [
+        record("direct/nhwc", "a", 1e6, 1e4),
+        record("direct/nhwc", "b", 2e6, 2e4),
+        record("winograd/f4x3", "a", 4e4, 1e4),
+        Record { executed_flops: None, ..record("fft/t8", "a", 1.0, 1e4) },
+    ];
+    let pictures = pictures(&records);
+    let (name, picture) = pictures.iter().find(|(name, _)| name.starts_with("roofline")).unwrap();
+    assert_tidy(name, picture);
+    let texts: Vec<String> = boxes(picture).into_iter().map(|(_, text)| text).collect();
+    for text in ["direct", "winograd", "2 runs of 2 layers by its variants", "roof: 31.0 GB/s, 116.2 GFLOP/s"] {
+        assert!(texts.iter().any(|found| found == text), "{text}: {texts:?}");
+    }
+    let group = &select::groups(&records, Kind::Conv)[0];
+    let chart = roofline::roofline(group).unwrap();
+    assert_eq!(chart.groups.concat().len(), 2, "what was not told is not drawn");
+    let nothing = Record { bandwidth_gb_s: None, ..records[0].clone() };
+    assert!(roofline::roofline(&select::groups(&[nothing], Kind::Conv)[0]).is_none());
+}
+
+#[test]
 fn zero_is_drawn_as_zero() {
     let record = |algorithm: &str, scratch| Record {
         name: "paper/conv2".into(),

@@ -7,6 +7,8 @@ mod isa;
 mod memory;
 mod passes;
 mod peers;
+mod phases;
+mod roofline;
 mod speedup;
 mod summary;
 mod tuning;
@@ -47,6 +49,10 @@ pub enum Topic {
     Passes,
     /// Whole forward passes beside those of other inference engines (records of `scripts/peers`).
     Peers,
+    /// Shares of the phases of a run (records of algorithms that tell them).
+    Phases,
+    /// Executed operations a byte and a second, and the share of the machine's roof.
+    Roofline,
     /// Tuned choices against `auto` without a plan and each family (records of `convlab bench --plan`).
     Choices,
     /// Time of the cost model's choice over the best found (records of `convlab tune`).
@@ -69,7 +75,9 @@ impl Topic {
             | Topic::Memory
             | Topic::Speedup
             | Topic::Isa
-            | Topic::Passes => "convlab bench",
+            | Topic::Passes
+            | Topic::Phases
+            | Topic::Roofline => "convlab bench",
         }
     }
 }
@@ -94,7 +102,8 @@ pub struct Query {
 }
 
 impl Query {
-    fn takes(&self, record: &Record) -> bool {
+    /// Whether `record` is among them.
+    pub fn takes(&self, record: &Record) -> bool {
         fn is<T: PartialEq>(wanted: Option<&T>, value: &T) -> bool {
             wanted.is_none_or(|wanted| wanted == value)
         }
@@ -147,6 +156,8 @@ pub fn tables(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
         Topic::Isa => isa::table,
         Topic::Errors => errors::table,
         Topic::Passes => passes::table,
+        Topic::Phases => phases::table,
+        Topic::Roofline => roofline::table,
         Topic::Peers => return peers::tables(records, query),
         Topic::Choices => return tuning::choices(records).into_iter().collect(),
         Topic::Regret => return tuning::regret(records).into_iter().collect(),
@@ -155,7 +166,7 @@ pub fn tables(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
     let takes = |record: &&Record| match topic {
         Topic::Errors => record.kind == Kind::Check,
         Topic::Passes => record.kind == Kind::Forward,
-        Topic::Memory => record.kind == Kind::Conv,
+        Topic::Memory | Topic::Phases | Topic::Roofline => record.kind == Kind::Conv,
         _ => {
             matches!(record.kind, Kind::Conv | Kind::Forward)
         }

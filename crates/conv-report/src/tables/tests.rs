@@ -203,3 +203,21 @@ fn passes_with_their_peak_memory() {
     ];
     assert_eq!(table.rows, expected);
 }
+
+#[test]
+fn phases_are_shares_and_roofs_are_of_the_machine() {
+    let phases = [("multiply".into(), 3e6), ("lower".into(), 1e6)].into();
+    let told = Record {
+        problem: Some("mb1ic1ih4oc1kh1".into()),
+        executed_flops: Some(1.28e6),
+        prepared_bytes: Some(0),
+        bandwidth_gb_s: Some(0.001),
+        phases,
+        ..record("a", "im2col/faer", 4.0)
+    };
+    let records = [told, record("a", "direct/nhwc", 4.0)];
+    let made = tables(&records, Topic::Phases, &Query::default());
+    assert_eq!(made[0].rows, [["a", "im2col/faer", "4.000", "25.0", "", "75.0", "", ""]]);
+    let made = tables(&records, Topic::Roofline, &Query::default());
+    assert_eq!(made[0].rows, [["a", "im2col/faer", "10000.0", "0.3", "3"]], "128 bytes, a roof of 10 GFLOP/s");
+}

@@ -1,16 +1,18 @@
-//! `convlab report`: tables from records.
+//! `convlab report`: tables from records, as text or CSV, or one page of them and of charts.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use conv_report::markdown;
+use clap::ValueEnum;
 use conv_report::record;
-use conv_report::table;
-use conv_report::tables::{Query, Topic, stability, tables};
+use conv_report::tables::{Query, Table, Topic, stability, tables};
+use conv_report::{Record, csv, file, markdown, page, table};
 use conv_simd::Isa;
 
 use crate::cli::{CliError, Exit, print};
 
-/// Make tables from records alone.
+/// Make tables, or one page with charts, from records alone.
 ///
 /// A table for each processor, instruction set, number of threads and batch in the records. Times are medians in
 /// milliseconds, warm and cold. "GFLOP/s" counts the operations of the direct method, and "x peak" is that over the
@@ -20,18 +22,21 @@ use crate::cli::{CliError, Exit, print};
 #[command(after_help = "\
 Examples:
   convlab report results/local                        the records.jsonl of that folder
+  convlab report results/local -o report.html         one page: the answer, charts, tables, the machine
+  convlab report results/local --csv -o tables        every table, a file each
   convlab report results/local --name 'paper/*' --all
   convlab report results/local --table memory --algorithm im2col --batch 1
   convlab report results/local --batch 1 --threads 1 --markdown
   convlab report results/local/peers --table peers
   convlab report results/local/tune --table regret")]
 pub struct Args {
-    /// File of records, or the folder of a `records.jsonl`; for the table of stability one for each run.
+    /// Files of records, or the folders of a `records.jsonl`. Of several the later ones' take the place of the same
+    /// measurements in the earlier ones; for the table of stability one for each run.
     #[arg(required = true)]
     records: Vec<PathBuf>,
-    /// What about.
-    #[arg(long, value_enum, value_name = "TOPIC", default_value_t)]
-    table: Topic,
+    /// What about [default: summary; of CSV everything].
+    #[arg(long, value_enum, value_name = "TOPIC")]
+    table: Option<Topic>,
     /// Only what is called so; `*` stands for any characters, `?` for one.
     #[arg(long, value_name = "GLOB")]
     name: Option<String>,
@@ -53,12 +58,18 @@ pub struct Args {
     /// As Markdown.
     #[arg(long)]
     markdown: bool,
+    /// As CSV (RFC 4180): every table there is, or those of --table; each below its caption, or with -o in a file of its own.
+    #[arg(long, conflicts_with = "markdown")]
+    csv: bool,
+    /// One page of HTML that answers first, with charts and tables; with --csv the folder of the files.
+    #[arg(short, long, value_name = "PAGE.html|DIR", conflicts_with_all = ["markdown", "all"])]
+    output: Option<PathBuf>,
 }
 
-/// Prints the tables.
+/// Prints the tables, or writes them or the page.
 ///
 /// # Errors
-/// [`CliError`] if the records cannot be read or hold nothing that was asked for.
+/// [`CliError`] if the records cannot be read or hold nothing that was asked for, or nothing can be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let files: Vec<PathBuf> = args.records.iter().map(|path| record::file(path)).collect();
     let runs = files.iter().map(|path| record::read(path).map_err(CliError::input)).collect::<Result<Vec<_>, _>>()?;
@@ -69,24 +80,91 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         batch: args.batch,
         threads: args.threads,
         isa: args.isa.clone(),
-        every_variant: args.all,
+        every_variant: args.all || args.csv,
     };
-    let tables = match (args.table, &runs[..]) {
-        (Topic::Stability, runs) => stability(runs).into_iter().collect(),
-        (topic, [records]) => tables(records, topic, &query),
-        _ => return Err(CliError::input("several records make a table only with --table stability")),
+    if let (Some(path), false) = (&args.output, args.csv) {
+        if args.table.is_some() {
+            return Err(CliError::input("--table is for tables; a page has all of them"));
+        }
+        return write_page(&together(runs), &query, &files[0], path);
+    }
+    let topics = match args.table {
+        Some(topic) => vec![topic],
+        None if args.csv => Topic::value_variants().to_vec(),
+        None => vec![Topic::default()],
     };
-    if tables.is_empty() {
+    let mut made: Vec<(Topic, Table)> = Vec::new();
+    for &topic in &topics {
+        let of_topic = match (topic, &runs[..]) {
+            (Topic::Stability, [_]) if args.csv => Vec::new(),
+            (Topic::Stability, runs) => stability(runs).into_iter().collect(),
+            (topic, [records]) => tables(records, topic, &query),
+            (topic, runs) if args.csv => tables(&together(runs.to_vec()), topic, &query),
+            _ => return Err(CliError::input("several records make a table only with --table stability")),
+        };
+        made.extend(of_topic.into_iter().map(|table| (topic, table)));
+    }
+    if made.is_empty() {
         return Err(CliError::input(format_args!(
             "{}: no such measurements in these records; make some with `{}`",
             files[0].display(),
-            args.table.source()
+            topics[0].source()
         )));
     }
-    let draw = if args.markdown { markdown } else { table };
-    let parts = tables.iter().flat_map(|made| {
-        [made.caption.clone(), draw(&made.header, &made.rows)].into_iter().chain(made.notes.clone()) //
-    });
-    print(parts.collect::<Vec<_>>().join("\n\n"))?;
+    match &args.output {
+        Some(folder) => write_tables(&made, folder)?,
+        None if args.csv => print(made.iter().map(|(_, made)| below_caption(made)).collect::<Vec<_>>().join("\r\n"))?,
+        None => {
+            let draw = if args.markdown { markdown } else { table };
+            let parts = made.iter().flat_map(|(_, made)| {
+                [made.caption.clone(), draw(&made.header, &made.rows)].into_iter().chain(made.notes.clone()) //
+            });
+            print(parts.collect::<Vec<_>>().join("\n\n"))?;
+        }
+    }
     Ok(Exit::Done)
+}
+
+/// The records of several runs, each measurement as the last of them has it.
+fn together(runs: Vec<Vec<Record>>) -> Vec<Record> {
+    runs.into_iter().reduce(|all, run| record::merged(all, &run)).unwrap_or_default()
+}
+
+/// Writes one page of those `records` that `query` takes, which `source` is the first file of.
+fn write_page(records: &[Record], query: &Query, source: &Path, path: &Path) -> Result<Exit, CliError> {
+    let of_machine = |record: &Record| record.algorithm.is_none();
+    let taken: Vec<Record> =
+        records.iter().filter(|record| of_machine(record) || query.takes(record)).cloned().collect();
+    let html = page(&taken, source).map_err(CliError::input)?;
+    file::write(path, html.as_bytes()).map_err(|error| cannot_write(path, &error))?;
+    print(path.display())?;
+    Ok(Exit::Done)
+}
+
+/// A file for each table, `memory-amd-epyc-avx512-1-thread-batch-1.csv`, and when all are written a line for each.
+fn write_tables(made: &[(Topic, Table)], folder: &Path) -> Result<(), CliError> {
+    fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+    let (mut taken, mut written) = (HashSet::new(), Vec::new());
+    for (topic, table) in made {
+        let topic = topic.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        let (setting, _) = table.caption.split_once("; ").unwrap_or((&table.caption, ""));
+        let words: Vec<&str> = setting.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+        let stem: String = format!("{topic}-{}", words.join("-")).to_lowercase().chars().take(100).collect();
+        let mut names = (1..).map(|n| if n == 1 { stem.clone() } else { format!("{stem}-{n}") });
+        let name = names.find(|name| taken.insert(name.clone())).unwrap_or_default();
+        let path = folder.join(format!("{name}.csv"));
+        let text = csv(&table.header, &table.rows);
+        file::write(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))?;
+        written.push(path.display().to_string());
+    }
+    print(written.join("\n"))
+}
+
+/// A record of one field, the caption, and the table below it.
+fn below_caption(table: &Table) -> String {
+    csv(&[table.caption.as_str()], &[]) + &csv(&table.header, &table.rows)
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::input(format_args!("cannot write {}: {error}; choose another place with -o", path.display()))
 }
