@@ -186,6 +186,8 @@ fn networks_pictures_and_arrays() {
             ("export --network paper --batch 0 --onnx x.onnx", "the shape 0x3x227x227 is empty"),
             ("export --network owt --onnx none/x.onnx", "cannot write none/x.onnx"),
             ("export --network owt --onnx .", "cannot write ."),
+            ("tune paper/conv3 -o none/plan.toml", "cannot write none/plan.toml: there is no such folder"),
+            ("forward --network paper --output none/y.npy", "cannot write none/y.npy: there is no such folder"),
         ],
     );
 }

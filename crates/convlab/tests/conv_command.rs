@@ -252,6 +252,7 @@ fn bad_input_exits_with_2_and_says_what() {
         (format!("{COMMON} --algorithm direct/ncwh --output y.npy"), "did you mean direct/nhwc?"),
         (format!("{COMMON} --algorithm direct/nhwc --output none/y.npy"), "none/y.npy"),
         (format!("{COMMON} --algorithm direct/nhwc --output ."), "cannot write ."),
+        (format!("{COMMON} --algorithm direct/nhwc --output x.npy"), "--input and --output are one file, x.npy"),
     ] {
         let message = files.fail(&arguments, 2);
         assert!(message.contains(part), "{arguments}: {message}");

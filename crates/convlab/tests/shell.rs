@@ -13,7 +13,7 @@ fn shells_complete_commands_but_not_hidden_ones() {
         let output = convlab(&["completions", shell]);
         let script = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{shell}");
-        assert!(script.contains("convlab") && script.contains("--threshold"), "{shell}");
+        assert!(script.contains("convlab") && script.contains("threshold"), "{shell}");
     }
     assert_eq!(convlab(&["completions", "smoke-signals"]).status.code(), Some(2));
 }

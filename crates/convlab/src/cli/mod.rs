@@ -135,7 +135,11 @@ pub fn writable(option: &str, path: &Path) -> Result<(), CliError> {
     // The library adds a name that nobody gave to its errors.
     let written = there.and_then(|()| tempfile::tempfile_in(folder).map_err(|error| io::Error::from(error.kind())));
     written.map(drop).map_err(|error| {
-        CliError::input(format_args!("{option} {}: cannot be written: {error}; choose another place", path.display()))
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such folder".into(),
+            _ => error.to_string(),
+        };
+        CliError::input(format_args!("{option}: cannot write {}: {why}; choose another place", path.display()))
     })
 }
 
