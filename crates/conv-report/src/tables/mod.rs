@@ -6,6 +6,7 @@ pub mod formula;
 mod isa;
 mod memory;
 mod passes;
+mod peer_layers;
 mod peers;
 mod speedup;
 mod summary;
@@ -47,6 +48,8 @@ pub enum Topic {
     Passes,
     /// Whole forward passes beside those of other inference engines (records of `scripts/peers`).
     Peers,
+    /// Single convolutions beside those of other engines (records of `scripts/peers/run --problems`).
+    PeerLayers,
     /// Tuned choices against `auto` without a plan and each family (records of `convlab bench --plan`).
     Choices,
     /// Time of the cost model's choice over the best found (records of `convlab tune`).
@@ -61,6 +64,7 @@ impl Topic {
         match self {
             Topic::Errors => "convlab check --out",
             Topic::Peers => "scripts/peers/run",
+            Topic::PeerLayers => "scripts/peers/run --problems",
             Topic::Choices => "convlab bench --plan",
             Topic::Regret | Topic::Stability => "convlab tune --records",
             Topic::Summary
@@ -148,6 +152,7 @@ pub fn tables(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
         Topic::Errors => errors::table,
         Topic::Passes => passes::table,
         Topic::Peers => return peers::tables(records, query),
+        Topic::PeerLayers => return peer_layers::tables(records, query),
         Topic::Choices => return tuning::choices(records).into_iter().collect(),
         Topic::Regret => return tuning::regret(records).into_iter().collect(),
         Topic::Stability => return Vec::new(),

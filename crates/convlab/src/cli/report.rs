@@ -24,6 +24,7 @@ Examples:
   convlab report results/local --table memory --algorithm im2col --batch 1
   convlab report results/local --batch 1 --threads 1 --markdown
   convlab report results/local/peers --table peers
+  convlab report results/local/peers --table peer-layers --batch 1
   convlab report results/local/tune --table regret")]
 pub struct Args {
     /// File of records, or the folder of a `records.jsonl`; for the table of stability one for each run.
