@@ -12,7 +12,7 @@ from .turns import WorkerError
 FOLDER = Path(__file__).resolve().parents[1]
 
 # What tells libraries how many threads to have, where nothing else does.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "DPCPP_CPU_NUM_CUS", "CL_CONFIG_CPU_TBB_NUM_WORKERS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS")
 
 Command = list[str]
 Start = Callable[[Path], Command]

@@ -67,4 +67,7 @@ class Program(NamedTuple):
 PROGRAMS = {
     "peer/onednn": Program("bin/onednn", "conv.txt", confined=True),
     "peer/onednn-omp": Program("bin/onednn-omp", "conv.txt"),
+    "peer/tract": Program("bin/tract", "conv.onnx"),
+    "peer/rten": Program("bin/rten", "conv.onnx"),
+    "peer/candle": Program("bin/candle", "conv.txt"),
 }
