@@ -216,7 +216,11 @@ mod tests {
         let [best, times, errors] = &made[..] else { panic!("{made:?}") };
         assert_eq!(best.rows[0].join(","), "a,10.0,winograd/f4x3,20.0,40.0,peer/x,4.00,2.00");
         assert_eq!(best.rows[1].join(","), "b,4.0,direct/nhwc,4.0,1.0,peer/y,0.25,0.25");
-        assert!(best.notes[0].contains("takes 1.00 times as long as convlab's best and 0.71 times"), "{:?}", best.notes);
+        assert!(
+            best.notes[0].contains("takes 1.00 times as long as convlab's best and 0.71 times"),
+            "{:?}",
+            best.notes
+        );
         assert!(best.notes[1].contains("peer/x: 2.24 times as long as convlab's best, 1.58 as auto (2 layers)"));
         assert!(best.notes[1].contains("peer/y: 0.25 times as long as convlab's best, 0.25 as auto (1 layers)"));
         assert_eq!(best.notes[2], "Others are faster than convlab's best in: b (0.25, peer/y)");

@@ -165,7 +165,8 @@ mod tests {
         let layer = Record { kind: Kind::Conv, name: "paper/conv1".into(), ..own.clone() };
         let b1 = Record { batch: Some(1), ..record("peer/b", Some(1.0)) };
         let others = [record("peer/b", Some(9.0)), record("peer/a", Some(6.0)), record("peer-bf16/a", Some(5.0))];
-        let records: Vec<Record> = [elsewhere, layer, own, b1, record("peer/c", None)].into_iter().chain(others).collect();
+        let records: Vec<Record> =
+            [elsewhere, layer, own, b1, record("peer/c", None)].into_iter().chain(others).collect();
         let made = tables(&records, &Query::default());
         let [times, differences, memory] = &made[..] else { panic!("{made:?}") };
         let header = "network batch threads auto peer/a peer/b peer/c x best f32 peer-bf16/a x best bf16";

@@ -12,8 +12,10 @@ use crate::suite;
 
 /// List the algorithms, problems or networks that are built in.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  convlab list algorithms\n  convlab list problems --json | jq '.[].descriptor'\n  \
-                       convlab list problems benches/problems/convbench.txt paper detector.onnx")]
+#[command(
+    after_help = "Examples:\n  convlab list algorithms\n  convlab list problems --json | jq '.[].descriptor'\n  \
+                       convlab list problems benches/problems/convbench.txt paper detector.onnx"
+)]
 pub struct Args {
     /// What to list.
     what: What,
@@ -48,7 +50,10 @@ type Listing = (Vec<&'static str>, Vec<Vec<Value>>);
 /// [`CliError`] if it cannot be printed.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     if !args.of.is_empty() && !matches!(args.what, What::Problems) {
-        return Err(CliError::input(format_args!("only problems are of something: '{}' has no place here", args.of[0])));
+        return Err(CliError::input(format_args!(
+            "only problems are of something: '{}' has no place here",
+            args.of[0]
+        )));
     }
     let (fields, rows) = match args.what {
         What::Algorithms => list_algorithms()?,
