@@ -1,8 +1,8 @@
 //! Convlab's own part in `scripts/peers`: one whole pass, planned once, run when it is asked for.
 //!
-//! It says `ready` when it has computed once, answers every line of standard input with the time of one run in
-//! nanoseconds, one run before it not timed, and at the end of input prints what it knows of itself as a record. The other
-//! engines' workers, `scripts/peers/peers/worker.py`, keep the same protocol.
+//! It says `ready` when it has computed once, answers every line of standard input, a number, with the time of so many runs
+//! in nanoseconds, one run before them not timed, and at the end of input prints what it knows of itself as a record. The
+//! other engines' workers, `scripts/peers/peers/worker.py`, keep the same protocol.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -35,6 +35,9 @@ struct Args {
     /// Threads.
     #[arg(long)]
     threads: usize,
+    /// What computes the convolutions: a family, an algorithm, or `auto`.
+    #[arg(long, default_value = "auto")]
+    algorithm: String,
 }
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -64,7 +67,11 @@ fn work(args: &Args) -> Result<(), Failure> {
     }
     let input = transpose(&array.data, matrix(from))?;
     drop(array);
-    let mut pass = TimedPass::new(&network, &mut model, &Chooser::Auto, &PlanOptions::new(args.threads))?;
+    let chooser = Chooser::by_name(&args.algorithm)?;
+    let mut pass = TimedPass::new(&network, &mut model, &chooser, &PlanOptions::new(args.threads))?;
+    if let Some((layer, reason)) = pass.fallbacks().first() {
+        return Err(format!("{layer}: {reason}").into());
+    }
     pass.run(&[&input])?;
     let [channels, pixels] = matrix(to);
     let computed = transpose(pass.pass().output(0).unwrap_or(&input), [pixels, channels])?;
@@ -74,10 +81,12 @@ fn work(args: &Args) -> Result<(), Failure> {
 
     say("ready")?;
     for line in io::stdin().lines() {
-        line?;
+        let runs: usize = line?.parse()?;
         pass.run(&[&input])?;
         let start = Instant::now();
-        pass.sample(&[&input])?;
+        for _ in 0..runs {
+            pass.sample(&[&input])?;
+        }
         say(&start.elapsed().as_nanos().to_string())?;
     }
     let record = Record {

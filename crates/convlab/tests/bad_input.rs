@@ -152,6 +152,8 @@ fn networks_pictures_and_arrays() {
         &[
             ("describe papre", "the names are paper, owt"),
             ("list nothing", "possible values: algorithms, problems, networks"),
+            ("list networks paper", "only problems are of something"),
+            ("list problems papre", "'papre' is no file, no network"),
             ("forward", "--network"),
             ("forward --network papre", "the names are paper, owt"),
             ("forward --network paper --algorithm winorad", "did you mean winograd?"),

@@ -56,6 +56,10 @@ fn lists_as_text_and_as_json() {
     let table = folder.ok("list problems");
     let line = table.lines().find(|line| line.starts_with("paper/conv2 ")).unwrap();
     assert_eq!(line.split_whitespace().nth(1), Some("g2mb1ic96ih27oc256oh27kh5ph2"));
+    let own = parse(&folder.ok("list problems mb1ic8ih9oc8kh3n\"own\" owt --batch 1,2 --json"));
+    assert_eq!(fields(&own, "descriptor")[..2], ["mb1ic8ih9oc8oh7kh3ph0", "mb2ic8ih9oc8oh7kh3ph0"]);
+    assert_eq!((fields(&own, "name").len(), fields(&own, "name")[2]), (12, "owt/conv1"));
+    assert_eq!(own[0]["families"].as_array().unwrap().len(), families().len());
 
     let networks = parse(&folder.ok("list networks --json"));
     assert_eq!(fields(&networks, "network")[..4], ["paper", "owt", "vgg16", "resnet50"]);

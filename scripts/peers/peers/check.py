@@ -15,7 +15,7 @@ import onnx
 
 from . import light
 from .chains import CHAINS
-from .comparison import OWN_LIMIT, limit, relative_difference
+from .contest import OWN_LIMIT, limit, relative_difference
 from .engines import ENGINES, REFERENCE
 from .photograph import crops
 from .rewrite import ModelError, depth

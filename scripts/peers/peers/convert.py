@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from .engines import ENGINES
+from .engines import ENGINES, LAYER_ENGINES
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     # Converters print to standard output too: what they say goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    converted = ENGINES[engine].load_module().convert(Path(model), Path(folder))
+    converted = (ENGINES | LAYER_ENGINES)[engine].load_module().convert(Path(model), Path(folder))
     print(converted, file=answers)
 
 

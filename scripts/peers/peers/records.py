@@ -1,6 +1,7 @@
 """Records in convlab's schema (METHODOLOGY.md, crates/conv-report/src/record.rs)."""
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from statistics import median
@@ -23,6 +24,15 @@ def statistics(samples: list[int]) -> Record:
         "median_ns": float(middle),
         "mad_ns": float(median(abs(sample - middle) for sample in samples)),
     }
+
+
+def other_record(base: Record, name: str, results: dict[str, Record], failures: dict[str, str], flops: float) -> Record:
+    """The record of another engine: `base` and its times, or why there are none."""
+    record = base | {"algorithm": name}
+    if name in failures:
+        print(f"  {name} failed: {failures[name]}", file=sys.stderr)
+        return record | {"failure": failures[name]}
+    return record | results[name] | {"gflops_effective": flops / results[name]["median_ns"]}
 
 
 def merge_into(folder: Path, records: list[Record]) -> Path:

@@ -1,7 +1,8 @@
 """One engine in a process of its own: plans once, runs when it is asked to.
 
-It says `ready` when it has computed once, answers every line of standard input with the time of one run in nanoseconds,
-one run before it not timed, and at the end of input prints what it knows of itself as an object of a record's fields.
+It says `ready` when it has computed once, answers every line of standard input, a number, with the time of so many runs in
+nanoseconds, one run before them not timed, and at the end of input prints what it knows of itself as an object of a
+record's fields.
 Convlab's own part, `crates/convlab/examples/peer.rs`, keeps the same protocol.
 """
 
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .engines import ENGINES
+from .engines import ENGINES, LAYER_ENGINES
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=ENGINES)
+    parser.add_argument("engine", choices=ENGINES | LAYER_ENGINES)
     parser.add_argument("model", type=Path, help="in the engine's own format")
     parser.add_argument("input", type=Path, help="images, [n, c, h, w]")
     parser.add_argument("output", type=Path, help="where the output goes, [n, ...]")
@@ -29,17 +30,19 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 
-    engine = ENGINES[args.engine]
+    engine = (ENGINES | LAYER_ENGINES)[args.engine]
     module = engine.load_module()
     # Engines read the images where they are: they must not be freed.
     images = np.load(args.input)
     run = module.load(args.model, images, args.threads, engine.precision)
     np.save(args.output, run())
     print("ready", file=answers)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        runs = int(line)
         run()
         start = time.perf_counter_ns()
-        run()
+        for _ in range(runs):
+            run()
         print(time.perf_counter_ns() - start, file=answers)
     print(json.dumps({"engine": module.describe(engine.precision)}), file=answers)
 

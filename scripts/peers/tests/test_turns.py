@@ -1,6 +1,9 @@
 """Turns: who is sampled when, and what becomes of those that fail."""
 
+import sys
+import tempfile
 import unittest
+from pathlib import Path
 from typing import cast
 
 from peers.turns import MAX_ROUNDS, MIN_ROUNDS, Worker, WorkerError, take_turns
@@ -15,6 +18,9 @@ class Fake:
         self._name = name
         self._turns = turns
         self._fails_at = fails_at
+
+    def calibrate(self) -> None:
+        pass
 
     def sample(self) -> None:
         self._turns.append(self._name)
@@ -48,3 +54,19 @@ class Turns(unittest.TestCase):
         turns, failures = turns_taken(0, seed=1, fails_at=2)
         self.assertEqual(failures, {"b": "no more"})
         self.assertEqual([turns.count(name) for name in NAMES], [MIN_ROUNDS, 2, MIN_ROUNDS, MIN_ROUNDS])
+
+
+class Samples(unittest.TestCase):
+    def test_as_many_runs_as_fill_a_millisecond(self) -> None:
+        # Answers what it is asked with that many times 20 microseconds.
+        answers = (
+            "import sys; print('ready', flush=True); [print(20_000 * int(line), flush=True) for line in sys.stdin]"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            worker = Worker([sys.executable, "-c", answers], Path(folder) / "log")
+            self.addCleanup(worker.kill)
+            worker.calibrate()
+            worker.sample()
+            self.assertEqual(worker.samples, [20_000.0])
+            self.assertEqual(worker.runs, 55)
+            self.assertGreaterEqual(worker.waited(), 0)

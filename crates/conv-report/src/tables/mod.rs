@@ -6,6 +6,7 @@ pub mod formula;
 mod isa;
 mod memory;
 mod passes;
+mod peer_layers;
 mod peers;
 mod phases;
 mod roofline;
@@ -53,6 +54,8 @@ pub enum Topic {
     Phases,
     /// Executed operations a byte and a second, and the share of the machine's roof.
     Roofline,
+    /// Single convolutions beside those of other engines (records of `scripts/peers/run --problems`).
+    PeerLayers,
     /// Tuned choices against `auto` without a plan and each family (records of `convlab bench --plan`).
     Choices,
     /// Time of the cost model's choice over the best found (records of `convlab tune`).
@@ -67,6 +70,7 @@ impl Topic {
         match self {
             Topic::Errors => "convlab check --out",
             Topic::Peers => "scripts/peers/run",
+            Topic::PeerLayers => "scripts/peers/run --problems",
             Topic::Choices => "convlab bench --plan",
             Topic::Regret | Topic::Stability => "convlab tune --records",
             Topic::Summary
@@ -159,6 +163,7 @@ pub fn tables(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
         Topic::Phases => phases::table,
         Topic::Roofline => roofline::table,
         Topic::Peers => return peers::tables(records, query),
+        Topic::PeerLayers => return peer_layers::tables(records, query),
         Topic::Choices => return tuning::choices(records).into_iter().collect(),
         Topic::Regret => return tuning::regret(records).into_iter().collect(),
         Topic::Stability => return Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use conv_core::format_bytes;
 
 use super::{Query, Table, family, number, origin};
-use crate::record::{Clock, Record};
+use crate::record::{Clock, Kind, Record};
 
 /// The families of other engines: computing in f32, and in bf16.
 const F32: &str = "peer";
@@ -27,7 +27,10 @@ struct Group<'a> {
 /// engine.
 pub(super) fn tables(records: &[Record], query: &Query) -> Vec<Table> {
     let mut groups: BTreeMap<(&str, &str), Vec<&Record>> = BTreeMap::new();
-    for record in records.iter().filter(|record| record.clock == Some(Clock::Peers) && query.takes(record)) {
+    let takes = |record: &&Record| {
+        record.kind == Kind::Forward && record.clock == Some(Clock::Peers) && query.takes(record) //
+    };
+    for record in records.iter().filter(takes) {
         groups.entry((&record.cpu, &record.isa)).or_default().push(record);
     }
     let three = |((cpu, isa), members): (&(&str, &str), &Vec<&Record>)| {
@@ -132,6 +135,7 @@ mod tests {
 
     fn record(algorithm: &str, milliseconds: Option<f64>) -> Record {
         Record {
+            kind: Kind::Forward,
             name: "paper".into(),
             algorithm: Some(algorithm.into()),
             isa: "avx512".into(),
@@ -158,9 +162,11 @@ mod tests {
             ..record("auto", Some(4.0))
         };
         let elsewhere = Record { clock: Some(Clock::Convlab), ..own.clone() };
+        let layer = Record { kind: Kind::Conv, name: "paper/conv1".into(), ..own.clone() };
         let b1 = Record { batch: Some(1), ..record("peer/b", Some(1.0)) };
         let others = [record("peer/b", Some(9.0)), record("peer/a", Some(6.0)), record("peer-bf16/a", Some(5.0))];
-        let records: Vec<Record> = [elsewhere, own, b1, record("peer/c", None)].into_iter().chain(others).collect();
+        let records: Vec<Record> =
+            [elsewhere, layer, own, b1, record("peer/c", None)].into_iter().chain(others).collect();
         let made = tables(&records, &Query::default());
         let [times, differences, memory] = &made[..] else { panic!("{made:?}") };
         let header = "network batch threads auto peer/a peer/b peer/c x best f32 peer-bf16/a x best bf16";

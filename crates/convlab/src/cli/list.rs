@@ -4,18 +4,28 @@ use clap::ValueEnum;
 use conv_core::Problem;
 use conv_net::{Network, Operator, presets};
 use conv_report::table;
-use conv_tune::{algorithms, family};
+use conv_tune::{algorithms, families, family};
 use serde_json::{Value, json};
 
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, print, selection};
 use crate::suite;
 
 /// List the algorithms, problems or networks that are built in.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  convlab list algorithms\n  convlab list problems --json | jq '.[].descriptor'")]
+#[command(
+    after_help = "Examples:\n  convlab list algorithms\n  convlab list problems --json | jq '.[].descriptor'\n  \
+                       convlab list problems benches/problems/convbench.txt paper detector.onnx"
+)]
 pub struct Args {
     /// What to list.
     what: What,
+    /// Whose problems, as `convlab bench` takes them: networks, models, files, descriptors. Of networks and models equal
+    /// convolutions are one [default: every network].
+    #[arg(value_name = "PROBLEM|FILE|NETWORK")]
+    of: Vec<String>,
+    /// Images, separated by commas [default: 1, and what descriptors and models say].
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    batch: Vec<usize>,
     /// As a JSON array.
     #[arg(long)]
     json: bool,
@@ -25,7 +35,7 @@ pub struct Args {
 enum What {
     /// Names, and which of AlexNet's convolutions they compute.
     Algorithms,
-    /// The networks' distinct convolutions with descriptors, operations and bytes.
+    /// The networks' distinct convolutions with descriptors, operations, bytes and the families that compute them.
     Problems,
     /// Names, input sizes, layers and parameters.
     Networks,
@@ -39,9 +49,15 @@ type Listing = (Vec<&'static str>, Vec<Vec<Value>>);
 /// # Errors
 /// [`CliError`] if it cannot be printed.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
+    if !args.of.is_empty() && !matches!(args.what, What::Problems) {
+        return Err(CliError::input(format_args!(
+            "only problems are of something: '{}' has no place here",
+            args.of[0]
+        )));
+    }
     let (fields, rows) = match args.what {
         What::Algorithms => list_algorithms()?,
-        What::Problems => list_problems()?,
+        What::Problems => list_problems(args)?,
         What::Networks => list_networks()?,
     };
     if args.json {
@@ -72,19 +88,25 @@ fn list_algorithms() -> Result<Listing, CliError> {
     Ok((vec!["algorithm", "family", "computes"], rows.collect()))
 }
 
-fn list_problems() -> Result<Listing, CliError> {
+fn list_problems(args: &Args) -> Result<Listing, CliError> {
     let giga = |flops: u128| json!((flops as f64 * 1e-6).round() / 1e3);
-    let names: Vec<String> = presets().iter().map(|preset| preset.name.into()).collect();
-    let rows = suite::problems(&names, &[], &[])?.problems.into_iter().map(|problem| {
+    let every = || presets().iter().map(|preset| preset.name.into()).collect();
+    let names: Vec<String> = if args.of.is_empty() { every() } else { args.of.clone() };
+    let rows = selection::problems(&names, &args.batch, &[])?.0.into_iter().map(|problem| {
+        let computing = |name: &&str| {
+            algorithms().iter().any(|algorithm| family(*algorithm) == *name && algorithm.supports(&problem).is_ok()) //
+        };
+        let families: Vec<&str> = families().into_iter().filter(computing).collect();
         vec![
             json!(problem.label()),
             json!(problem.clone().with_name("").to_string().trim_end_matches("n\"\"")),
             giga(problem.flops()),
             giga(problem.flops_inside()),
             json!((problem.bytes() as f64 * 1e-3).round() / 1e3),
+            json!(families),
         ]
     });
-    Ok((vec!["name", "descriptor", "gflop", "gflop_inside", "megabytes"], rows.collect()))
+    Ok((vec!["name", "descriptor", "gflop", "gflop_inside", "megabytes", "families"], rows.collect()))
 }
 
 fn list_networks() -> Result<Listing, CliError> {

@@ -28,6 +28,7 @@ Examples:
   convlab report results/local --table memory --algorithm im2col --batch 1
   convlab report results/local --batch 1 --threads 1 --markdown
   convlab report results/local/peers --table peers
+  convlab report results/local/peers --table peer-layers --batch 1
   convlab report results/local/tune --table regret")]
 pub struct Args {
     /// Files of records, or the folders of a `records.jsonl`. Of several the later ones' take the place of the same

@@ -1,4 +1,4 @@
-"""The other engines, one module each.
+"""The other engines: those in Python, one module each, and programs of their own.
 
 A module has `describe(precision)`, name, version and settings; `convert(model, folder)`, the ONNX file in the
 engine's own format; and `load(model, images, threads, precision)`, which returns what computes the model's output, images
@@ -45,4 +45,29 @@ ENGINES = {
     "peer-bf16/openvino": Engine("openvino", "bf16"),
     "peer/mnn": Engine("mnn", "f32"),
     "peer/ncnn": Engine("ncnn", "f32"),
+}
+
+# Those that compute single layers.
+LAYER_ENGINES = {name: engine for name, engine in ENGINES.items() if engine.precision == "f32"} | {
+    "peer/ncnn-plain": Engine("ncnn_plain", "f32"),
+}
+
+
+class Program(NamedTuple):
+    """A worker that `scripts/peers/setup` builds, for single layers, in f32."""
+
+    # From scripts/peers.
+    path: str
+    # What it reads of what peers/problems.py writes.
+    model: str
+    # Whether it has threads beside those that compute.
+    confined: bool = False
+
+
+PROGRAMS = {
+    "peer/onednn": Program("bin/onednn", "conv.txt", confined=True),
+    "peer/onednn-omp": Program("bin/onednn-omp", "conv.txt"),
+    "peer/tract": Program("bin/tract", "conv.onnx"),
+    "peer/rten": Program("bin/rten", "conv.onnx"),
+    "peer/candle": Program("bin/candle", "conv.txt"),
 }

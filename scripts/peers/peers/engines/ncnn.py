@@ -35,7 +35,7 @@ def convert(model: Path, folder: Path) -> Path:
     return folder / "ncnn.ncnn.param"
 
 
-def load(model: Path, images: np.ndarray, threads: int, precision: str) -> Pass:
+def load(model: Path, images: np.ndarray, threads: int, precision: str, *, winograd: bool = True) -> Pass:
     # The layers begin at the third line, each with its kind. What its converter does not know it writes as it is.
     kinds = {line.split()[0] for line in model.read_text().splitlines()[2:]}
     unknown = sorted(kind for kind in kinds if ncnn.layer_to_index(kind) < 0)
@@ -43,7 +43,7 @@ def load(model: Path, images: np.ndarray, threads: int, precision: str) -> Pass:
         raise RuntimeError(f"ncnn has no {', '.join(unknown)} as its converter writes it")
     net = ncnn.Net()
     net.opt.num_threads = threads
-    net.opt.use_winograd_convolution = True
+    net.opt.use_winograd_convolution = winograd
     # On by default, these would round weights or activations to fewer bits.
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage"):
         setattr(net.opt, f"use_{option}", False)
