@@ -27,7 +27,8 @@ use criterion::Criterion;
 static ALLOCATOR: conv_measure::memory::CountingAllocator = conv_measure::memory::CountingAllocator;
 
 /// Of the rounds after criterion: enough for medians to differ by little, so that all of it ends in a few minutes.
-const EFFORT: Effort = Effort { samples: 21, budget: Duration::from_millis(120), cold: false, ..Effort::FULL };
+const EFFORT: Effort =
+    Effort { samples: 21, budget: Duration::from_millis(120), patience: 1, cold: false, ..Effort::FULL };
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Cargo runs benches in the folder of their package; results are the workspace's.

@@ -15,6 +15,8 @@ pub struct Effort {
     pub min_samples: usize,
     /// Time a candidate and a kind of measurement (warm, cold, prepare), after which no round begins.
     pub budget: Duration,
+    /// How many times that while too few rounds are quiet.
+    pub patience: u32,
     /// Whether cold caches are measured too.
     pub cold: bool,
     /// Whether runs as in a network are measured too: weights from memory, everything else in the caches.
@@ -23,21 +25,30 @@ pub struct Effort {
 
 impl Effort {
     /// For figures that are kept.
-    pub const FULL: Effort =
-        Effort { samples: 41, min_samples: 5, budget: Duration::from_millis(300), cold: true, network: false };
+    pub const FULL: Effort = Effort {
+        samples: 41,
+        min_samples: 5,
+        budget: Duration::from_millis(300),
+        patience: 3,
+        cold: true,
+        network: false,
+    };
     /// For a first look.
-    pub const QUICK: Effort =
-        Effort { samples: 11, min_samples: 3, budget: Duration::from_millis(40), cold: false, network: false };
+    pub const QUICK: Effort = Effort {
+        samples: 11,
+        min_samples: 3,
+        budget: Duration::from_millis(40),
+        patience: 1,
+        cold: false,
+        network: false,
+    };
     /// For comparing choices.
     pub const NETWORK: Effort = Effort { cold: false, network: true, ..Effort::FULL };
 }
 
-/// How many times its time a measurement may take while too few rounds are quiet.
-const PATIENCE: u32 = 3;
-
 /// Lets every entry give one sample a round, in an order that is shuffled anew, until as many rounds were quiet as `effort` wants
 /// samples, or its time for all entries is over. Before each round and after the last one `watch` tells whether the round before
-/// was quiet. While fewer were than there must be samples, rounds go on for three times that time.
+/// was quiet. While fewer were than there must be samples, rounds go on for `patience` times that time.
 ///
 /// # Errors
 /// The first error of `give_sample`.
@@ -53,7 +64,7 @@ pub fn rounds<T, E>(
     let (mut rounds, mut quiet) = (0, 0);
     loop {
         quiet += usize::from(watch() && rounds > 0);
-        let time = if quiet < effort.min_samples { PATIENCE * time } else { time };
+        let time = if quiet < effort.min_samples { effort.patience * time } else { time };
         if quiet >= effort.samples || rounds >= effort.min_samples && start.elapsed() >= time {
             return Ok(());
         }
@@ -73,7 +84,7 @@ mod tests {
 
     /// Rounds until the end, of which every `quiet`th is.
     fn count(budget: Duration, quiet: usize) -> usize {
-        let effort = Effort { samples: 10, min_samples: 4, budget, ..Effort::QUICK };
+        let effort = Effort { samples: 10, min_samples: 4, budget, patience: 3, ..Effort::QUICK };
         let (mut watched, mut rounds_made) = (0, 0);
         let watch = || {
             watched += 1;

@@ -70,7 +70,7 @@ fn bad_usage_is_told() {
         (vec!["compare", here, here, "--threshold", "many"], "'many' is no percentage"),
         (vec!["compare", here, here, "--threshold=-3%"], "'-3%'"),
         (vec!["compare", "--build", "no-such-revision", "paper/conv3"], "no-such-revision"),
-        (vec!["compare", "--build", "HEAD", "paper/conv9"], "paper/conv9"),
+        (vec!["compare", "--build", "HEAD", "paper/conv9"], "'conv9'"),
         (vec!["compare", here, here, "--threads", "1"], "--build"),
     ] {
         let output = convlab(&arguments);

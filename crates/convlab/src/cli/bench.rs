@@ -298,6 +298,10 @@ impl Run {
                 disturbed.push((case, rows));
             }
         }
+        // A first look is not looked at twice.
+        if self.effort.patience <= 1 {
+            disturbed.clear();
+        }
         let (time, again) = (begun.elapsed(), Instant::now());
         bar.set_length(disturbed.len() as u64);
         bar.set_position(0);
