@@ -267,8 +267,8 @@ impl Run {
     /// Whether nothing is to be measured of a problem.
     fn is_done(&self, case: &Case, threads: usize, cache: Cache) -> bool {
         if self.retry {
-            let name = case.problem.label();
-            return !self.held.iter().any(|record| is_disturbed(record, &name, threads, &self.isas));
+            let what = (case.problem.label(), case.problem.batch());
+            return !self.held.iter().any(|record| is_disturbed(record, &what, threads, &self.isas));
         }
         holds(&self.held, case, threads, cache)
     }
@@ -276,8 +276,8 @@ impl Run {
     /// Whether nothing is to be measured of a network's passes.
     fn has_passes(&self, network: &Network, threads: usize) -> bool {
         if self.retry {
-            let of_network = self.held.iter().filter(|record| record.batch == Some(network.batch()));
-            return !of_network.into_iter().any(|record| is_disturbed(record, network.name(), threads, &self.isas));
+            let what = (network.name().to_owned(), network.batch());
+            return !self.held.iter().any(|record| is_disturbed(record, &what, threads, &self.isas));
         }
         let names: Vec<&str> = self.choosers.iter().map(Chooser::name).collect();
         self.isas.iter().all(|isa| {
@@ -388,10 +388,14 @@ impl Run {
     }
 }
 
-/// Whether a record of this name was disturbed.
-fn is_disturbed(record: &Record, name: &str, threads: usize, isas: &[Isa]) -> bool {
+/// Whether a record of this name and batch was disturbed.
+fn is_disturbed(record: &Record, (name, batch): &(String, usize), threads: usize, isas: &[Isa]) -> bool {
     let isa = isas.iter().any(|isa| isa.name() == record.isa);
-    record.disturbed.is_some() && record.name == name && record.threads == threads && isa
+    record.disturbed.is_some()
+        && record.name == *name
+        && record.batch == Some(*batch)
+        && record.threads == threads
+        && isa
 }
 
 /// Leaves only what some chooser chooses, each once.
