@@ -197,6 +197,24 @@ fn bandwidth_gb_s(pool: &ThreadPool, isa: Isa) -> Result<f64, AllocationError> {
     Ok(Stream::with_bytes(BANDWIDTH_BYTES)?.gb_s(pool, isa, [10, 1]))
 }
 
+/// Bytes that each thread reads from a cache in one attempt: some milliseconds of L3.
+const CACHE_BYTES_READ: usize = 32 << 20;
+
+/// Read bandwidth of each of `caches`, which are those of one core from the first level on, on all threads of `pool`, GB/s,
+/// in about a tenth of a second. Half of each is read, so that it stays there; a third level is shared among the threads.
+///
+/// # Errors
+/// [`AllocationError`] if there is no memory to read.
+pub fn cache_gb_s(pool: &ThreadPool, isa: Isa, caches: &[usize]) -> Result<Vec<f64>, AllocationError> {
+    let threads = pool.current_num_threads();
+    let level = |(index, &bytes): (usize, &usize)| {
+        let half = if index < 2 { threads * bytes / 2 } else { bytes / 2 }.clamp(4096, BANDWIDTH_BYTES);
+        let passes = (threads * CACHE_BYTES_READ / half).max(1);
+        Ok(Stream::with_bytes(half)?.gb_s(pool, isa, [5, passes]))
+    };
+    caches.iter().enumerate().map(level).collect()
+}
+
 /// How often a line changes hands in one sample of [`core_to_core_ns`]: so often that it does not matter which thread starts
 /// first.
 const HANDOVERS: usize = 20_000;
@@ -254,6 +272,14 @@ mod tests {
             let data: Vec<f32> = (0..4096).map(|i| (i % 7) as f32).collect();
             assert_eq!(isa.run(Read { data: &data }), data.iter().sum::<f32>(), "{isa}: not everything was read");
         }
+    }
+
+    #[test]
+    fn each_cache_has_a_bandwidth() {
+        let pool = pool(2).unwrap();
+        let rates = cache_gb_s(&pool, Isa::best(), &[4096, 0, 1 << 20]).unwrap();
+        assert!(rates.len() == 3 && rates.iter().all(|&rate| rate > 0.01), "{rates:?}");
+        assert!(rates.iter().all(|rate| rate.is_finite()), "{rates:?}");
     }
 
     #[test]

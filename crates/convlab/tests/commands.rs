@@ -194,7 +194,9 @@ fn benches_into_a_folder_then_plots_and_reports() {
     for topic in ["summary", "best", "memory", "phases", "roofline"] {
         let file = files.lines().find(|file| file.starts_with(&format!("tables/{topic}-")));
         let rows = fs::read_to_string(folder.path(file.unwrap_or_else(|| panic!("{topic}: {files}")))).unwrap();
-        assert!(rows.starts_with("layer,algorithm,") && rows.contains(",direct/nhwc,"), "{rows}");
+        assert!(rows.starts_with("layer,algorithm,"), "{rows}");
+        // Which of them is the fastest is up to the machine.
+        assert!(names.iter().any(|name| rows.contains(&format!(",{name},"))), "{rows}");
     }
 
     // Another run takes the place of the first.
