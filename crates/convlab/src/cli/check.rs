@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::check::{CheckError, Report, check};
 use crate::cli::selection::{Selection, each_once, isas, refusals};
-use crate::cli::{CliError, Exit, interrupt, print};
+use crate::cli::{CliError, Exit, Output, interrupt};
 use crate::records;
 use crate::results::{Results, holds_checks};
 use crate::suite::Case;
@@ -46,6 +46,9 @@ pub struct Args {
     /// Check only what the folder does not hold yet, checked by this very program (commit).
     #[arg(long, requires = "out")]
     resume: bool,
+    /// As JSON, a record a line, when it is checked; everything else goes to standard error.
+    #[arg(long)]
+    json: bool,
 }
 
 fn kind(data: Data) -> Kind {
@@ -68,6 +71,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         (Some(results), true) => results.records().map_err(CliError::input)?,
         _ => Vec::new(),
     };
+    let output = Output::new(args.json);
     let pool = pool(hardware_threads()).map_err(CliError::input)?;
     let stop = interrupt::listen()?;
     let base = Record { threads: pool.current_num_threads(), ..records::origin(&Machine::detect()) };
@@ -86,7 +90,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
                 break;
             }
             Err(CheckError::Memory(error)) => {
-                bar.suspend(|| print(format_args!("{} left out: {error}", case.problem.label())))?;
+                bar.suspend(|| output.say(format_args!("{} left out: {error}", case.problem.label())))?;
                 continue;
             }
         };
@@ -95,26 +99,26 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         let unplanned = failures().filter(|failure| refused(failure)).count();
         checked += report.results.len() - unplanned;
         failed += failures().count() - unplanned;
+        let records = report.records(&case.problem, &Record { data: Some(data), ..base.clone() });
         if let Some(results) = &results {
-            let base = Record { data: Some(data), ..base.clone() };
-            results.keep(&report.records(&case.problem, &base)).map_err(CliError::input)?;
+            results.keep(&records).map_err(CliError::input)?;
         }
         let title = format!("{}  {}  {}", case.problem.label(), case.problem, name(data));
-        bar.suspend(|| print(describe(&title, &report)))?;
+        bar.suspend(|| output.give(describe(&title, &report), &records))?;
         if let Some(line) = refusals(case) {
-            bar.suspend(|| print(format_args!("  {line}")))?;
+            bar.suspend(|| output.say(format_args!("  {line}")))?;
         }
     }
     bar.finish_and_clear();
     if checked == 0 && held.is_empty() && !interrupted {
         return Err(CliError::Nothing("nothing was checked: every plan needs more memory than is available".into()));
     }
-    print(format_args!("{checked} checks, {failed} failed"))?;
+    output.say(format_args!("{checked} checks, {failed} failed"))?;
     if !held.is_empty() {
-        print(format_args!("{} problems were there already, checked by this program", held.len()))?;
+        output.say(format_args!("{} problems were there already, checked by this program", held.len()))?;
     }
     if let Some(results) = &results {
-        print(results.finish().map_err(CliError::input)?)?;
+        output.say(results.finish().map_err(CliError::input)?)?;
     }
     if interrupted {
         let (kept, more) = if results.is_some() {
@@ -122,7 +126,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         } else {
             ("nothing is kept without --out", "")
         };
-        print(format_args!("\ninterrupted; {kept}; go on with\n  {}", interrupt::command_again(more)))?;
+        output.say(format_args!("\ninterrupted; {kept}; go on with\n  {}", interrupt::command_again(more)))?;
         return Ok(Exit::Interrupted);
     }
     Ok(if failed == 0 { Exit::Done } else { Exit::CheckFailed })

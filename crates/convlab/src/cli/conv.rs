@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use conv_core::PlanOptions;
 use conv_measure::{memory, pool};
 use conv_net::npy;
+use serde_json::json;
 
 use crate::cli::plan::{Asked, Setting};
-use crate::cli::{CliError, Exit, print, writable};
+use crate::cli::{CliError, Exit, print, print_json, writable};
 use crate::conv::{Arrays, ConvError, Layout, Parameters, convolve, problem};
 
 /// Convolve NumPy's arrays and write the result as a .npy file of 32-bit floats.
@@ -58,6 +59,9 @@ pub struct Args {
     /// Where the result goes.
     #[arg(long, value_name = "Y.npy")]
     output: PathBuf,
+    /// What was computed, how and where to, as a JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Reads, convolves and writes.
@@ -98,6 +102,17 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let pool = pool(threads).map_err(CliError::input)?;
     let output = pool.install(|| convolve(&arrays, &parameters, choice.method, &options))?;
     npy::write(&args.output, &output.shape, &output.data).map_err(CliError::input)?;
+    if args.json {
+        print_json(&json!({
+            "algorithm": choice.method.to_string(),
+            "problem": problem.to_string(),
+            "isa": isa.name(),
+            "threads": threads,
+            "shape": output.shape,
+            "output": args.output,
+        }))?;
+        return Ok(Exit::Done);
+    }
     print(format_args!("{}: {problem} -> {:?} in {}", choice.method, output.shape, args.output.display()))?;
     Ok(Exit::Done)
 }

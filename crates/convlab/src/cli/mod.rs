@@ -1,7 +1,7 @@
 //! The commands, one file each: an `Args` struct and `run(args)`.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,6 +22,7 @@ mod forward;
 mod interrupt;
 mod list;
 mod manual;
+mod output;
 mod plan;
 mod plot;
 mod quantity;
@@ -29,6 +30,8 @@ mod report;
 mod selection;
 mod tune;
 mod turn;
+
+pub use output::{Output, print, print_json, tell};
 
 /// Which way of computing this convolution is fastest here, what does it cost in memory, how exact is it?
 #[derive(Debug, Parser)]
@@ -113,18 +116,6 @@ impl From<PlanError> for CliError {
     }
 }
 
-/// Prints `text` and a newline. Unlike `println!` it does not panic when the reader is gone.
-///
-/// # Errors
-/// [`CliError::ReaderGone`] then, [`CliError::Input`] if standard output cannot be written for another reason.
-pub fn print(text: impl Display) -> Result<(), CliError> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => CliError::ReaderGone,
-        _ => CliError::input(format_args!("standard output: {error}")),
-    })
-}
-
 /// Makes sure, before anything is computed, that a file can be written at `path`, which `option` gave.
 ///
 /// # Errors
@@ -141,12 +132,6 @@ pub fn writable(option: &str, path: &Path) -> Result<(), CliError> {
         };
         CliError::input(format_args!("{option}: cannot write {}: {why}; choose another place", path.display()))
     })
-}
-
-/// Tells on standard error what is beside the result.
-pub fn tell(text: impl Display) {
-    // Nothing is lost if stderr is closed.
-    let _ = writeln!(io::stderr(), "convlab: {text}");
 }
 
 /// Parses the arguments, runs the command, reports its error on stderr.
@@ -172,8 +157,7 @@ pub fn main() -> ExitCode {
         Ok(Exit::CheckFailed | Exit::Skipped | Exit::Slower) => ExitCode::from(1),
         Ok(Exit::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
         Err(error) => {
-            // Nobody is left to tell if stderr is closed too.
-            let _ = writeln!(io::stderr(), "convlab: {error}");
+            tell(&error);
             ExitCode::from(if matches!(error, CliError::Unsupported(_) | CliError::Nothing(_)) { 3 } else { 2 })
         }
     }

@@ -9,8 +9,10 @@ use conv_report::record;
 use conv_report::tables::{Query, Table, Topic, stability, tables};
 use conv_report::{Record, csv, file, markdown, page, table};
 use conv_simd::Isa;
+use serde_json::{Value, json};
 
-use crate::cli::{CliError, Exit, print};
+use crate::cli::output::row_json;
+use crate::cli::{CliError, Exit, print, print_json};
 
 /// Make tables, or one page with charts, from records alone.
 ///
@@ -62,6 +64,9 @@ pub struct Args {
     /// As CSV (RFC 4180): every table there is, or those of --table; each below its caption, or with -o in a file of its own.
     #[arg(long, conflicts_with = "markdown")]
     csv: bool,
+    /// As JSON, a table a line: topic, caption, and rows by the names of columns.
+    #[arg(long, conflicts_with_all = ["markdown", "csv", "output"])]
+    json: bool,
     /// One page of HTML that answers first, with charts and tables; with --csv the folder of the files.
     #[arg(short, long, value_name = "PAGE.html|DIR", conflicts_with_all = ["markdown", "all"])]
     output: Option<PathBuf>,
@@ -81,7 +86,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         batch: args.batch,
         threads: args.threads,
         isa: args.isa.clone(),
-        every_variant: args.all || args.csv,
+        every_variant: args.all || args.csv || args.json,
     };
     if let (Some(path), false) = (&args.output, args.csv) {
         if args.table.is_some() {
@@ -91,16 +96,16 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let topics = match args.table {
         Some(topic) => vec![topic],
-        None if args.csv => Topic::value_variants().to_vec(),
+        None if args.csv || args.json => Topic::value_variants().to_vec(),
         None => vec![Topic::default()],
     };
     let mut made: Vec<(Topic, Table)> = Vec::new();
     for &topic in &topics {
         let of_topic = match (topic, &runs[..]) {
-            (Topic::Stability, [_]) if args.csv => Vec::new(),
+            (Topic::Stability, [_]) if args.csv || args.json => Vec::new(),
             (Topic::Stability, runs) => stability(runs).into_iter().collect(),
             (topic, [records]) => tables(records, topic, &query),
-            (topic, runs) if args.csv => tables(&together(runs.to_vec()), topic, &query),
+            (topic, runs) if args.csv || args.json => tables(&together(runs.to_vec()), topic, &query),
             _ => return Err(CliError::input("several records make a table only with --table stability")),
         };
         made.extend(of_topic.into_iter().map(|table| (topic, table)));
@@ -114,6 +119,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     match &args.output {
         Some(folder) => write_tables(&made, folder)?,
+        None if args.json => made.iter().try_for_each(|(topic, made)| print_json(&object(*topic, made)))?,
         None if args.csv => print(made.iter().map(|(_, made)| below_caption(made)).collect::<Vec<_>>().join("\r\n"))?,
         None => {
             let draw = if args.markdown { markdown } else { table };
@@ -142,12 +148,17 @@ fn write_page(records: &[Record], query: &Query, source: &Path, path: &Path) -> 
     Ok(Exit::Done)
 }
 
+/// As `--table` takes it.
+fn name(topic: Topic) -> String {
+    topic.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
+}
+
 /// A file for each table, `memory-amd-epyc-avx512-1-thread-batch-1.csv`, and when all are written a line for each.
 fn write_tables(made: &[(Topic, Table)], folder: &Path) -> Result<(), CliError> {
     fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
     let (mut taken, mut written) = (HashSet::new(), Vec::new());
     for (topic, table) in made {
-        let topic = topic.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        let topic = name(*topic);
         let (setting, _) = table.caption.split_once("; ").unwrap_or((&table.caption, ""));
         let words: Vec<&str> = setting.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
         let stem: String = format!("{topic}-{}", words.join("-")).to_lowercase().chars().take(100).collect();
@@ -164,6 +175,12 @@ fn write_tables(made: &[(Topic, Table)], folder: &Path) -> Result<(), CliError> 
 /// A record of one field, the caption, and the table below it.
 fn below_caption(table: &Table) -> String {
     csv(&[table.caption.as_str()], &[]) + &csv(&table.header, &table.rows)
+}
+
+/// A table as an object.
+fn object(topic: Topic, table: &Table) -> Value {
+    let rows: Vec<Value> = table.rows.iter().map(|row| row_json(&table.header, row)).collect();
+    json!({ "topic": name(topic), "caption": table.caption, "rows": rows, "notes": table.notes })
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> CliError {

@@ -14,7 +14,7 @@ use crate::cli::check::progress;
 use crate::cli::explain::explain as explain_layer;
 use crate::cli::quantity::{bytes, duration, error};
 use crate::cli::selection::Selection;
-use crate::cli::{CliError, Exit, interrupt, print, tell, writable};
+use crate::cli::{CliError, Exit, Output, interrupt, print, tell, writable};
 use crate::records;
 use crate::results::Results;
 use crate::suite::is_model;
@@ -71,6 +71,9 @@ pub struct Args {
     /// (commit), and add them to it.
     #[arg(long, conflicts_with_all = ["weights_limit", "workspace_limit", "explain"])]
     resume: bool,
+    /// As JSON, a record a line: of each network what was chosen, and everything measured; all else goes to standard error.
+    #[arg(long, conflicts_with = "explain")]
+    json: bool,
 }
 
 /// Measures, chooses, prints and writes.
@@ -88,12 +91,13 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     args.output.iter().try_for_each(|path| writable("-o", path))?;
     let results = args.records.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
+    let output = Output::new(args.json);
     let machine = Machine::detect();
     let older = if args.resume { older_plan(args, &machine, isa, threads)? } else { None };
     if let Some(older) = &older {
         let all = problems.len();
         problems.retain(|problem| older.method(problem).is_none());
-        print(format_args!("{} of {all} layers were tuned already", all - problems.len()))?;
+        output.say(format_args!("{} of {all} layers were tuned already", all - problems.len()))?;
         if problems.is_empty() {
             return Ok(Exit::Done);
         }
@@ -108,7 +112,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     };
     let model = CostModel::new(constants, args.max_error);
     let search = Search::new(args.selection.algorithms()?, isa, model, limits, stop).map_err(CliError::input)?;
-    let Measured { groups, failed, interrupted } = pool.install(|| measure(&search, &problems, end))?;
+    let Measured { groups, failed, interrupted } = pool.install(|| measure(&search, &problems, end, output))?;
     if groups.is_empty() && !interrupted {
         return Err(CliError::Nothing(
             "nothing was tuned: no layer's data fits into the memory that is available".into(),
@@ -139,12 +143,12 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         let limits = Limits { workspace_bytes: workspace.copied(), ..limits };
         for group in &groups {
             let choices = group.choose(&limits).map_err(CliError::input)?;
-            print(describe(group, &choices, &limits))?;
             let mut records = vec![records::tuned(group, &choices, &limits, &base)];
             if limits.workspace_bytes == search.limits().workspace_bytes {
                 records.extend(records::trials(group, &choices, &base));
                 layers.extend(group.planned(&choices));
             }
+            output.give(describe(group, &choices, &limits), &records)?;
             if let Some(results) = &results {
                 results.keep(&records).map_err(CliError::input)?;
             }
@@ -152,19 +156,19 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let took =
         args.time + Instant::now().saturating_duration_since(end) - end.saturating_duration_since(Instant::now());
-    print(format_args!("\nTook {:.1} s of {:.1} s.", took.as_secs_f64(), args.time.as_secs_f64()))?;
+    output.say(format_args!("\nTook {:.1} s of {:.1} s.", took.as_secs_f64(), args.time.as_secs_f64()))?;
     let plan = TunedPlan::new(origin, limits, constants, layers).map_err(CliError::input)?;
     let plan = if let Some(older) = older { plan.merged_with(older) } else { plan };
     if !plan.layers().is_empty() {
-        keep(args, &machine, &plan)?;
+        keep(args, &machine, &plan, output)?;
     }
     if let Some(results) = &results {
-        print(results.finish().map_err(CliError::input)?)?;
+        output.say(results.finish().map_err(CliError::input)?)?;
     }
     if interrupted {
         let resumes = args.workspace_limit.is_empty() && args.weights_limit.is_none() && args.explain.is_none();
         let again = interrupt::command_again(if resumes { "--resume" } else { "" });
-        print(format_args!("\ninterrupted; the plan has the layers that were finished; go on with\n  {again}"))?;
+        output.say(format_args!("\ninterrupted; the plan has the layers that were finished; go on with\n  {again}"))?;
         return Ok(Exit::Interrupted);
     }
     Ok(done(failed))
@@ -212,7 +216,7 @@ struct Measured {
 
 /// Tunes every problem, in what is left of the time in equal parts: the shortest first, and what they leave over is for the
 /// long ones.
-fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<Measured, CliError> {
+fn measure(search: &Search, problems: &[Problem], end: Instant, output: Output) -> Result<Measured, CliError> {
     let bar = progress(problems.len() as u64);
     let (mut failed, mut interrupted) = (false, false);
     let mut order: Vec<usize> = (0..problems.len()).collect();
@@ -229,14 +233,14 @@ fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<Measur
                 break;
             }
             Err(error @ (MeasureError::Memory(_) | MeasureError::Allocation(_))) => {
-                bar.suspend(|| print(format_args!("{name} left out: {error}")))?;
+                bar.suspend(|| output.say(format_args!("{name} left out: {error}")))?;
                 continue;
             }
             Err(error) => return Err(CliError::input(error)),
         };
         bar.inc(1);
         for failure in &failures {
-            bar.suspend(|| print(format_args!("{name}: {failure}")))?;
+            bar.suspend(|| output.say(format_args!("{name}: {failure}")))?;
         }
         failed |= !failures.is_empty();
         measured.push((index, tuned));
@@ -255,17 +259,17 @@ fn measure(search: &Search, problems: &[Problem], end: Instant) -> Result<Measur
 }
 
 /// Writes the plan where it was asked for, and keeps it where `auto` finds it.
-fn keep(args: &Args, machine: &Machine, plan: &TunedPlan) -> Result<(), CliError> {
+fn keep(args: &Args, machine: &Machine, plan: &TunedPlan, output: Output) -> Result<(), CliError> {
     if let Some(path) = &args.output {
         plan.write(path).map_err(CliError::input)?;
-        print(path.display())?;
+        output.say(path.display())?;
     }
     let limited = !args.workspace_limit.is_empty() || args.weights_limit.is_some() || !args.selection.is_unrestricted();
     if limited {
         return Ok(());
     }
     match cache::keep(machine, plan) {
-        Ok(Some(path)) => print(format_args!("kept for --algorithm auto in {}", path.display())),
+        Ok(Some(path)) => output.say(format_args!("kept for --algorithm auto in {}", path.display())),
         Ok(None) => Ok(()),
         // What was measured is printed, and in the plan of -o.
         Err(error) => {

@@ -9,10 +9,11 @@ use std::str::FromStr;
 use conv_measure::{MAX_THREADS, hardware_threads};
 use conv_report::compare::{Row, Verdict, means, of_records, rows_table, summary};
 use conv_report::{markdown, record, table};
+use conv_simd::Isa;
+use serde_json::{Value, json};
 
 use crate::cli::selection::{Selection, isas};
-use crate::cli::{CliError, Exit, print, tell};
-use conv_simd::Isa;
+use crate::cli::{CliError, Exit, print, print_json, tell};
 
 /// Hold two measurements against each other: faster, slower or undecided, with intervals.
 ///
@@ -54,6 +55,9 @@ pub struct Args {
     /// As Markdown, for a pull request.
     #[arg(long)]
     markdown: bool,
+    /// As JSON, every row in a line; the summary goes to standard error.
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
 }
 
 /// A share in percent, `3%` or `3`.
@@ -80,6 +84,13 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         None => of_files(args)?,
     };
     let Percent(threshold) = args.threshold;
+    let slower = rows.iter().any(|row| row.verdict(threshold) == Verdict::Slower);
+    let exit = if slower { Exit::Slower } else { Exit::Done };
+    if args.json {
+        rows.iter().try_for_each(|row| print_json(&object(row, threshold)))?;
+        tell(summary(&rows, threshold));
+        return Ok(exit);
+    }
     let draw = |(header, cells): (&[&str], Vec<Vec<String>>)| {
         if args.markdown { markdown(header, &cells) } else { table(header, &cells) }
     };
@@ -89,8 +100,29 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let (header, cells) = means(&rows);
     print(format_args!("{}\n\n{}", draw((&header, cells)), summary(&rows, threshold)))?;
-    let slower = rows.iter().any(|row| row.verdict(threshold) == Verdict::Slower);
-    Ok(if slower { Exit::Slower } else { Exit::Done })
+    Ok(exit)
+}
+
+/// A row as an object.
+fn object(row: &Row, threshold: f64) -> Value {
+    let Row { setting, medians: [old, new], ratio, interval, disturbed } = row;
+    json!({
+        "kind": setting.kind,
+        "name": setting.name,
+        "algorithm": setting.method,
+        "isa": setting.isa,
+        "threads": setting.threads,
+        "batch": setting.batch,
+        "model": setting.model,
+        "cache": setting.cache,
+        "clock": setting.clock,
+        "old_ns": old,
+        "new_ns": new,
+        "ratio": ratio,
+        "interval": interval,
+        "disturbed": disturbed,
+        "verdict": row.verdict(threshold).name(),
+    })
 }
 
 fn of_files(args: &Args) -> Result<Vec<Row>, CliError> {

@@ -1,14 +1,16 @@
 //! `convlab bench`: how fast is every algorithm, what does it cost in memory?
 
+mod text;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use conv_core::{Method, PlanOptions, Problem, format_bytes};
+use conv_core::{Method, PlanOptions, Problem};
 use conv_measure::{Candidate, Effort, MAX_THREADS, Machine, MeasureError, Stop, hardware_threads, pool};
 use conv_net::Network;
-use conv_report::record::{Cache, Model, Record};
+use conv_report::record::{Cache, Record};
 use conv_report::table;
 use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
@@ -19,7 +21,7 @@ use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
 use crate::cli::quantity::bytes;
 use crate::cli::selection::{Selection, each_once, isas, refusals};
-use crate::cli::{CliError, Exit, interrupt, print};
+use crate::cli::{CliError, Exit, Output, interrupt, tell};
 use crate::measure::{Bench, ForwardMeasureError};
 use crate::results::{LOCAL_RESULTS, Results, holds, holds_passes, is_of};
 use crate::suite::{Case, ModelProblems};
@@ -73,6 +75,9 @@ pub struct Args {
     /// by side is measured in waves, each beside the problem's first algorithm.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     memory_limit: Option<usize>,
+    /// As JSON, a record a line, when it is measured; everything else goes to standard error.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What is said before a build that checks every sum and index measures anything.
@@ -114,6 +119,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         models,
         planned: args.plan.is_some(),
         memory_limit: args.memory_limit.unwrap_or(usize::MAX),
+        output: Output::new(args.json),
         held: if args.resume || args.retry { results.records().map_err(CliError::input)? } else { Vec::new() },
         retry: args.retry,
         machine: Machine::detect(),
@@ -139,21 +145,21 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let measured = Query { names: tally.names.clone(), ..Query::default() };
     let records = run.results.records().map_err(CliError::input)?;
     for made in tables(&records, Topic::Best, &measured) {
-        print(format_args!("\n{}\n\n{}", made.caption, table(&made.header, &made.rows)))?;
+        run.output.give(format_args!("\n{}\n\n{}", made.caption, table(&made.header, &made.rows)), &[])?;
     }
     for model in &run.models {
         for &threads in &threads {
-            print(format_args!("\n{}", run.sum(model, threads, &records)))?;
+            run.output.say(format_args!("\n{}", run.sum(model, threads, &records)))?;
         }
     }
-    print(format_args!("\n{places}"))?;
+    run.output.say(format_args!("\n{places}"))?;
     if interrupted {
         let again = interrupt::command_again("--resume");
-        print(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"))?;
+        run.output.say(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"))?;
         return Ok(Exit::Interrupted);
     }
     if tally.held > 0 {
-        print(format_args!("{} problems were there already, measured by this program", tally.held))?;
+        run.output.say(format_args!("{} problems were there already, measured by this program", tally.held))?;
     }
     if tally.names.is_empty() && tally.held == 0 && !tally.failed {
         return Err(CliError::Nothing(
@@ -172,6 +178,7 @@ struct Run {
     choosers: Vec<Chooser>,
     /// Whether a plan is held against other choices.
     planned: bool,
+    output: Output,
     effort: Effort,
     memory_limit: usize,
     machine: Machine,
@@ -222,7 +229,7 @@ impl Run {
         let bench = Bench::new(&self.machine, pool, &self.isas, self.effort, self.stop.clone());
         let bench = bench.map_err(CliError::input)?.memory_limit(self.memory_limit);
         for record in bench.machine_records() {
-            print(describe_machine(&record))?;
+            self.output.give(text::machine(&record), std::slice::from_ref(&record))?;
         }
         self.results.keep(&bench.machine_records()).map_err(CliError::input)?;
         self.measure(&bench, &cases, tally)?;
@@ -256,10 +263,10 @@ impl Run {
         let of = format!("{}, batch {batch}, threads {threads}: its {layers} convolutions", model.model);
         match (sum(false), sum(true)) {
             (Some(best), Some(direct)) => {
-                let [best, direct] = [best, direct].map(milliseconds);
+                let [best, direct] = [best, direct].map(text::milliseconds);
                 format!("{of} take {best} ms by the fastest of each, {direct} ms by direct")
             }
-            (Some(best), None) => format!("{of} take {} ms by the fastest of each", milliseconds(best)),
+            (Some(best), None) => format!("{of} take {} ms by the fastest of each", text::milliseconds(best)),
             (None, _) => format!("{of} have no sum: not every one was measured"),
         }
     }
@@ -336,7 +343,7 @@ impl Run {
             return Ok(rows);
         }
         let mut text = format!("\n{}  {}\n", case.problem.label(), case.problem);
-        text += &describe(&measured.records);
+        text += &text::layer(&measured.records);
         if let Some(noise) = noise.first() {
             text += &format!("\n  ~ disturbed: {noise}");
         }
@@ -354,7 +361,10 @@ impl Run {
             say_who_chose(&mut measured.records, &self.choosers, &options);
         }
         self.results.keep(&measured.records).map_err(CliError::input)?;
-        bar.suspend(|| print(text))?;
+        bar.suspend(|| self.output.give(text, &measured.records))?;
+        if self.output == Output::Json {
+            measured.failures.iter().for_each(|failure| bar.suspend(|| tell(failure)));
+        }
         tally.failed |= !measured.failures.is_empty();
         if disturbed == usize::MAX && measured.records.iter().any(|record| record.median_ns.is_some()) {
             tally.names.push(case.problem.label());
@@ -364,27 +374,28 @@ impl Run {
 
     /// Measures the whole passes of one network. What cannot be made is said and left out.
     fn measure_passes(&self, bench: &Bench, network: &Network, tally: &mut Tally) -> Result<(), Ended> {
-        let text = if self.choosers.is_empty() {
-            "  no whole pass: --algorithm holds patterns only; give a name or a family".into()
-        } else {
-            match bench.measure_forward(network, &self.choosers) {
-                Ok(mut passes) => {
-                    // A plan's pass has no name by which another process could make it.
-                    let named = passes.iter_mut().filter(|pass| pass.algorithm.as_deref() != Some(TUNED));
-                    let peaks = named.filter_map(|pass| add_peak_memory(pass).err());
-                    let complaints: Vec<_> = peaks.map(|error| format!("\n  no peak memory: {error}")).collect();
-                    self.results.keep(&passes).map_err(CliError::input)?;
-                    tally.names.push(network.name().into());
-                    describe_passes(&passes) + &complaints.concat()
-                }
-                Err(ForwardMeasureError::Stopped(_)) => return Err(Ended::Stopped),
-                Err(error) => {
-                    tally.failed |= matches!(error, ForwardMeasureError::Disagree { .. });
-                    format!("  no whole pass: {error}")
-                }
+        let title = format!("\n{}, batch {}\n", network.name(), network.batch());
+        if self.choosers.is_empty() {
+            let why = "  no whole pass: --algorithm holds patterns only; give a name or a family";
+            return Ok(self.output.say(title + why)?);
+        }
+        match bench.measure_forward(network, &self.choosers) {
+            Ok(mut passes) => {
+                // A plan's pass has no name by which another process could make it.
+                let named = passes.iter_mut().filter(|pass| pass.algorithm.as_deref() != Some(TUNED));
+                let peaks = named.filter_map(|pass| add_peak_memory(pass).err());
+                let complaints: Vec<_> = peaks.map(|error| format!("\n  no peak memory: {error}")).collect();
+                self.results.keep(&passes).map_err(CliError::input)?;
+                tally.names.push(network.name().into());
+                self.output.give(title + &text::passes(&passes) + &complaints.concat(), &passes)?;
             }
-        };
-        Ok(print(format_args!("\n{}, batch {}\n{text}", network.name(), network.batch()))?)
+            Err(ForwardMeasureError::Stopped(_)) => return Err(Ended::Stopped),
+            Err(error) => {
+                tally.failed |= matches!(error, ForwardMeasureError::Disagree { .. });
+                self.output.say(format_args!("{title}  no whole pass: {error}"))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -436,89 +447,4 @@ fn add_peak_memory(pass: &mut Record) -> io::Result<()> {
     let told: Record = serde_json::from_slice(&output.stdout)?;
     pass.peak_resident_bytes = told.peak_resident_bytes;
     Ok(())
-}
-
-fn describe_machine(record: &Record) -> String {
-    format!(
-        "{}, {} on {} thread{}: peak {:.1} GFLOP/s, read bandwidth {:.1} GB/s",
-        record.cpu,
-        record.isa,
-        record.threads,
-        if record.threads == 1 { "" } else { "s" },
-        record.peak_gflops.unwrap_or(f64::NAN),
-        record.bandwidth_gb_s.unwrap_or(f64::NAN),
-    )
-}
-
-/// A table with a line for each algorithm, fastest first.
-fn describe(records: &[Record]) -> String {
-    let with = |model, cache| records.iter().filter(move |r| r.model == Some(model) && r.cache == cache);
-    let mut warm: Vec<&Record> = with(Model::Run, Some(Cache::Warm)).filter(|r| r.failure.is_none()).collect();
-    warm.sort_by(|a, b| a.median_ns.unwrap_or(f64::NAN).total_cmp(&b.median_ns.unwrap_or(f64::NAN)));
-    let time = |record: Option<&Record>| record.and_then(|record| record.median_ns).map_or(String::new(), milliseconds);
-    let rows: Vec<Vec<String>> = warm
-        .into_iter()
-        .map(|record| {
-            let same = |other: &&Record| {
-                (&other.algorithm, &other.parameters, &other.isa)
-                    == (&record.algorithm, &record.parameters, &record.isa)
-            };
-            let number = |value: Option<f64>, digits| value.map_or(String::new(), |value| format!("{value:.digits$}"));
-            let bytes = |value: Option<usize>| value.map_or(String::new(), |value| format_bytes(value as f64));
-            vec![
-                format!(
-                    "  {} {}",
-                    record.algorithm.as_deref().unwrap_or_default(),
-                    record.parameters.as_deref().unwrap_or_default()
-                ),
-                record.isa.clone(),
-                time(Some(record)) + if record.disturbed.is_some() { " ~" } else { "" },
-                number(record.mad_ns.map(|mad| mad * 1e-6), 3),
-                number(record.gflops_effective, 1),
-                number(record.peak_fraction.map(|fraction| 100.0 * fraction), 0),
-                time(with(Model::Run, Some(Cache::Cold)).find(same)),
-                time(with(Model::Prepare, None).find(same)),
-                bytes(record.scratch_bytes),
-                bytes(record.prepared_bytes),
-                record.max_rel_error.map_or(String::new(), |error| format!("{error:.1e}")),
-            ]
-        })
-        .collect();
-    let header = [
-        "  algorithm",
-        "isa",
-        "ms",
-        "±",
-        "GFLOP/s",
-        "% peak",
-        "cold ms",
-        "prepare ms",
-        "scratch",
-        "weights",
-        "max error",
-    ];
-    table(&header, &rows)
-}
-
-/// A table with a line for each whole pass.
-fn describe_passes(records: &[Record]) -> String {
-    let row = |record: &Record| {
-        let time = |time: Option<f64>| time.map_or(String::new(), milliseconds);
-        let bytes = |value: Option<usize>| value.map_or(String::new(), |value| format_bytes(value as f64));
-        vec![
-            format!("  {}", record.algorithm.as_deref().unwrap_or_default()),
-            record.isa.clone(),
-            time(record.median_ns) + if record.disturbed.is_some() { " ~" } else { "" },
-            time(record.mad_ns),
-            bytes(record.scratch_bytes),
-            bytes(record.prepared_bytes),
-            bytes(record.peak_resident_bytes),
-        ]
-    };
-    let header = ["  forward pass by", "isa", "ms", "±", "scratch", "weights", "peak resident"];
-    table(&header, &records.iter().map(row).collect::<Vec<_>>())
-}
-
-fn milliseconds(nanoseconds: f64) -> String {
-    format!("{:.3}", Duration::from_nanos(nanoseconds as u64).as_secs_f64() * 1e3)
 }

@@ -1,0 +1,71 @@
+//! `--json`: standard output holds results alone, a line each, and everything else goes to standard error.
+
+mod common;
+
+use common::{Folder, text};
+use conv_report::record::{self, Record};
+use serde_json::Value;
+
+const TINY: &str = "mb1ic4ih6oc4kh3ph1";
+
+/// The lines of a command's standard output.
+fn lines(folder: &Folder, arguments: &str) -> Vec<Value> {
+    let output = folder.run(&format!("{arguments} --json"));
+    assert!(output.status.success(), "{arguments}: {}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    let parsed =
+        printed.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
+    parsed.collect()
+}
+
+/// The same as records.
+fn records(folder: &Folder, arguments: &str) -> Vec<Record> {
+    let lines = lines(folder, arguments).into_iter();
+    lines.map(|line| serde_json::from_value(line).unwrap()).collect()
+}
+
+#[test]
+fn what_is_printed_is_what_is_kept() {
+    let folder = Folder::new();
+    let measuring =
+        ["bench --quick --threads 1 --out", "check --isa portable --out", "tune --threads 1 --time 1s --records"];
+    for (index, command) in measuring.iter().enumerate() {
+        let printed = records(&folder, &format!("{command} out{index} {TINY} --algorithm direct"));
+        let kept = record::read(&folder.path(&format!("out{index}/records.jsonl"))).unwrap();
+        assert!(!printed.is_empty(), "{command}");
+        assert_eq!(printed, kept, "{command}");
+    }
+    let compared = lines(&folder, "compare out0 out0");
+    assert!(!compared.is_empty());
+    for row in compared {
+        assert!(row["verdict"] == "undecided" && row["ratio"] == 1.0 && row["algorithm"].is_string(), "{row}");
+    }
+}
+
+#[test]
+fn tables_are_objects_by_the_names_of_their_columns() {
+    let folder = Folder::new();
+    folder.ok(&format!("bench --quick --threads 1 --out out {TINY} --algorithm direct,im2col"));
+    let tables = lines(&folder, "report out");
+    let topics: Vec<&str> = tables.iter().filter_map(|table| table["topic"].as_str()).collect();
+    assert!(topics.contains(&"summary") && topics.contains(&"best") && topics.contains(&"roofline"), "{topics:?}");
+    let rows = tables[0]["rows"].as_array().unwrap();
+    assert!(rows.len() > 1 && rows.iter().all(|row| row["layer"].is_string() && row["ms"].is_f64()), "{rows:?}");
+    let one = lines(&folder, "report out --table best");
+    assert!(one.len() == 1 && one[0]["rows"].as_array().unwrap().len() == 1, "{one:?}");
+}
+
+#[test]
+fn one_convolution_tells_what_computed_it() {
+    let folder = Folder::new();
+    let write = |name: &str, shape: &[usize]| {
+        let data = vec![1.0; shape.iter().product()];
+        conv_net::npy::write(&folder.path(name), shape, &data).unwrap();
+    };
+    write("x.npy", &[1, 3, 5, 5]);
+    write("w.npy", &[2, 3, 3, 3]);
+    let told = lines(&folder, "conv --input x.npy --weights w.npy --algorithm direct --output y.npy");
+    assert_eq!(told.len(), 1);
+    assert!(told[0]["shape"] == serde_json::json!([1, 2, 3, 3]) && told[0]["output"] == "y.npy", "{told:?}");
+    assert!(told[0]["algorithm"].as_str().unwrap().starts_with("direct/"), "{told:?}");
+}
