@@ -55,16 +55,17 @@ class Comparison(NamedTuple):
                     most = limit(LIMITS[ENGINES[name].precision], layers)
                     contest.enter(name, workers.python(name, self.model, images, self.threads), most)
                 contest.enter(OWN, workers.own(OWN, self.model, images, self.threads), limit(OWN_LIMIT, layers))
-                self._check_idle(contest.take_turns(seconds))
+                contest.take_turns(seconds)
                 results = contest.results()
         for name in (OWN, REFERENCE):
             if name in contest.failures:
                 raise ComparisonError(f"{name}: {contest.failures[name]}")
+        self._check_idle([contest.workers[name] for name in results])
         return self._records(results, contest.failures)
 
-    def _check_idle(self, finished: dict[str, Worker]) -> None:
+    def _check_idle(self, finished: list[Worker]) -> None:
         """Refuses a comparison during which the machine had something else to do."""
-        busiest = max((worker.threads_used() for worker in finished.values()), default=self.threads)
+        busiest = max(worker.threads_used() for worker in finished)
         if busiest < BUSY_LIMIT * self.threads:
             raise ComparisonError(f"the machine is busy: no engine got more than {busiest:.2f} threads")
 
