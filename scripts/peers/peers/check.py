@@ -16,7 +16,7 @@ import onnx
 from . import light
 from .chains import CHAINS
 from .contest import OWN_LIMIT, limit, relative_difference
-from .engines import ENGINES, REFERENCE
+from .engines import ENGINES, ONNX_RUNTIME
 from .photograph import crops
 from .rewrite import ModelError, depth
 from .sources import RELEASE, Source, add_arguments, chain, light_model, network, numbers, sources, words
@@ -118,7 +118,7 @@ def _input_shape(model: Path) -> list[int]:
 def _references(model: Path, images: np.ndarray) -> list[np.ndarray]:
     """What ONNX Runtime makes of each image, one at a time."""
     image = images[:1].copy()
-    run = ENGINES[REFERENCE].load_module().load(model, image, 1, "f32")
+    run = ENGINES[ONNX_RUNTIME].load_module().load(model, image, 1, "f32")
     outputs = []
     for i in range(len(images)):
         image[:] = images[i]
