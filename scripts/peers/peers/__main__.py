@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
-from .comparison import Comparison, ComparisonError
+from .comparison import Comparison, ComparisonError, Subject
 from .engines import ENGINES
 from .layers import OTHERS, LayerComparison
 from .problems import listed
@@ -53,8 +53,9 @@ def _passes(args: argparse.Namespace) -> bool:
                 print(f"peers: {source.name}: {error}", file=sys.stderr)
                 done = False
                 continue
+            subject = Subject.of(model)
             for threads in args.threads:
-                comparison = Comparison(model, threads, args.engines)
+                comparison = Comparison(subject, threads, args.engines)
                 done &= _compare(source.name, batch, threads, args, comparison.measure)
     return done
 

@@ -1,19 +1,21 @@
 """One comparison: one model of one batch, one number of threads, by convlab and by other engines."""
 
+import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from time import monotonic
+from typing import NamedTuple, Self
 
 import numpy as np
 import onnx
 
 from . import workers
 from .contest import LIMITS, OWN_LIMIT, Contest, Reference, limit, place
-from .engines import ENGINES, REFERENCE
+from .engines import ENGINES, ONNX_RUNTIME
 from .records import Record, other_record
 from .rewrite import depth
 from .sources import SEED
-from .turns import Worker
+from .turns import Worker, WorkerError
 
 # Convlab's own chooser, as its record calls it.
 OWN = "auto"
@@ -27,53 +29,77 @@ SHARED = ("kind", "name", "isa", "batch", "threads", "commit", "rustc", "cpu", "
 
 
 class ComparisonError(Exception):
-    """A comparison that is worth nothing: without model, convlab or ONNX Runtime, or on a busy machine."""
+    """A comparison that is worth nothing: without model, convlab or what it is held against, or on a busy machine."""
+
+
+class Subject(NamedTuple):
+    """What a comparison is of: a model, its images, and what comes of them."""
+
+    # As all engines but ncnn take it: its batch is stated.
+    model: Path
+    images: Path
+    # None if a node of it is not computed in f64.
+    exact: Path | None
+
+    @classmethod
+    def of(cls, model: Path) -> Self:
+        """Draws images and computes the exact output, all in the model's folder."""
+        images, exact = model.with_name("images.npy"), model.with_name("exact.npy")
+        np.save(images, noise(onnx.load(model, load_external_data=False).graph))
+        begin = monotonic()
+        try:
+            workers.exact(model, images, exact)
+        except WorkerError as error:
+            print(f"peers: {model.stem}: {error}; held against ONNX Runtime's output instead", file=sys.stderr)
+            return cls(model, images, None)
+        print(f"{model.stem}: computed in f64 in {monotonic() - begin:.1f} s", file=sys.stderr)
+        return cls(model, images, exact)
 
 
 class Comparison(NamedTuple):
     """What is compared."""
 
-    # As all engines but ncnn take it: its batch is stated.
-    model: Path
+    subject: Subject
     threads: int
-    # Names of `ENGINES`. ONNX Runtime is among them in any case.
+    # Names of `ENGINES`.
     engines: list[str]
 
     def measure(self, seconds: float) -> list[Record]:
         """Runs every engine, in turns for about `seconds`."""
-        graph = onnx.load(self.model, load_external_data=False).graph
-        layers = depth(graph)
+        model, images, exact = self.subject
+        layers = depth(onnx.load(model, load_external_data=False).graph)
+        # What others are held against is first.
+        first = [ONNX_RUNTIME] if exact is None else []
+        engines = [*first, *(name for name in self.engines if name not in first)]
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            images = folder / "images.npy"
-            np.save(images, noise(graph))
-            # What all are held against is first.
-            output = place(folder, REFERENCE, "npy")
-            reference = Reference("ONNX Runtime's", "max_peer_difference", lambda: np.load(output))
-            with Contest(folder, self.threads, reference) as contest:
-                for name in (REFERENCE, *(name for name in self.engines if name != REFERENCE)):
+            output = place(folder, ONNX_RUNTIME, "npy")
+            instead = Reference(output, whose="ONNX Runtime's", field="max_peer_difference")
+            with Contest(folder, self.threads, Reference(exact) if exact else instead) as contest:
+                for name in engines:
                     most = limit(LIMITS[ENGINES[name].precision], layers)
-                    contest.enter(name, workers.python(name, self.model, images, self.threads), most)
-                contest.enter(OWN, workers.own(OWN, self.model, images, self.threads), limit(OWN_LIMIT, layers))
-                self._check_idle(contest.take_turns(seconds))
+                    contest.enter(name, workers.python(name, model, images, self.threads), most)
+                contest.enter(OWN, workers.own(OWN, model, images, self.threads), limit(OWN_LIMIT, layers))
+                contest.take_turns(seconds)
                 results = contest.results()
-        for name in (OWN, REFERENCE):
+        for name in (OWN, *first):
             if name in contest.failures:
                 raise ComparisonError(f"{name}: {contest.failures[name]}")
-        return self._records(results, contest.failures)
+        self._check_idle([contest.workers[name] for name in results])
+        return self._records(engines, results, contest.failures)
 
-    def _check_idle(self, finished: dict[str, Worker]) -> None:
+    def _check_idle(self, finished: list[Worker]) -> None:
         """Refuses a comparison during which the machine had something else to do."""
-        busiest = max((worker.threads_used() for worker in finished.values()), default=self.threads)
+        busiest = max(worker.threads_used() for worker in finished)
         if busiest < BUSY_LIMIT * self.threads:
             raise ComparisonError(f"the machine is busy: no engine got more than {busiest:.2f} threads")
 
-    def _records(self, results: dict[str, Record], failures: dict[str, str]) -> list[Record]:
+    def _records(self, engines: list[str], results: dict[str, Record], failures: dict[str, str]) -> list[Record]:
         """A record for each participant, convlab's first."""
         own = results[OWN]
         flops = own["gflops_effective"] * own["median_ns"]
         base = {field: own[field] for field in SHARED} | {"model": "run", "cache": "warm", "clock": "peers"}
-        names = sorted({REFERENCE, *self.engines}, key=list(ENGINES).index)
+        names = sorted(engines, key=list(ENGINES).index)
         return [own | base, *(other_record(base, name, results, failures, flops) for name in names)]
 
 

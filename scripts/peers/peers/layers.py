@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from . import workers
 from .comparison import OWN, SHARED, ComparisonError
 from .contest import LIMITS, OWN_LIMIT, Contest, Reference
@@ -12,14 +14,9 @@ from .engines import LAYER_ENGINES, PROGRAMS
 from .oracle import exact
 from .problems import Problem, drawn, write
 from .records import Record, other_record
-from .turns import Worker
 
 # Whom a layer is compared with.
 OTHERS = (*LAYER_ENGINES, *PROGRAMS)
-
-# Time that the threads of the one that waited least were kept waiting, over the time of its turns: others used the
-# machine. How busy an engine is tells nothing here, for many layers are too small for two threads.
-WAIT_LIMIT = 0.1
 
 # What was seen of every process, and what convlab's own says of itself. Peak memory is not among them: that of processes
 # which compute one layer is their libraries' and interpreters'.
@@ -38,13 +35,12 @@ class LayerComparison(NamedTuple):
     def measure(self, seconds: float) -> list[Record]:
         """Runs every family and engine, in turns for about `seconds`."""
         data = drawn(self.problem)
-        reference = exact(self.problem, data)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             write(self.problem, data, folder)
-            model, images = folder / "conv.onnx", folder / "images.npy"
-            against = Reference("the exact one", "max_rel_error", lambda: reference)
-            with Contest(folder, self.threads, against) as contest:
+            model, images, output = (folder / name for name in ("conv.onnx", "images.npy", "exact.npy"))
+            np.save(output, exact(self.problem, data))
+            with Contest(folder, self.threads, Reference(output)) as contest:
                 for family in (*self.problem.families, OWN):
                     contest.enter(family, workers.own(family, model, images, self.threads), OWN_LIMIT)
                 for name in self.engines:
@@ -54,7 +50,7 @@ class LayerComparison(NamedTuple):
                         else workers.python(name, model, images, self.threads)
                     )
                     contest.enter(name, start, LIMITS["f32"])
-                _check_idle(contest.take_turns(seconds))
+                contest.take_turns(seconds)
                 results = contest.results()
         return layer_records(self, results, contest.failures)
 
@@ -91,10 +87,3 @@ def layer_records(comparison: LayerComparison, results: dict[str, Record], failu
     fields = (*SEEN, "engine")
     others = {name: {field: found[field] for field in fields} for name, found in results.items() if name not in own}
     return records + [other_record(base, name, others, failures, problem.flops()) for name in comparison.engines]
-
-
-def _check_idle(finished: dict[str, Worker]) -> None:
-    """Refuses a comparison during which the machine had something else to do."""
-    least = min((worker.waited() for worker in finished.values()), default=0)
-    if least > WAIT_LIMIT:
-        raise ComparisonError(f"the machine is busy: every engine waited for at least {least:.0%} of its time")

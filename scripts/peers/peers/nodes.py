@@ -7,7 +7,8 @@ import sys
 import tempfile
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,17 +62,22 @@ def main() -> int:
     return 1 if wrong - set(KNOWN.values()) else 0
 
 
-def cases(operators: list[str]) -> Iterator[tuple[str, "onnx.backend.test.case.test_case.TestCase"]]:
+def cases(operators: Iterable[str]) -> Iterator[tuple[str, "onnx.backend.test.case.test_case.TestCase"]]:
     """The node tests whose graph is one node of one of `operators`, by operator."""
+    for case in _collected():
+        nodes = case.model.graph.node
+        if len(nodes) == 1 and nodes[0].domain == "" and nodes[0].op_type in operators:
+            yield nodes[0].op_type, case
+
+
+@cache
+def _collected() -> list["onnx.backend.test.case.test_case.TestCase"]:
+    """All node tests, by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from onnx.backend.test.case.node import collect_testcases  # noqa: PLC0415
 
-        collected = collect_testcases(None)
-    for case in sorted(collected, key=lambda case: case.name):
-        nodes = case.model.graph.node
-        if len(nodes) == 1 and nodes[0].domain == "" and nodes[0].op_type in operators:
-            yield nodes[0].op_type, case
+        return sorted(collect_testcases(None), key=lambda case: case.name)
 
 
 def judge(case: "onnx.backend.test.case.test_case.TestCase") -> Outcome:

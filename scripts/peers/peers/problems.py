@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .rewrite import ModelError
 from .sources import RELEASE, SEED
+from .windows import Axis
 
 # The model's two ends.
 INPUT, OUTPUT = "input", "output"
@@ -21,20 +22,6 @@ OPSET, IR_VERSION = 13, 7
 # What stands for a size that a descriptor does not say: a square has one of each pair.
 SQUARE = {"iw": "ih", "ow": "oh", "kw": "kh", "sw": "sh", "pw": "ph", "dw": "dh"}
 DEFAULTS = {"g": 1, "mb": 1, "sh": 1, "ph": 0, "dh": 0}
-
-
-class Axis(NamedTuple):
-    """One direction of a convolution."""
-
-    input: int
-    output: int
-    kernel: int
-    stride: int
-    # Zeros before the input, and after it as many as the last output reads.
-    before: int
-    after: int
-    # Distance of two taps.
-    dilation: int
 
 
 class Problem(NamedTuple):
@@ -120,9 +107,7 @@ def write(problem: Problem, data: Data, folder: Path) -> None:
 
 def _axis(sizes: dict[str, int]) -> Axis:
     """From the sizes of one direction, by their letters."""
-    reach = (sizes["o"] - 1) * sizes["s"] + (sizes["k"] - 1) * (sizes["d"] + 1) + 1
-    after = max(reach - sizes["i"] - sizes["p"], 0)
-    return Axis(*(sizes[kind] for kind in "ioksp"), after, sizes["d"] + 1)
+    return Axis.of((sizes["i"], sizes["o"]), sizes["k"], sizes["s"], sizes["p"], sizes["d"] + 1)
 
 
 def _model(problem: Problem, data: Data) -> onnx.ModelProto:

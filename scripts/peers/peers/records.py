@@ -15,7 +15,7 @@ FILE_NAME = "records.jsonl"
 COMPARISON = ("kind", "name", "isa", "batch", "threads", "model", "cache", "clock")
 
 
-def statistics(samples: list[int]) -> Record:
+def statistics(samples: list[float]) -> Record:
     """The fields of times in nanoseconds."""
     middle = median(samples)
     return {

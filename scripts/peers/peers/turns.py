@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 # As in `convlab bench`: so many samples, or as many as the time allows, but at least so few.
 MAX_ROUNDS = 41
@@ -18,20 +18,42 @@ MIN_ROUNDS = 5
 # A sample is the mean of as many runs as fill a millisecond.
 SAMPLE_NS = 1_000_000
 
+# Processor time that threads may have waited for in a turn, over what they could have had. Turns hardly lie in between:
+# undisturbed ones lose up to 0.05, and those in which a neighbour had its time slice from 0.15 on.
+LOSS_LIMIT = 0.1
+
 
 class WorkerError(Exception):
     """An engine that did not do what it was asked."""
 
 
+class Turn(NamedTuple):
+    """What was seen of one turn."""
+
+    # The sample: of a run.
+    nanoseconds: float
+    # From waking up to standing still.
+    seconds: float
+    # Of all threads together: on a processor, and ready to be.
+    ran: float
+    waited: float
+
+    def loss(self, threads: int) -> float:
+        """Processor time that so many threads waited for, over what they could have had. If more of them wait, it is by
+        their own doing."""
+        possible = threads * self.seconds
+        return min(self.waited, possible - self.ran) / possible
+
+
 class Worker:
     """One engine's process. It is stopped except within its own methods."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(self, command: list[str], log: Path, threads: int) -> None:
         """Starts it and waits until it has computed once. What it says on standard error goes to `log`."""
-        self.samples: list[float] = []
+        self.turns: list[Turn] = []
         # Of a sample.
         self.runs = 1
-        self._awake_seconds = 0.0
+        self._threads = threads
         self._log = log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -45,34 +67,38 @@ class Worker:
             self.kill()
             raise
         self._stop()
-        self._busy_before = self._busy_seconds()
-        self._waited_before = self._waited_seconds()
 
     def calibrate(self) -> None:
         """Finds out how many runs fill a sample: until so many did, the fastest of three times."""
-        while (taken := min(self._run() for _ in range(3))) * self.runs < SAMPLE_NS:
+        while (taken := min(self._turn().nanoseconds for _ in range(3))) * self.runs < SAMPLE_NS:
             self.runs = min(ceil(1.1 * SAMPLE_NS / taken), 10 * self.runs)
 
     def sample(self) -> None:
         """Wakes it up for the runs of one sample, of which it keeps the mean."""
-        self.samples.append(self._run())
+        self.turns.append(self._turn())
 
-    def _run(self) -> float:
+    def quiet(self) -> list[Turn]:
+        """The turns in which its threads hardly waited."""
+        return [turn for turn in self.turns if turn.loss(self._threads) <= LOSS_LIMIT]
+
+    def is_disturbed(self) -> bool:
+        """Whether it had too few quiet turns to be judged by."""
+        return len(self.quiet()) < MIN_ROUNDS
+
+    def threads_used(self) -> float:
+        """Processor time over the time of its quiet turns."""
+        return sum(turn.ran for turn in self.quiet()) / sum(turn.seconds for turn in self.quiet())
+
+    def _turn(self) -> Turn:
+        ran, waited = self._scheduled()
         begin = monotonic()
         self._process.send_signal(signal.SIGCONT)
         self._stdin.write(f"{self.runs}\n")
         taken = int(self._read())
         self._stop()
-        self._awake_seconds += monotonic() - begin
-        return taken / self.runs
-
-    def threads_used(self) -> float:
-        """Processor time over the time of its turns."""
-        return (self._busy_seconds() - self._busy_before) / self._awake_seconds
-
-    def waited(self) -> float:
-        """Time that its threads were ready to run, but could not, over the time of its turns."""
-        return (self._waited_seconds() - self._waited_before) / self._awake_seconds
+        seconds = monotonic() - begin
+        ran_then, waited_then = self._scheduled()
+        return Turn(taken / self.runs, seconds, ran_then - ran, waited_then - waited)
 
     def peak_resident_bytes(self) -> int:
         """The most memory that it ever had resident, model files that it maps included."""
@@ -89,23 +115,20 @@ class Worker:
 
     def kill(self) -> None:
         """Ends it whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
+        with self._process:
+            self._process.kill()
 
     def _stop(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
         # Until all of its threads stand still.
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
-    def _busy_seconds(self) -> float:
-        # After the name, which may contain blanks: the 12th and 13th are ticks in user and system mode.
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def _waited_seconds(self) -> float:
-        # The second of three numbers, in nanoseconds.
+    def _scheduled(self) -> tuple[float, float]:
+        """Seconds of all threads on a processor, and ready to be."""
         tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) * 1e-9
+        nanoseconds = [map(int, (task / "schedstat").read_text().split()[:2]) for task in tasks]
+        ran, waited = (sum(of_all) * 1e-9 for of_all in zip(*nanoseconds, strict=True))
+        return ran, waited
 
     def _proc(self, name: str) -> str:
         return Path(f"/proc/{self._process.pid}/{name}").read_text()

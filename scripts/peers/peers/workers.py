@@ -11,6 +11,8 @@ from .turns import WorkerError
 
 FOLDER = Path(__file__).resolve().parents[1]
 
+PYTHON = [sys.executable, "-m"]
+
 # What tells libraries how many threads to have, where nothing else does.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "RTEN_NUM_THREADS")
 
@@ -28,16 +30,20 @@ def python(engine: str, model: Path, images: Path, threads: int) -> Start:
     """One of `ENGINES` or `LAYER_ENGINES`, on a model in the engine's own format."""
 
     def start(output: Path) -> Command:
-        interpreter = [sys.executable, "-m"]
-        convert = [*interpreter, "peers.convert", engine, str(model), str(output.parent)]
-        converted = subprocess.run(convert, check=False, capture_output=True, text=True)
-        if converted.returncode != 0:
-            said = converted.stderr.strip().splitlines()
-            raise WorkerError(said[-1] if said else f"its converter ended with code {converted.returncode}")
-        files = [converted.stdout.strip(), str(images), str(output)]
-        return [*interpreter, "peers.worker", engine, *files, "--threads", str(threads)]
+        converted = _done([*PYTHON, "peers.convert", engine, str(model), str(output.parent)])
+        return [*PYTHON, "peers.worker", engine, converted, str(images), str(output), "--threads", str(threads)]
 
     return start
+
+
+def exact(model: Path, images: Path, output: Path) -> None:
+    """Writes what `model` makes of `images` in f64, from beginning to end.
+
+    # Raises
+    WorkerError that names what is not computed in f64.
+    """
+    # Threads that multiply small matrices wait for each other for longer than they save.
+    _done(["env", "OPENBLAS_NUM_THREADS=1", *PYTHON, "peers.exact", str(model), str(images), str(output)])
 
 
 def program(engine: str, folder: Path, threads: int) -> Start:
@@ -57,3 +63,12 @@ def program(engine: str, folder: Path, threads: int) -> Start:
         return ["env", *variables, *confined, str(path), *files, "--threads", str(threads)]
 
     return start
+
+
+def _done(command: Command) -> str:
+    """What a program says that is not asked anything."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise WorkerError(said[-1] if said else f"{' '.join(command)} ended with code {done.returncode}")
+    return done.stdout.strip()

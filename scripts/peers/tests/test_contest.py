@@ -3,20 +3,23 @@
 import tempfile
 import unittest
 from pathlib import Path
+from typing import cast
+from unittest import mock
 
 import numpy as np
 
-from peers.contest import LIMITS, OWN_LIMIT, Contest, Reference, limit, relative_difference
-from peers.turns import WorkerError
+from peers.contest import ATTEMPTS, LIMITS, OWN_LIMIT, PAUSE, Contest, Reference, limit, relative_difference
+from peers.turns import Worker, WorkerError
 
 EXACT = np.array([[0.5, 0.25]])
 
 
 def verified(output: np.ndarray, most: float) -> float:
     with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "output.npy"
+        file, reference = (Path(temporary) / name for name in ("output.npy", "exact.npy"))
         np.save(file, output)
-        contest = Contest(Path(temporary), 1, Reference("the exact one", "max_rel_error", lambda: EXACT))
+        np.save(reference, EXACT)
+        contest = Contest(Path(temporary), 1, Reference(reference))
         return contest._verified(file, most)
 
 
@@ -48,3 +51,52 @@ class Limits(unittest.TestCase):
 
     def test_they_grow_as_independent_errors(self) -> None:
         self.assertEqual([limit(1e-5, layers) for layers in (0, 1, 4, 100)], [1e-5, 1e-5, 2e-5, 1e-4])
+
+
+class Fake:
+    """Is disturbed for as many times as it is said."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.turns = [None] * 7
+
+    def is_disturbed(self) -> bool:
+        return self.times > 0
+
+    def quiet(self) -> list[None]:
+        return [None] * 3
+
+
+class Busy(unittest.TestCase):
+    def _contest(self, **disturbed: int) -> tuple[Contest, int, int]:
+        """One that took samples, how often, and how many pauses there were."""
+        contest = Contest(Path(), 1, Reference(Path()))
+        contest.workers = cast("dict[str, Worker]", {name: Fake(times) for name, times in disturbed.items()})
+        orders = []
+
+        def take(workers: dict[str, Fake], seconds: float, seed: int) -> dict[str, str]:
+            orders.append(seed)
+            for worker in workers.values():
+                worker.times -= 1
+            return {"fails": "no more"} if "fails" in workers else {}
+
+        with mock.patch("peers.contest.take_turns", take), mock.patch("peers.contest.sleep") as sleep:
+            contest.take_turns(1.0)
+        self.assertEqual(len(set(orders)), len(orders))
+        self.assertEqual(sleep.call_args_list, [mock.call(PAUSE)] * sleep.call_count)
+        return contest, len(orders), sleep.call_count
+
+    def test_what_was_not_disturbed_is_not_repeated(self) -> None:
+        self.assertEqual(self._contest(a=1, b=1, fails=99)[1:], (1, 0))
+        self.assertEqual(self._contest(fails=99)[1:], (1, 0))
+
+    def test_samples_are_taken_again_for_one_and_after_a_pause_for_all(self) -> None:
+        self.assertEqual(self._contest(a=1, b=3)[1:], (3, 0))
+        self.assertEqual(self._contest(a=2, b=3)[1:], (3, 1))
+
+    def test_in_the_end_there_is_no_time(self) -> None:
+        contest, *counts = self._contest(a=99, b=99)
+        self.assertEqual(counts, [ATTEMPTS, ATTEMPTS - 1])
+        self.assertEqual(contest.results(), {})
+        busy = "the machine was busy: it waited for processors in 4 of 7 turns"
+        self.assertEqual(contest.failures, {"a": busy, "b": busy})

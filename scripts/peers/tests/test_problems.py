@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from peers.problems import Axis, drawn, parse, write
+from peers.problems import drawn, parse, write
+from peers.windows import Axis
 
 
 class Descriptors(unittest.TestCase):

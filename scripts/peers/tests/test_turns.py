@@ -1,12 +1,13 @@
 """Turns: who is sampled when, and what becomes of those that fail."""
 
+import os
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 from typing import cast
 
-from peers.turns import MAX_ROUNDS, MIN_ROUNDS, Worker, WorkerError, take_turns
+from peers.turns import LOSS_LIMIT, MAX_ROUNDS, MIN_ROUNDS, Turn, Worker, WorkerError, take_turns
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -57,16 +58,71 @@ class Turns(unittest.TestCase):
 
 
 class Samples(unittest.TestCase):
+    def _worker(self, program: str, threads: int) -> Worker:
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        worker = Worker([sys.executable, "-c", program], Path(folder) / "log", threads)
+        self.addCleanup(worker.kill)
+        return worker
+
     def test_as_many_runs_as_fill_a_millisecond(self) -> None:
         # Answers what it is asked with that many times 20 microseconds.
         answers = (
             "import sys; print('ready', flush=True); [print(20_000 * int(line), flush=True) for line in sys.stdin]"
         )
-        with tempfile.TemporaryDirectory() as folder:
-            worker = Worker([sys.executable, "-c", answers], Path(folder) / "log")
-            self.addCleanup(worker.kill)
-            worker.calibrate()
-            worker.sample()
-            self.assertEqual(worker.samples, [20_000.0])
-            self.assertEqual(worker.runs, 55)
-            self.assertGreaterEqual(worker.waited(), 0)
+        worker = self._worker(answers, 1)
+        worker.calibrate()
+        worker.sample()
+        self.assertEqual([turn.nanoseconds for turn in worker.turns], [20_000.0])
+        self.assertEqual(worker.runs, 55)
+
+    def test_processor_time_and_waiting_for_it_are_seen(self) -> None:
+        # Sleeps for a tenth of a second if it is asked for two runs, computes for as long if for one, beside another
+        # process on the same processor.
+        answers = """
+import os, subprocess, sys, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print("ready", flush=True)
+for line in sys.stdin:
+    if int(line) == 2:
+        time.sleep(0.1)
+    else:
+        other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        while time.process_time() < 0.3: pass
+        other.kill()
+    print(1, flush=True)
+"""
+        worker = self._worker(answers, 1)
+        worker.runs = 2
+        worker.sample()
+        worker.runs = 1
+        worker.sample()
+        sleeping, computing = worker.turns
+        self.assertLess(sleeping.ran, 0.05)
+        self.assertGreater(sleeping.seconds, 0.1)
+        self.assertGreater(computing.ran, 0.1)
+        self.assertGreater(computing.waited, 0.1)
+        self.assertEqual(worker.quiet(), [sleeping])
+
+
+class Quiet(unittest.TestCase):
+    def test_a_loss_is_what_threads_waited_for_and_could_have_had(self) -> None:
+        def loss(ran: float, waited: float, threads: int) -> float:
+            return Turn(1.0, 2.0, ran, waited).loss(threads)
+
+        self.assertEqual(loss(2.0, 0.0, threads=1), 0)
+        self.assertEqual(loss(1.5, 0.5, threads=1), 0.25)
+        self.assertEqual(loss(3.0, 1.0, threads=2), 0.25)
+        # One that slept, one that others of its own kept waiting.
+        self.assertEqual(loss(0.5, 0.0, threads=1), 0)
+        self.assertEqual(loss(2.0, 2.0, threads=1), 0)
+
+    def test_five_turns_must_be_quiet(self) -> None:
+        worker = Worker([sys.executable, "-c", "print('ready')"], Path(os.devnull), 1)
+        self.addCleanup(worker.kill)
+        quiet, loud = Turn(1.0, 1.0, 1 - LOSS_LIMIT / 2, 1.0), Turn(9.0, 1.0, 1 - 2 * LOSS_LIMIT, 1.0)
+        worker.turns = [loud] + [quiet] * (MIN_ROUNDS - 1)
+        self.assertTrue(worker.is_disturbed())
+        worker.turns.append(quiet)
+        self.assertFalse(worker.is_disturbed())
+        self.assertEqual(worker.quiet(), [quiet] * MIN_ROUNDS)
+        self.assertAlmostEqual(worker.threads_used(), quiet.ran)

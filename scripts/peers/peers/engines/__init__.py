@@ -37,10 +37,10 @@ class Engine(NamedTuple):
         return cast("EngineModule", import_module(f"{__name__}.{self.module}"))
 
 
-# By the name of their records. ONNX Runtime is what all outputs are held against.
-REFERENCE = "peer/onnxruntime"
+# By the name of their records. ONNX Runtime's output is what others are held against where there is no exact one.
+ONNX_RUNTIME = "peer/onnxruntime"
 ENGINES = {
-    REFERENCE: Engine("onnxruntime", "f32"),
+    ONNX_RUNTIME: Engine("onnxruntime", "f32"),
     "peer/openvino": Engine("openvino", "f32"),
     "peer-bf16/openvino": Engine("openvino", "bf16"),
     "peer/mnn": Engine("mnn", "f32"),
