@@ -91,9 +91,7 @@ class Contest:
     def _result(self, name: str, worker: Worker) -> Record:
         quiet, turns = worker.quiet(), len(worker.turns)
         if worker.is_disturbed():
-            raise WorkerError(
-                f"the machine was busy: it waited for processors in {turns - len(quiet)} of {turns} turns"
-            )
+            raise WorkerError(f"its threads waited for processors in {turns - len(quiet)} of {turns} turns")
         used = worker.threads_used()
         if used > THREAD_LIMIT * self._threads:
             raise WorkerError(f"it used {used:.1f} threads, not {self._threads}")

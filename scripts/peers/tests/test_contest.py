@@ -98,5 +98,5 @@ class Busy(unittest.TestCase):
         contest, *counts = self._contest(a=99, b=99)
         self.assertEqual(counts, [ATTEMPTS, ATTEMPTS - 1])
         self.assertEqual(contest.results(), {})
-        busy = "the machine was busy: it waited for processors in 4 of 7 turns"
-        self.assertEqual(contest.failures, {"a": busy, "b": busy})
+        waited = "its threads waited for processors in 4 of 7 turns"
+        self.assertEqual(contest.failures, {"a": waited, "b": waited})
