@@ -10,6 +10,7 @@ mod family;
 pub mod file;
 mod page;
 mod plot;
+mod ranking;
 pub mod record;
 mod roof;
 pub mod tables;

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::ranking::MARK;
+
 /// Columns as wide as their widest cell, two spaces apart; the first is aligned left, and so is every column whose
 /// cells are no numbers.
 pub fn table(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
@@ -42,15 +44,28 @@ pub fn markdown(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// The same as CSV (RFC 4180), a line for the header and one for each row, each with its end.
+/// The same as CSV (RFC 4180), a line for the header and one for each row, each with its end. Numbers stay numbers: a last column
+/// names those of the row that are marked as disturbed, if any is.
 pub fn csv(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     let field = |cell: &str| match cell.contains(['"', ',', '\r', '\n']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell.to_owned(),
     };
     let line = |cells: Vec<String>| cells.join(",") + "\r\n";
-    let names = line(header.iter().map(|name| field(name.as_ref())).collect());
-    rows.iter().fold(names, |text, row| text + &line(row.iter().map(|cell| field(cell)).collect()))
+    let any = rows.iter().flatten().any(|cell| is_marked(cell));
+    let names = line(header.iter().map(AsRef::as_ref).chain(any.then_some("disturbed")).map(field).collect());
+    let row = |row: &Vec<String>| {
+        let marked = header.iter().map(AsRef::as_ref).zip(row).filter(|(_, cell)| is_marked(cell));
+        let disturbed = marked.map(|(name, _)| name).collect::<Vec<_>>().join("; ");
+        let numbers = row.iter().map(|cell| if is_marked(cell) { cell.trim_end_matches(MARK) } else { cell });
+        line(numbers.chain(any.then_some(disturbed.as_str())).map(field).collect())
+    };
+    rows.iter().fold(names, |text, cells| text + &row(cells))
+}
+
+/// Whether a cell is a number that leans on a disturbed measurement.
+pub(crate) fn is_marked(cell: &str) -> bool {
+    is_number(cell) && cell.ends_with(MARK)
 }
 
 /// Whether a cell is aligned as a number; an empty one does not object.
@@ -66,6 +81,13 @@ mod tests {
     fn what_separates_cells_is_quoted() {
         let rows = [vec!["a, b".into(), "say \"c\"".into()], vec!["two\nlines".into(), String::new()]];
         assert_eq!(csv(&["x", "y"], &rows), "x,y\r\n\"a, b\",\"say \"\"c\"\"\"\r\n\"two\nlines\",\r\n");
+    }
+
+    #[test]
+    fn numbers_of_csv_stay_numbers() {
+        let rows = [vec!["a ~".into(), "1.5 ~".into(), "2 ~".into()], vec!["b".into(), "1.5".into(), "2".into()]];
+        assert_eq!(csv(&["x", "ms", "times"], &rows), "x,ms,times,disturbed\r\na ~,1.5,2,ms; times\r\nb,1.5,2,\r\n");
+        assert_eq!(csv(&["x", "ms"], &[vec!["a ~".into(), "1".into()]]), "x,ms\r\na ~,1\r\n");
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use plotters::style::RGBColor;
 
 use super::PlotError;
+use super::content::colour;
 use super::frame::{Frame, GREY, GRID, HEADING, INK, LABEL, MARGIN, SMALL, WHITE, shorten};
 use super::picture::{Anchor, Picture};
 use super::scale::Scale;
+use crate::record::Record;
 
 const PANELS_A_ROW: usize = 3;
 const PLOT_WIDTH: f64 = 290.0;
@@ -18,6 +20,8 @@ const PANEL_HEAD: f64 = 52.0;
 /// Below it: marked values and what is measured along its width.
 const PANEL_FOOT: f64 = 46.0;
 const RADIUS: f64 = 4.0;
+/// What is left of a hollow point.
+const STROKE: f64 = 1.5;
 
 /// Along the width and along the height.
 pub(super) type Point = (f64, f64);
@@ -43,6 +47,21 @@ pub(super) struct Series {
     pub join: Join,
     /// Whether the points themselves are drawn.
     pub marked: bool,
+    /// Those of them that are drawn hollow.
+    pub hollow: Vec<Point>,
+}
+
+impl Series {
+    /// A line without marks.
+    pub fn line(colour: RGBColor, points: Vec<Point>, join: Join) -> Series {
+        Series { colour, points, join, marked: false, hollow: Vec::new() }
+    }
+
+    /// What `record` reached, hollow if it was disturbed.
+    pub fn of_record(record: &Record, point: Point) -> Series {
+        let hollow = record.disturbed.iter().map(|_| point).collect();
+        Series { colour: colour(record), points: vec![point], join: Join::No, marked: true, hollow }
+    }
 }
 
 /// One plot.
@@ -121,6 +140,9 @@ impl PointChart {
                 let (x, y) = plot.at(point);
                 picture.disc((x, y), RADIUS + 1.0, WHITE);
                 picture.disc((x, y), RADIUS, series.colour);
+                if series.hollow.contains(&point) {
+                    picture.disc((x, y), RADIUS - STROKE, WHITE);
+                }
                 taken.push([x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS]);
             }
         }

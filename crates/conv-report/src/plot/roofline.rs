@@ -1,11 +1,12 @@
 //! Each family beneath the machine's two roofs: what a layer executes for each byte that it cannot do without, and how fast.
 
-use super::content::{colour, families, subtitle};
+use super::content::{caption, families, subtitle};
 use super::frame::{Frame, INK, Sample};
 use super::points::{Join, Named, Panel, Point, PointChart, Series};
 use super::scale::Scale;
 use super::select::Group;
-use crate::family::family;
+use crate::family::{family, family_of};
+use crate::ranking::marked;
 use crate::record::Record;
 use crate::roof::Intensity;
 
@@ -32,25 +33,17 @@ pub(super) fn roofline(group: &Group<'_>) -> Option<PointChart> {
     let scales = [Scale::octaves(left, right), Scale::octaves(bottom, 1.4 * top)];
     let [(first, last), (lowest, _)] = [scales[0].ends(), scales[1].ends()];
     let start = first.max(lowest / bandwidth);
-    let roof = Series {
-        colour: INK,
-        points: vec![(start, start * bandwidth), (ridge, peak), (last, peak)],
-        join: Join::Lines,
-        marked: false,
-    };
+    let roof = Series::line(INK, vec![(start, start * bandwidth), (ridge, peak), (last, peak)], Join::Lines);
     let mut names: Vec<&str> = group.algorithms().into_iter().map(family).collect();
     names.dedup();
     let panel = |name: &str| {
-        let mut members: Vec<_> = points.iter().filter(|(record, _)| family_of(record) == name).collect();
-        members.sort_by(|(_, (_, a)), (_, (_, b))| b.total_cmp(a));
-        let (fastest, at) = members.first()?;
-        let series = members.iter().map(|(record, point)| Series {
-            colour: colour(record),
-            points: vec![*point],
-            join: Join::No,
-            marked: true,
-        });
-        let label: Named = (*at, fastest.name.clone());
+        let members: Vec<_> = points.iter().filter(|(record, _)| family_of(record) == name).collect();
+        let disturbed = |record: &Record| record.disturbed.is_some();
+        let (fastest, at) = members.iter().min_by(|(a, (_, slow)), (b, (_, fast))| {
+            disturbed(a).cmp(&disturbed(b)).then(fast.total_cmp(slow)) //
+        })?;
+        let series = members.iter().map(|(record, point)| Series::of_record(record, *point));
+        let label: Named = (*at, marked(fastest.name.clone(), &[fastest]));
         Some(Panel {
             name: name.into(),
             detail: format!("{} runs of {} layers by its variants", members.len(), layers(&members)),
@@ -68,16 +61,12 @@ pub(super) fn roofline(group: &Group<'_>) -> Option<PointChart> {
             title: "Beneath the roofs of this machine".into(),
             subtitle: subtitle(group),
             legend,
-            caption: CAPTION.into(),
+            caption: caption(CAPTION, group),
         },
         // Two beside two, so that families are told apart at a glance.
         groups: panels.chunks(2).map(<[Panel]>::to_vec).collect(),
         axes: ["executed operations a byte".into(), "executed GFLOP/s".into()],
     })
-}
-
-fn family_of(record: &Record) -> &str {
-    family(record.algorithm.as_deref().unwrap_or_default())
 }
 
 fn layers(members: &[&(&Record, Point)]) -> usize {

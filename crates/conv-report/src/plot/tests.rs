@@ -259,6 +259,65 @@ fn zero_is_drawn_as_zero() {
 }
 
 #[test]
+fn what_was_disturbed_is_marked_and_emphasised_nowhere() {
+    let mut records = invented();
+    let marked = |records: &[Record]| {
+        let told = |(name, picture): &(String, Picture)| {
+            let marked = boxes(picture).iter().filter(|(_, text)| text.ends_with(" ~")).count();
+            (name.clone(), marked, picture.description.contains("Marked by ~, and points hollow"))
+        };
+        pictures(records).iter().map(told).collect::<Vec<_>>()
+    };
+    assert!(marked(&records).iter().all(|(_, marked, explained)| *marked == 0 && !explained));
+    let of_family = |record: &Record, family: &str| record.algorithm.as_deref().unwrap().starts_with(family);
+    for record in records.iter_mut().filter(|record| of_family(record, "winograd") || of_family(record, "fft/t")) {
+        record.disturbed = Some("a neighbour".into());
+    }
+    for (name, marked, explained) in marked(&records) {
+        // A crossover has no values beside its points; memory is none of the machine's.
+        assert_eq!(marked > 0, !name.starts_with("crossover") && !name.starts_with("memory"), "{name}");
+        assert_eq!(explained, !name.starts_with("memory"), "{name}");
+    }
+    for (name, picture) in pictures(&records) {
+        assert_tidy(&name, &picture);
+    }
+
+    let group = &select::groups(&records, Kind::Conv)[0];
+    let price = price::price(group).unwrap();
+    let hollow = |chart: &points::PointChart| {
+        let series = chart.groups.iter().flatten().flat_map(|panel| &panel.series);
+        series.map(|series| series.hollow.len()).sum::<usize>()
+    };
+    let disturbed = group.records.iter().filter(|record| record.disturbed.is_some()).count();
+    assert_eq!(hollow(&price), disturbed);
+    assert!(hollow(&crossover::crossover(group).unwrap()) > 0);
+}
+
+#[test]
+fn bold_is_what_was_not_disturbed() {
+    let record = |algorithm: &str, rate: f64, disturbed: bool| Record {
+        name: "paper/conv2".into(),
+        algorithm: Some(algorithm.into()),
+        gflops_effective: Some(rate),
+        median_ns: Some(1e8 / rate),
+        disturbed: disturbed.then(|| "a neighbour".into()),
+        ..blank(Kind::Conv, 1)
+    };
+    let bold = |f2x3_too: bool| {
+        let records = [
+            record("direct/nhwc", 100.0, false),
+            record("winograd/f2x3", 150.0, f2x3_too),
+            record("winograd/f4x3", 200.0, true),
+        ];
+        let group = &select::groups(&records, Kind::Conv)[0];
+        [content::throughput(group), content::phases(group)]
+            .map(|chart| chart.groups[0][0].bars.iter().flatten().map(|bar| bar.emphasised).collect::<Vec<_>>())
+    };
+    assert_eq!(bold(false), [[false, true, false]; 2]);
+    assert_eq!(bold(true), [[false, false, true]; 2]);
+}
+
+#[test]
 fn svg_and_png_are_written_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let records = folder.path().join("records.jsonl");

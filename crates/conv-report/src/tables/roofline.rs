@@ -1,6 +1,7 @@
 //! What each algorithm executes for a byte that must move, how fast, and how near that is to the machine's roof.
 
 use super::{Table, algorithm, by_name, number, untitled, warm_runs};
+use crate::ranking::marked;
 use crate::record::Record;
 use crate::roof::Intensity;
 
@@ -20,7 +21,7 @@ fn row(record: &Record, Intensity { operations_a_byte, gflops }: Intensity) -> V
         record.name.clone(),
         algorithm(record),
         format!("{operations_a_byte:.1}"),
-        format!("{gflops:.1}"),
-        number(roof.filter(|&roof| roof > 0.0).map(|roof| 100.0 * gflops / roof), 0),
+        marked(format!("{gflops:.1}"), &[record]),
+        marked(number(roof.filter(|&roof| roof > 0.0).map(|roof| 100.0 * gflops / roof), 0), &[record]),
     ]
 }
