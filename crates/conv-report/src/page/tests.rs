@@ -172,6 +172,21 @@ fn the_page_is_well_formed_and_its_ids_are_its_own() {
 }
 
 #[test]
+fn caches_are_told_with_their_speeds_and_bound_what_they_hold() {
+    let machine = Record {
+        kind: Kind::Machine,
+        algorithm: None,
+        batch: None,
+        caches: vec![32 << 10, 16 << 20],
+        cache_gb_s: vec![412.0, 0.207],
+        ..record("machine", "", 1.0)
+    };
+    let html = html(&[vec![machine], invented()].concat());
+    assert!(html.contains("<td>32 KiB at 412.0 GB/s, 16 MiB at 0.2 GB/s</td>"));
+    assert!(html.contains("<td>L2</td>") && html.contains("L2 (16 MiB, 0.2 GB/s), else main memory."));
+}
+
+#[test]
 fn what_records_say_is_never_markup() {
     let evil = "<script>alert(1)</script>\"'&";
     let mut records = invented();

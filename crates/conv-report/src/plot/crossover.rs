@@ -68,6 +68,7 @@ pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
             series: series.collect(),
             reference: Some(1.0),
             labels: Vec::new(),
+            line_names: Vec::new(),
             scales: [Scale::marks(&sizes), Scale::octaves(least, most)],
         }
     };

@@ -74,6 +74,8 @@ pub(super) struct Panel {
     pub reference: Option<f64>,
     /// Names of points, the most important first: those without room are left out.
     pub labels: Vec<Named>,
+    /// Names of lines, which end a little above and left of a point of theirs; those without room are left out too.
+    pub line_names: Vec<Named>,
     /// Of the width and of the height.
     pub scales: [Scale; 2],
 }
@@ -146,6 +148,17 @@ impl PointChart {
                 taken.push([x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS]);
             }
         }
+        let mut names: Vec<Area> = Vec::new();
+        for (point, text) in &panel.line_names {
+            let (x, y) = plot.at(*point);
+            let start = (x - 4.0 - SMALL.width(text), y - 4.0);
+            let area = text_area(start, SMALL.width(text));
+            if is_free(&area, &names, &plot.area) {
+                picture.text(start, text, SMALL, Anchor::Start, GREY);
+                names.push(area);
+            }
+        }
+        taken.append(&mut names);
         for (point, text) in &panel.labels {
             if let Some((at, area)) = place(plot.at(*point), LABEL.width(text), &taken, &plot.area) {
                 picture.text(at, text, LABEL, Anchor::Start, INK);
@@ -223,12 +236,17 @@ fn place((x, y): (f64, f64), width: f64, taken: &[Area], bounds: &Area) -> Optio
         (right, below),
         (left, below),
     ];
-    let area = |(x, baseline): (f64, f64)| [x - 1.0, baseline - 9.0, x + width + 1.0, baseline + 2.0];
-    let free = |a: &Area| {
-        let inside = a[0] >= bounds[0] && a[1] >= bounds[1] && a[2] <= bounds[2] && a[3] <= bounds[3];
-        inside && taken.iter().all(|b| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1])
-    };
-    starts.into_iter().map(|start| (start, area(start))).find(|(_, area)| free(area))
+    starts.into_iter().map(|start| (start, text_area(start, width))).find(|(_, area)| is_free(area, taken, bounds))
+}
+
+/// What a text of `width` covers that starts at `(x, baseline)`.
+fn text_area((x, baseline): (f64, f64), width: f64) -> Area {
+    [x - 1.0, baseline - 9.0, x + width + 1.0, baseline + 2.0]
+}
+
+fn is_free(a: &Area, taken: &[Area], bounds: &Area) -> bool {
+    let inside = a[0] >= bounds[0] && a[1] >= bounds[1] && a[2] <= bounds[2] && a[3] <= bounds[3];
+    inside && taken.iter().all(|b| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1])
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub(super) fn price(group: &Group<'_>) -> Option<PointChart> {
             series: std::iter::once(steps).chain(records.iter().map(one)).collect(),
             reference: None,
             labels,
+            line_names: Vec::new(),
             scales: scales.clone(),
         })
     };

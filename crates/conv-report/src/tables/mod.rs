@@ -54,7 +54,7 @@ pub enum Topic {
     Peers,
     /// Shares of the phases of a run (records of algorithms that tell them).
     Phases,
-    /// Executed operations a byte and a second, and the share of the machine's roof.
+    /// Executed operations a byte and a second, which of the machine's roofs is the lowest, and the share of it.
     Roofline,
     /// Single convolutions beside those of other engines (records of `scripts/peers/run --problems`).
     PeerLayers,
@@ -166,18 +166,18 @@ fn noted(mut table: Table) -> Table {
 }
 
 fn made(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
-    let make = match topic {
-        Topic::Summary if query.every_variant => summary::every_variant,
-        Topic::Summary => summary::table,
-        Topic::Best => best::table,
-        Topic::Families => best::families,
-        Topic::Memory => memory::table,
-        Topic::Speedup => speedup::table,
-        Topic::Isa => isa::table,
-        Topic::Errors => errors::table,
-        Topic::Passes => passes::table,
-        Topic::Phases => phases::table,
-        Topic::Roofline => roofline::table,
+    let make: &dyn Fn(&[&Record]) -> Table = match topic {
+        Topic::Summary if query.every_variant => &summary::every_variant,
+        Topic::Summary => &summary::table,
+        Topic::Best => &best::table,
+        Topic::Families => &best::families,
+        Topic::Memory => &memory::table,
+        Topic::Speedup => &speedup::table,
+        Topic::Isa => &isa::table,
+        Topic::Errors => &errors::table,
+        Topic::Passes => &passes::table,
+        Topic::Phases => &phases::table,
+        Topic::Roofline => &|members| roofline::table(members, records),
         Topic::Peers => return peers::tables(records, query),
         Topic::PeerLayers => return peer_layers::tables(records, query),
         Topic::Choices => return tuning::choices(records).into_iter().collect(),

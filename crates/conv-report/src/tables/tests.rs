@@ -219,7 +219,22 @@ fn phases_are_shares_and_roofs_are_of_the_machine() {
     let made = tables(&records, Topic::Phases, &Query::default());
     assert_eq!(made[0].rows, [["a", "im2col/faer", "4.000", "25.0", "", "75.0", "", ""]]);
     let made = tables(&records, Topic::Roofline, &Query::default());
-    assert_eq!(made[0].rows, [["a", "im2col/faer", "10000.0", "0.3", "3"]], "128 bytes, a roof of 10 GFLOP/s");
+    assert_eq!(
+        made[0].rows,
+        [["a", "im2col/faer", "10000.0", "0.3", "memory", "3"]],
+        "128 bytes, a roof of 10 GFLOP/s"
+    );
+    assert!(made[0].notes[0].contains("from main memory, as these records do not say"), "{:?}", made[0].notes);
+    let machine = Record {
+        kind: Kind::Machine,
+        caches: vec![127, 128],
+        cache_gb_s: vec![0.000_1, 0.000_08],
+        algorithm: None,
+        ..records[0].clone()
+    };
+    let made = tables(&[records[0].clone(), machine], Topic::Roofline, &Query::default());
+    assert_eq!(made[0].rows, [["a", "im2col/faer", "10000.0", "0.3", "L2", "40"]], "L1 is too small");
+    assert!(made[0].notes[0].contains("L2 (128 B, 0.0 GB/s), else main memory"), "{:?}", made[0].notes);
 }
 
 #[test]
