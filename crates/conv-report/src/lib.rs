@@ -8,6 +8,7 @@
 pub mod compare;
 mod family;
 pub mod file;
+mod narrow;
 mod page;
 mod plot;
 mod ranking;
@@ -17,6 +18,7 @@ pub mod tables;
 mod text;
 
 pub use family::FAMILIES;
+pub use narrow::narrow;
 pub use page::page;
 pub use plot::{PlotError, charts};
 pub use record::Record;

@@ -7,17 +7,21 @@ use crate::ranking::MARK;
 /// Columns as wide as their widest cell, two spaces apart; the first is aligned left, and so is every column whose
 /// cells are no numbers.
 pub fn table(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
+    aligned(&[header.iter().map(|name| name.as_ref().to_owned()).collect()], rows)
+}
+
+/// The same below a header of several lines.
+pub(crate) fn aligned(header: &[Vec<String>], rows: &[Vec<String>]) -> String {
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
-    let columns: Vec<(usize, bool)> = (0..header.len())
+    let lines = || header.iter().chain(rows);
+    let columns: Vec<(usize, bool)> = (0..header.first().map_or(0, Vec::len))
         .map(|column| {
-            let cells = || rows.iter().map(|row| cell(row, column));
-            let width = cells().map(|text| text.chars().count()).max().unwrap_or(0);
-            (width.max(header[column].as_ref().chars().count()), column > 0 && cells().all(|text| is_number(&text)))
+            let width = lines().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
+            (width, is_number_column(rows, column))
         })
         .collect();
-    let header: Vec<String> = header.iter().map(|name| name.as_ref().to_owned()).collect();
     let mut text = String::new();
-    for row in std::iter::once(&header).chain(rows) {
+    for row in lines() {
         let mut line = String::new();
         for (column, &(width, right)) in columns.iter().enumerate() {
             let cell = cell(row, column);
@@ -31,13 +35,24 @@ pub fn table(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Breaks `text` at spaces into lines of at most `width` characters; longer words stay whole.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => *line += &format!(" {word}"),
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
 /// The same as Markdown.
 pub fn markdown(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     // What comes from a file may hold anything; a cell is one line without bars.
     let clean = |cell: &str| cell.replace(char::is_control, " ").replace('|', "\\|");
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    let is_number = |column: usize| rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)));
-    let rule = (0..header.len()).map(|column| if column > 0 && is_number(column) { "---:" } else { "---" });
+    let rule = (0..header.len()).map(|column| if is_number_column(rows, column) { "---:" } else { "---" });
     let mut lines =
         vec![line(header.iter().map(|name| name.as_ref().to_owned()).collect()), line(rule.map(Into::into).collect())];
     lines.extend(rows.iter().map(|row| line(row.iter().map(|cell| clean(cell)).collect())));
@@ -66,6 +81,11 @@ pub fn csv(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
 /// Whether a cell is a number that leans on a disturbed measurement.
 pub(crate) fn is_marked(cell: &str) -> bool {
     is_number(cell) && cell.ends_with(MARK)
+}
+
+/// Whether a column is aligned as numbers; the first never is.
+pub(crate) fn is_number_column(rows: &[Vec<String>], column: usize) -> bool {
+    column > 0 && rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)))
 }
 
 /// Whether a cell is aligned as a number; an empty one does not object.
