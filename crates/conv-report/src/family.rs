@@ -1,5 +1,7 @@
 //! Families of algorithms, as records name them.
 
+use crate::record::Record;
+
 /// The order in which families are listed. What is not among them comes after, by name.
 pub const FAMILIES: [&str; 4] = ["direct", "im2col", "fft", "winograd"];
 
@@ -9,6 +11,11 @@ pub(crate) const TUNED: &str = "tuned";
 /// `im2col` of `im2col/blocked`.
 pub(crate) fn family(algorithm: &str) -> &str {
     algorithm.split_once('/').map_or(algorithm, |(family, _)| family)
+}
+
+/// That of the algorithm of `record`.
+pub(crate) fn family_of(record: &Record) -> &str {
+    family(record.algorithm.as_deref().unwrap_or_default())
 }
 
 /// Sorts algorithms by family.

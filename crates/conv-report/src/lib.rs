@@ -8,14 +8,17 @@
 pub mod compare;
 mod family;
 pub mod file;
+mod narrow;
 mod page;
 mod plot;
+mod ranking;
 pub mod record;
 mod roof;
 pub mod tables;
 mod text;
 
 pub use family::FAMILIES;
+pub use narrow::narrow;
 pub use page::page;
 pub use plot::{PlotError, charts};
 pub use record::Record;

@@ -249,6 +249,9 @@ pub struct Record {
     /// Data caches of one core, bytes, from the first level on (`machine` records).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caches: Vec<usize>,
+    /// Read bandwidth of each of `caches` on this many threads, GB/s (10⁹ bytes a second; `machine` records).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache_gb_s: Vec<f64>,
     /// Multiply-add peak of `isa` on this many threads, measured in this run, GFLOP/s: in `machine` records the best of
     /// twenty attempts, in those of the `convlab` clock the median of samples taken in turn with the algorithms'.
     #[serde(default, skip_serializing_if = "Option::is_none")]

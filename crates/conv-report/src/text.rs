@@ -2,20 +2,26 @@
 
 use std::fmt::Write;
 
+use crate::ranking::MARK;
+
 /// Columns as wide as their widest cell, two spaces apart; the first is aligned left, and so is every column whose
 /// cells are no numbers.
 pub fn table(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
+    aligned(&[header.iter().map(|name| name.as_ref().to_owned()).collect()], rows)
+}
+
+/// The same below a header of several lines.
+pub(crate) fn aligned(header: &[Vec<String>], rows: &[Vec<String>]) -> String {
     let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
-    let columns: Vec<(usize, bool)> = (0..header.len())
+    let lines = || header.iter().chain(rows);
+    let columns: Vec<(usize, bool)> = (0..header.first().map_or(0, Vec::len))
         .map(|column| {
-            let cells = || rows.iter().map(|row| cell(row, column));
-            let width = cells().map(|text| text.chars().count()).max().unwrap_or(0);
-            (width.max(header[column].as_ref().chars().count()), column > 0 && cells().all(|text| is_number(&text)))
+            let width = lines().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
+            (width, is_number_column(rows, column))
         })
         .collect();
-    let header: Vec<String> = header.iter().map(|name| name.as_ref().to_owned()).collect();
     let mut text = String::new();
-    for row in std::iter::once(&header).chain(rows) {
+    for row in lines() {
         let mut line = String::new();
         for (column, &(width, right)) in columns.iter().enumerate() {
             let cell = cell(row, column);
@@ -29,28 +35,57 @@ pub fn table(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Breaks `text` at spaces into lines of at most `width` characters; longer words stay whole.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => *line += &format!(" {word}"),
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
 /// The same as Markdown.
 pub fn markdown(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     // What comes from a file may hold anything; a cell is one line without bars.
     let clean = |cell: &str| cell.replace(char::is_control, " ").replace('|', "\\|");
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
-    let is_number = |column: usize| rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)));
-    let rule = (0..header.len()).map(|column| if column > 0 && is_number(column) { "---:" } else { "---" });
+    let rule = (0..header.len()).map(|column| if is_number_column(rows, column) { "---:" } else { "---" });
     let mut lines =
         vec![line(header.iter().map(|name| name.as_ref().to_owned()).collect()), line(rule.map(Into::into).collect())];
     lines.extend(rows.iter().map(|row| line(row.iter().map(|cell| clean(cell)).collect())));
     lines.join("\n")
 }
 
-/// The same as CSV (RFC 4180), a line for the header and one for each row, each with its end.
+/// The same as CSV (RFC 4180), a line for the header and one for each row, each with its end. Numbers stay numbers: a last column
+/// names those of the row that are marked as disturbed, if any is.
 pub fn csv(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     let field = |cell: &str| match cell.contains(['"', ',', '\r', '\n']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell.to_owned(),
     };
     let line = |cells: Vec<String>| cells.join(",") + "\r\n";
-    let names = line(header.iter().map(|name| field(name.as_ref())).collect());
-    rows.iter().fold(names, |text, row| text + &line(row.iter().map(|cell| field(cell)).collect()))
+    let any = rows.iter().flatten().any(|cell| is_marked(cell));
+    let names = line(header.iter().map(AsRef::as_ref).chain(any.then_some("disturbed")).map(field).collect());
+    let row = |row: &Vec<String>| {
+        let marked = header.iter().map(AsRef::as_ref).zip(row).filter(|(_, cell)| is_marked(cell));
+        let disturbed = marked.map(|(name, _)| name).collect::<Vec<_>>().join("; ");
+        let numbers = row.iter().map(|cell| if is_marked(cell) { cell.trim_end_matches(MARK) } else { cell });
+        line(numbers.chain(any.then_some(disturbed.as_str())).map(field).collect())
+    };
+    rows.iter().fold(names, |text, cells| text + &row(cells))
+}
+
+/// Whether a cell is a number that leans on a disturbed measurement.
+pub(crate) fn is_marked(cell: &str) -> bool {
+    is_number(cell) && cell.ends_with(MARK)
+}
+
+/// Whether a column is aligned as numbers; the first never is.
+pub(crate) fn is_number_column(rows: &[Vec<String>], column: usize) -> bool {
+    column > 0 && rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)))
 }
 
 /// Whether a cell is aligned as a number; an empty one does not object.
@@ -66,6 +101,13 @@ mod tests {
     fn what_separates_cells_is_quoted() {
         let rows = [vec!["a, b".into(), "say \"c\"".into()], vec!["two\nlines".into(), String::new()]];
         assert_eq!(csv(&["x", "y"], &rows), "x,y\r\n\"a, b\",\"say \"\"c\"\"\"\r\n\"two\nlines\",\r\n");
+    }
+
+    #[test]
+    fn numbers_of_csv_stay_numbers() {
+        let rows = [vec!["a ~".into(), "1.5 ~".into(), "2 ~".into()], vec!["b".into(), "1.5".into(), "2".into()]];
+        assert_eq!(csv(&["x", "ms", "times"], &rows), "x,ms,times,disturbed\r\na ~,1.5,2,ms; times\r\nb,1.5,2,\r\n");
+        assert_eq!(csv(&["x", "ms"], &[vec!["a ~".into(), "1".into()]]), "x,ms\r\na ~,1\r\n");
     }
 
     #[test]

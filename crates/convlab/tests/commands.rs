@@ -173,10 +173,13 @@ fn benches_into_a_folder_then_plots_and_reports() {
         fs::read(folder.path("out/of/memory-b1-t1.svg")).unwrap()
     );
 
-    let best = folder.ok("report out/of");
+    let best = folder.ok("report out/of --markdown");
     for family in families() {
-        assert_eq!(best.matches(&format!("  {family}/")).count(), 1, "{best}");
+        assert_eq!(best.matches(&format!("| {family}/")).count(), 1, "{best}");
     }
+    let of_terminal = folder.ok("report out/of");
+    let wide = of_terminal.lines().skip(1).find(|line| line.chars().count() > 80 && !line.starts_with('~'));
+    assert_eq!(wide, None, "only captions and notes are wider than a terminal");
     let every = folder.ok("report out/of/records.jsonl --all --markdown --threads 1 --batch 1 --name *ih9*");
     assert_eq!(every.lines().filter(|line| line.starts_with("| g2mb1ic8ih9")).count(), names.len(), "{every}");
 

@@ -1,5 +1,7 @@
 //! Rows of a comparison and their verdicts.
 
+use std::collections::HashMap;
+
 use crate::record::{Cache, Clock, Kind, Model, Record};
 
 /// Rows from which on their scatter tells how far two runs can be trusted.
@@ -126,18 +128,17 @@ impl Row {
 /// What is in both `old` and `new`, in the order of `new`; the names of what is in one alone are left out and counted: in `old`,
 /// in `new`.
 pub fn of_records(old: &[Record], new: &[Record]) -> (Vec<Row>, [usize; 2]) {
-    let settings = |records: &[Record]| -> Vec<(Setting, usize)> {
-        records.iter().enumerate().filter_map(|(i, record)| Some((Setting::of(record)?, i))).collect()
-    };
-    let (old_settings, new_settings) = (settings(old), settings(new));
-    let find = |setting: &Setting| old_settings.iter().find(|(other, _)| other == setting).map(|&(_, i)| &old[i]);
-    let pairs: Vec<(Setting, [&Record; 2])> =
-        new_settings.iter().filter_map(|(setting, i)| Some((setting.clone(), [find(setting)?, &new[*i]]))).collect();
-    let alone = [old_settings.len() - pairs.len().min(old_settings.len()), new_settings.len() - pairs.len()];
+    let with_setting = |record| Some((Setting::of(record)?, record));
+    // Backwards, so that of several of one setting the first stays.
+    let old: HashMap<Setting, &Record> = old.iter().rev().filter_map(with_setting).collect();
+    let new: Vec<(Setting, &Record)> = new.iter().filter_map(with_setting).collect();
+    let pairs: Vec<(&Setting, [&Record; 2])> =
+        new.iter().filter_map(|(setting, record)| Some((setting, [*old.get(setting)?, *record]))).collect();
+    let alone = [old.len().saturating_sub(pairs.len()), new.len() - pairs.len()];
     let ratio = |[old, new]: [&Record; 2]| Some((new.median_ns? / old.median_ns?).ln());
     let quiet = pairs.iter().filter(|(_, pair)| pair.iter().all(|record| record.disturbed.is_none()));
     let scatter = scatter(quiet.filter_map(|(_, pair)| ratio(*pair)).collect());
-    let rows = pairs.into_iter().filter_map(|(setting, pair)| row(setting, pair, scatter)).collect();
+    let rows = pairs.into_iter().filter_map(|(setting, pair)| row(setting.clone(), pair, scatter)).collect();
     (rows, alone)
 }
 
@@ -240,5 +241,12 @@ mod tests {
         let (rows, alone) = of_records(&old, &new);
         assert_eq!((rows.len(), alone), (1, [1, 2]));
         assert!(rows[0].interval[0] > 0.85 && rows[0].interval[1] < 1.2, "{:?}", rows[0].interval);
+    }
+    #[test]
+    fn of_several_of_one_setting_the_first_is_the_old_one() {
+        let records = |times: &[f64]| times.iter().map(|&ns| record("a", "direct/nhwc", ns)).collect::<Vec<_>>();
+        let (rows, alone) = of_records(&records(&[1.0, 2.0, 3.0]), &records(&[4.0, 5.0]));
+        assert_eq!(rows.iter().map(|row| row.medians).collect::<Vec<_>>(), [[1.0, 4.0], [1.0, 5.0]]);
+        assert_eq!(alone, [0, 0]);
     }
 }

@@ -2,10 +2,11 @@
 
 use conv_core::{format_bytes, format_value};
 
-use super::compare::{Comparison, Comparisons, Standing, Sureness, comparisons, is_peer, standings, time};
+use super::compare::{Comparison, Comparisons, Standing, Sureness, comparisons, is_peer, standings};
 use super::escape::{escape, quote};
 use super::grid::grid;
 use crate::plot::shape;
+use crate::ranking::time;
 use crate::record::{Clock, Kind, Record};
 use crate::tables::Table;
 
@@ -79,8 +80,7 @@ fn summary(part: &Comparisons<'_>) -> Vec<(String, String)> {
     let of_family = |Standing { family, wins, against_direct }: Standing<'_>| {
         let wins = if wins == 0 { "of none".into() } else { format!("of {wins} of {}", layers(count)) };
         let mean = against_direct.map_or(String::new(), |(computed, mean)| {
-            let over =
-                if computed == count { String::new() } else { format!(" over the {} of both", layers(computed)) };
+            let over = if computed == count { String::new() } else { format!(" over {}", layers(computed)) };
             format!("; in the geometric mean{over} {} times as fast as direct", format_value(mean))
         });
         (family.to_owned(), format!("is the fastest {wins}{mean}"))
@@ -114,7 +114,11 @@ fn headline(part: &Comparisons<'_>) -> String {
 
 fn passes_summary(part: &Comparisons<'_>) -> Vec<String> {
     let own = part.passes.iter().filter_map(|pass| Some((pass.name, own_best(pass)?)));
-    own.map(|(name, best)| format!("{name} takes {} ms by {}", ms(time(best)), method(best))).collect()
+    let sentence = |(name, best): (&str, &Record)| {
+        let doubt = if best.disturbed.is_some() { ", disturbed" } else { "" };
+        format!("{name} takes {} ms by {}{doubt}", ms(time(best)), method(best))
+    };
+    own.map(sentence).collect()
 }
 
 fn layers(count: usize) -> String {
@@ -189,8 +193,10 @@ fn sums(all: &[Comparison<'_>]) -> Vec<String> {
             format!("; by direct {} ms, {} times as long", ms(direct), format_value(direct / best))
         });
         let count = layers(members.len());
+        let disturbed = members.iter().filter(|layer| matches!(layer.sureness(), Sureness::Disturbed(_))).count();
+        let doubt = if disturbed > 0 { format!(" Disturbed: {disturbed} of them.") } else { String::new() };
         format!(
-            "<li><b>{}</b>: its {count} take {} ms together, each by its fastest{direct}.</li>\n",
+            "<li><b>{}</b>: its {count} take {} ms together, each by its fastest{direct}.{doubt}</li>\n",
             escape(network),
             ms(best)
         )

@@ -92,8 +92,11 @@ fn charted(plan: &Plan, records: &[Record], charts: Vec<Chart<'_>>, newest: &str
             count += 1;
             body += &figure(&chart.picture, &format!("{}-{count}", plan.id));
         }
-        let of_setting: Vec<Record> =
-            records.iter().filter(|record| record.kind == plan.kind && setting.holds(record)).cloned().collect();
+        // What machines are is of no batch.
+        let belongs = |record: &&Record| {
+            record.kind == Kind::Machine || record.kind == plan.kind && setting.holds(record) //
+        };
+        let of_setting: Vec<Record> = records.iter().filter(belongs).cloned().collect();
         body.extend(plan.topics.iter().flat_map(|&topic| made(&of_setting, topic)));
         let title = escape(&setting.words());
         html += &if html.is_empty() {

@@ -1,9 +1,11 @@
 //! Which way is the fastest, and whether that is sure: found in the records, without a word.
 
 use std::collections::BTreeMap;
+use std::ptr;
 
 use super::setting::{Setting, newest_cpu};
-use crate::family::{FAMILIES, family, family_rank};
+use crate::family::{FAMILIES, family_of, family_rank};
+use crate::ranking::{candidates, fastest, time};
 use crate::record::{Cache, Clock, Kind, Model, Record};
 
 /// All that was measured of layers and of whole passes in one setting, by one clock and with the caches in one state.
@@ -19,7 +21,7 @@ pub(super) struct Comparisons<'a> {
 /// The ways of computing one layer, or one pass.
 pub(super) struct Comparison<'a> {
     pub name: &'a str,
-    /// The fastest first; at least one.
+    /// The fastest first, then the others by their times; at least one.
     pub methods: Vec<&'a Record>,
 }
 
@@ -42,7 +44,7 @@ pub(super) struct Standing<'a> {
     pub family: &'a str,
     /// Layers of which it is the fastest.
     pub wins: usize,
-    /// Layers that both it and direct compute, and the geometric mean of how many times as fast it is there.
+    /// Layers that both it and direct compute undisturbed, and the geometric mean of how many times as fast it is there.
     pub against_direct: Option<(usize, f64)>,
 }
 
@@ -80,7 +82,11 @@ fn by_name<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<Comparison<'a>>
         found[place].methods.push(record);
     }
     for comparison in &mut found {
-        comparison.methods.sort_by(|a, b| time(a).total_cmp(&time(b)));
+        let methods = &mut comparison.methods;
+        methods.sort_by(|a, b| time(a).total_cmp(&time(b)));
+        // One that was disturbed leads only where all of its family was.
+        let leader = fastest(methods).and_then(|best| methods.iter().position(|record| ptr::eq(*record, best)));
+        methods[..=leader.unwrap_or(0)].rotate_right(1);
     }
     found
 }
@@ -98,7 +104,7 @@ impl<'a> Comparison<'a> {
 
     /// The fastest of a family.
     pub fn of_family(&self, wanted: &str) -> Option<&'a Record> {
-        self.methods.iter().find(|record| family_of(record) == wanted).copied()
+        candidates(&self.methods).into_iter().find(|record| family_of(record) == wanted)
     }
 
     /// How many times as fast as direct `record` is; nothing for direct itself.
@@ -130,7 +136,11 @@ pub(super) fn standings<'a>(layers: &[Comparison<'a>]) -> Vec<Standing<'a>> {
     families.sort_by_key(|name| (family_rank(name), *name));
     families.dedup();
     let standing = |family: &'a str| {
-        let times = layers.iter().filter_map(|layer| layer.times_direct(layer.of_family(family)?));
+        let quiet = layers.iter().filter(|layer| layer.of_family("direct").is_none_or(|it| it.disturbed.is_none()));
+        let times = quiet.filter_map(|layer| {
+            let record = layer.of_family(family).filter(|record| record.disturbed.is_none())?;
+            layer.times_direct(record)
+        });
         let logarithms: Vec<f64> = times.map(f64::ln).collect();
         let mean = (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp();
         Standing {
@@ -142,19 +152,10 @@ pub(super) fn standings<'a>(layers: &[Comparison<'a>]) -> Vec<Standing<'a>> {
     families.into_iter().map(standing).collect()
 }
 
-/// Nanoseconds a run; there is one in everything that is compared.
-pub(super) fn time(record: &Record) -> f64 {
-    record.median_ns.unwrap_or(f64::INFINITY)
-}
-
 /// Where the median lies. Records that tell no interval have their scatter, the MAD, in its place.
 fn interval(record: &Record) -> [f64; 2] {
     let mad = record.mad_ns.unwrap_or(0.0);
     record.interval_ns.unwrap_or([time(record) - mad, time(record) + mad])
-}
-
-pub(super) fn family_of(record: &Record) -> &str {
-    family(record.algorithm.as_deref().unwrap_or_default())
 }
 
 /// Whether `record` is another inference engine's.
@@ -209,6 +210,24 @@ mod tests {
         let loud = old.map(|record| Record { disturbed: Some("peak at 71%".into()), ..record });
         assert_eq!(of_layer(&loud).sureness(), Sureness::Disturbed("peak at 71%"));
         assert_eq!(of_layer(&[record("a", "direct/nhwc", 1.0)]).sureness(), Sureness::Alone);
+    }
+
+    #[test]
+    fn what_was_disturbed_leads_only_where_all_of_its_family_was_and_is_never_sure() {
+        let loud = |algorithm, ms| Record { disturbed: Some("a neighbour".into()), ..record("a", algorithm, ms) };
+        let leads = |records: &[Record], algorithm: &str| {
+            let layer = of_layer(records);
+            assert_eq!((layer.best().algorithm.as_deref(), layer.methods.len()), (Some(algorithm), records.len()));
+            assert_eq!(layer.sureness(), Sureness::Disturbed("a neighbour"), "{algorithm}");
+        };
+        let mut records = vec![record("a", "direct/nhwc", 3.0), loud("winograd/f4x3", 1.0)];
+        leads(&records, "winograd/f4x3");
+        assert_eq!(standings(&comparisons(&records)[0].layers)[1].against_direct, None);
+        records.push(record("a", "winograd/f2x3", 2.0));
+        leads(&records, "winograd/f2x3");
+        assert_eq!(standings(&comparisons(&records)[0].layers)[1].against_direct, Some((1, 1.5)));
+        records.push(loud("direct/nhwc", 1.5));
+        assert_eq!(of_layer(&records).of_family("direct"), Some(&records[0]));
     }
 
     #[test]

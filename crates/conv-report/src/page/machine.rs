@@ -1,6 +1,7 @@
 //! The machines that measured, and the builds: what every figure of the page hangs on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use conv_core::format_bytes;
 
@@ -28,9 +29,11 @@ pub(super) fn machine(records: &[Record]) -> String {
         machines.entry((&record.cpu, &record.isa, record.threads)).or_default().push(record);
     }
     let row = |((cpu, isa, threads), members): ((&str, &str, usize), Vec<&Record>)| {
-        let caches = members.iter().rev().find(|record| !record.caches.is_empty());
-        let caches =
-            caches.map_or(Vec::new(), |record| record.caches.iter().map(|&b| format_bytes(b as f64)).collect());
+        let caches = members.iter().rev().find(|record| !record.caches.is_empty()).map_or(Vec::new(), |record| {
+            let speeds = record.cache_gb_s.iter().map(|gb_s| format!(" at {gb_s:.1} GB/s"));
+            let sizes = record.caches.iter().map(|&bytes| format_bytes(bytes as f64));
+            sizes.zip(speeds.chain(iter::repeat(String::new()))).map(|(size, speed)| size + &speed).collect()
+        });
         vec![
             cpu.to_owned(),
             isa.to_owned(),

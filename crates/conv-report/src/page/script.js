@@ -2,9 +2,9 @@
 (() => {
     const units = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
 
-    // "1.93 MiB", "12,345", "2.5e-6", "0" as numbers; null for anything else.
+    // "1.93 MiB", "12,345", "2.5e-6", "0", "3.210 ~" as numbers; null for anything else.
     const number = (text) => {
-        const parts = /^(-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?)(?: (B|[KMGT]iB))?$/.exec(text);
+        const parts = /^(-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?)(?: (B|[KMGT]iB))?(?: ~)?$/.exec(text);
         return parts && Number(parts[1].replaceAll(",", "")) * (units[parts[2]] || 1);
     };
 

@@ -122,11 +122,14 @@ fn the_answer_says_what_how_fast_at_which_cost_and_how_sure() {
     );
     assert_eq!(
         text_after(&html, "<li><b>paper</b>:"),
-        " its 3 layers take 3.000 ms together, each by its fastest; by direct 6.000 ms, 2.00 times as long."
+        " its 3 layers take 3.000 ms together, each by its fastest; by direct 6.000 ms, 2.00 times as long. Disturbed: 1 of them."
     );
     assert!(html.contains("The fastest by peer/mnn: 12.000 ms, 2.00 times as long."));
     let winograd = text_after(&html, "<li><b>winograd</b>");
-    assert_eq!(winograd, " is the fastest of 2 of 3 layers; in the geometric mean 1.81 times as fast as direct.");
+    assert_eq!(
+        winograd,
+        " is the fastest of 2 of 3 layers; in the geometric mean over 2 layers 1.72 times as fast as direct."
+    );
 }
 
 #[test]
@@ -166,6 +169,21 @@ fn the_page_is_well_formed_and_its_ids_are_its_own() {
     assert_eq!(ids.len(), count, "an id stands twice");
     assert!(html.len() < 1 << 20, "{} bytes", html.len());
     assert!(!html.contains("http:") || html.matches("http:").count() == html.matches("xmlns=\"http:").count());
+}
+
+#[test]
+fn caches_are_told_with_their_speeds_and_bound_what_they_hold() {
+    let machine = Record {
+        kind: Kind::Machine,
+        algorithm: None,
+        batch: None,
+        caches: vec![32 << 10, 16 << 20],
+        cache_gb_s: vec![412.0, 0.207],
+        ..record("machine", "", 1.0)
+    };
+    let html = html(&[vec![machine], invented()].concat());
+    assert!(html.contains("<td>32 KiB at 412.0 GB/s, 16 MiB at 0.2 GB/s</td>"));
+    assert!(html.contains("<td>L2</td>") && html.contains("L2 (16 MiB, 0.2 GB/s), else main memory."));
 }
 
 #[test]

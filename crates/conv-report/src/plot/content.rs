@@ -9,6 +9,7 @@ use super::scale::Scale;
 use super::select::Group;
 use super::stack::{Pass, StackChart};
 use crate::family::family;
+use crate::ranking::{MEANING, fastest, marked};
 use crate::record::{Cache, Record};
 
 /// Colours of fully connected layers, which come after the palette's convolutions; on each of them dark or white text reads well.
@@ -52,12 +53,12 @@ pub(super) fn throughput(group: &Group<'_>) -> BarChart {
     let value = |record: &Record| record.gflops_effective.unwrap_or(0.0);
     let largest = group.records.iter().map(|record| value(record)).chain(group.peak).fold(0.0, f64::max);
     let panels = panels(group, |records| {
-        let best = records.iter().flatten().map(|record| value(record)).fold(0.0, f64::max);
+        let fastest = fastest(&records.iter().flatten().copied().collect::<Vec<_>>());
         let bar = |record: &Record| Bar {
             segments: vec![(value(record), colour(record))],
-            label: format_value(value(record)),
+            label: marked(format_value(value(record)), &[record]),
             marker: None,
-            emphasised: value(record) >= best,
+            emphasised: fastest == Some(record),
         };
         let reference = group.peak.map(|peak| (peak, format!("peak {}", format_value(peak))));
         (records.iter().map(|record| record.map(bar)).collect(), reference)
@@ -73,7 +74,7 @@ pub(super) fn throughput(group: &Group<'_>) -> BarChart {
             title: "Throughput by layer and algorithm".into(),
             subtitle: subtitle(group),
             legend,
-            caption: THROUGHPUT_CAPTION.into(),
+            caption: caption(THROUGHPUT_CAPTION, group),
         },
         rows: rows(group),
         groups: panels,
@@ -122,15 +123,15 @@ pub(super) fn memory(group: &Group<'_>) -> BarChart {
 pub(super) fn phases(group: &Group<'_>) -> BarChart {
     let ms = |record: &Record| record.median_ns.unwrap_or(0.0) / 1e6;
     let panels = panels(group, |records| {
-        let fastest = records.iter().flatten().map(|record| ms(record)).fold(f64::INFINITY, f64::min);
+        let fastest = fastest(&records.iter().flatten().copied().collect::<Vec<_>>());
         let bar = |record: &Record| {
             let whole = record.phases.values().sum::<f64>().max(f64::MIN_POSITIVE);
             let share = |key| Some(100.0 * record.phases.get(key)? / whole);
             Bar {
                 segments: PHASES.iter().filter_map(|(key, _, colour)| Some((share(*key)?, *colour))).collect(),
-                label: format!("{} ms", format_value(ms(record))),
+                label: marked(format!("{} ms", format_value(ms(record))), &[record]),
                 marker: None,
-                emphasised: ms(record) <= fastest,
+                emphasised: fastest == Some(record),
             }
         };
         (records.iter().map(|record| record.map(bar)).collect(), None)
@@ -143,7 +144,7 @@ pub(super) fn phases(group: &Group<'_>) -> BarChart {
             title: "Where the time goes by layer and algorithm".into(),
             subtitle: subtitle(group),
             legend,
-            caption: PHASES_CAPTION.into(),
+            caption: caption(PHASES_CAPTION, group),
         },
         rows: rows(group),
         groups: panels,
@@ -164,7 +165,8 @@ pub(super) fn forward(group: &Group<'_>) -> StackChart {
         // What lies between the layers belongs to the pass too.
         segments[layers.rest()].1 += (total_ms - segments.iter().map(|(_, ms)| ms).sum::<f64>()).max(0.0);
         segments.retain(|(_, ms)| *ms > 0.0);
-        Pass { algorithm: row_name(record.algorithm.as_deref().unwrap_or_default()), total_ms, segments }
+        let algorithm = row_name(record.algorithm.as_deref().unwrap_or_default());
+        Pass { algorithm, total_ms, disturbed: record.disturbed.is_some(), segments }
     };
     let algorithms = group.algorithms();
     let passes = |network| algorithms.iter().filter_map(|algorithm| group.find(network, algorithm)).map(pass).collect();
@@ -174,7 +176,7 @@ pub(super) fn forward(group: &Group<'_>) -> StackChart {
             title: "Time of a forward pass by algorithm".into(),
             subtitle: subtitle(group),
             legend: layers.legend(),
-            caption: FORWARD_CAPTION.into(),
+            caption: caption(FORWARD_CAPTION, group),
         },
         axis: "time of a forward pass, ms",
         colours: layers.colours,
@@ -193,7 +195,7 @@ pub(super) fn workspace(group: &Group<'_>) -> Option<StackChart> {
         let segments = record.layers.iter().map(|layer| (layers.index(&layer.name), layer.median_ns / 1e6));
         let limit = format_bytes(record.workspace_limit_bytes.unwrap_or(0) as f64);
         let total_ms = record.median_ns.unwrap_or(0.0) / 1e6;
-        Pass { algorithm: limit, total_ms, segments: segments.collect() }
+        Pass { algorithm: limit, total_ms, disturbed: record.disturbed.is_some(), segments: segments.collect() }
     };
     let blocks = group.names().into_iter().map(|network| {
         let of_network = limited.iter().filter(|record| record.name == network);
@@ -205,7 +207,7 @@ pub(super) fn workspace(group: &Group<'_>) -> Option<StackChart> {
             title: "Time of the convolutions by limit of the workspace".into(),
             subtitle: subtitle(group),
             legend: layers.legend(),
-            caption: WORKSPACE_CAPTION.into(),
+            caption: caption(WORKSPACE_CAPTION, group),
         },
         axis: "time of the convolutions, ms",
         colours: layers.colours.clone(),
@@ -297,6 +299,12 @@ pub(crate) fn shape(descriptor: &str) -> String {
 
 fn rows(group: &Group<'_>) -> Vec<String> {
     group.algorithms().into_iter().map(row_name).collect()
+}
+
+/// `text`, and what the mark of disturbed measurements says, where there are any.
+pub(super) fn caption(text: &str, group: &Group<'_>) -> String {
+    let any = group.records.iter().any(|record| record.disturbed.is_some());
+    if any { format!("{text} Marked by ~, and points hollow: {MEANING}.") } else { text.into() }
 }
 
 /// Of the record's family.

@@ -6,12 +6,13 @@ use std::ops::RangeInclusive;
 use conv_core::{Axis, Problem};
 use plotters::style::RGBColor;
 
-use super::content::subtitle;
+use super::content::{caption, subtitle};
 use super::frame::{Entry, Frame, GREY, PALETTE, Sample, family_colour};
 use super::points::{Join, Panel, Point, PointChart, Series};
 use super::scale::Scale;
 use super::select::Group;
 use crate::family::{family, family_rank};
+use crate::ranking::{fastest, time};
 use crate::record::Record;
 
 /// So many sizes of filter make a curve.
@@ -35,14 +36,14 @@ type Map = ([usize; 3], [[usize; 3]; 2]);
 /// By filter size.
 type Sizes<'a> = BTreeMap<usize, Vec<&'a Record>>;
 
-/// By line, how many times as fast as direct it is at each filter size.
-type Lines<'a> = BTreeMap<&'a str, Vec<Point>>;
+/// By line, how many times as fast as direct it is at each filter size, and whether that leans on a disturbed measurement.
+type Lines<'a> = BTreeMap<&'a str, Vec<(Point, bool)>>;
 
 /// Speed against filter size; `None` where no map has enough sizes.
 pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
     let maps = maps(group);
     let curves: Vec<_> = maps.iter().map(|(map, sizes)| (map, sizes, lines(sizes))).collect();
-    let values = curves.iter().flat_map(|(.., lines)| lines.values().flatten().map(|(_, times)| *times));
+    let values = curves.iter().flat_map(|(.., lines)| lines.values().flatten().map(|((_, times), _)| *times));
     let (least, most) = values.fold((1.0_f64, 1.0_f64), |(least, most), times| (least.min(times), most.max(times)));
     let mut names: Vec<&str> = curves.iter().flat_map(|(.., lines)| lines.keys().copied()).collect();
     // By length too: fft/t8 before fft/t16.
@@ -56,10 +57,9 @@ pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
     let panel = |(map, sizes, lines): &(&Map, &Sizes<'_>, Lines<'_>)| {
         let ([channels, filters, _], [[height, ..], [width, ..]]) = map;
         let series = lines.iter().map(|(name, points)| Series {
-            colour: colour(name),
-            points: points.clone(),
-            join: Join::Lines,
             marked: true,
+            hollow: points.iter().filter(|(_, disturbed)| *disturbed).map(|(point, _)| *point).collect(),
+            ..Series::line(colour(name), points.iter().map(|(point, _)| *point).collect(), Join::Lines)
         });
         let sizes: Vec<usize> = sizes.keys().copied().collect();
         Panel {
@@ -68,6 +68,7 @@ pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
             series: series.collect(),
             reference: Some(1.0),
             labels: Vec::new(),
+            line_names: Vec::new(),
             scales: [Scale::marks(&sizes), Scale::octaves(least, most)],
         }
     };
@@ -79,7 +80,7 @@ pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
             title: "Speed by size of the filter".into(),
             subtitle: subtitle(group),
             legend,
-            caption: CAPTION.into(),
+            caption: caption(CAPTION, group),
         },
         groups: vec![panels],
         axes: ["filter, taps a side".into(), "times as fast as direct".into()],
@@ -116,17 +117,20 @@ fn maps<'a>(group: &Group<'a>) -> BTreeMap<Map, Sizes<'a>> {
 fn lines<'a>(sizes: &Sizes<'a>) -> Lines<'a> {
     let mut lines = Lines::new();
     for (&size, records) in sizes {
-        let mut best: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut members: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
         for record in records {
             let algorithm = record.algorithm.as_deref().unwrap_or_default();
             let line = if family(algorithm) == "fft" { algorithm } else { family(algorithm) };
-            let time = record.median_ns.unwrap_or(f64::INFINITY);
-            best.entry(line).and_modify(|least| *least = least.min(time)).or_insert(time);
+            members.entry(line).or_default().push(record);
         }
-        let Some(direct) = best.remove("direct") else { continue };
-        let times = best.into_iter().map(|(line, time)| (line, direct / time));
-        for (line, times) in times.filter(|(_, times)| CREDIBLE.contains(times)) {
-            lines.entry(line).or_default().push((size as f64, times));
+        let Some(direct) = members.remove("direct").and_then(|direct| fastest(&direct)) else { continue };
+        for (line, members) in members {
+            let Some(best) = fastest(&members) else { continue };
+            let times = time(direct) / time(best);
+            if CREDIBLE.contains(&times) {
+                let disturbed = [direct, best].iter().any(|record| record.disturbed.is_some());
+                lines.entry(line).or_default().push(((size as f64, times), disturbed));
+            }
         }
     }
     lines

@@ -3,9 +3,11 @@
 use plotters::style::RGBColor;
 
 use super::PlotError;
+use super::content::colour;
 use super::frame::{Frame, GREY, GRID, HEADING, INK, LABEL, MARGIN, SMALL, WHITE, shorten};
 use super::picture::{Anchor, Picture};
 use super::scale::Scale;
+use crate::record::Record;
 
 const PANELS_A_ROW: usize = 3;
 const PLOT_WIDTH: f64 = 290.0;
@@ -18,6 +20,8 @@ const PANEL_HEAD: f64 = 52.0;
 /// Below it: marked values and what is measured along its width.
 const PANEL_FOOT: f64 = 46.0;
 const RADIUS: f64 = 4.0;
+/// What is left of a hollow point.
+const STROKE: f64 = 1.5;
 
 /// Along the width and along the height.
 pub(super) type Point = (f64, f64);
@@ -43,6 +47,21 @@ pub(super) struct Series {
     pub join: Join,
     /// Whether the points themselves are drawn.
     pub marked: bool,
+    /// Those of them that are drawn hollow.
+    pub hollow: Vec<Point>,
+}
+
+impl Series {
+    /// A line without marks.
+    pub fn line(colour: RGBColor, points: Vec<Point>, join: Join) -> Series {
+        Series { colour, points, join, marked: false, hollow: Vec::new() }
+    }
+
+    /// What `record` reached, hollow if it was disturbed.
+    pub fn of_record(record: &Record, point: Point) -> Series {
+        let hollow = record.disturbed.iter().map(|_| point).collect();
+        Series { colour: colour(record), points: vec![point], join: Join::No, marked: true, hollow }
+    }
 }
 
 /// One plot.
@@ -55,6 +74,8 @@ pub(super) struct Panel {
     pub reference: Option<f64>,
     /// Names of points, the most important first: those without room are left out.
     pub labels: Vec<Named>,
+    /// Names of lines, which end a little above and left of a point of theirs; those without room are left out too.
+    pub line_names: Vec<Named>,
     /// Of the width and of the height.
     pub scales: [Scale; 2],
 }
@@ -121,9 +142,23 @@ impl PointChart {
                 let (x, y) = plot.at(point);
                 picture.disc((x, y), RADIUS + 1.0, WHITE);
                 picture.disc((x, y), RADIUS, series.colour);
+                if series.hollow.contains(&point) {
+                    picture.disc((x, y), RADIUS - STROKE, WHITE);
+                }
                 taken.push([x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS]);
             }
         }
+        let mut names: Vec<Area> = Vec::new();
+        for (point, text) in &panel.line_names {
+            let (x, y) = plot.at(*point);
+            let start = (x - 4.0 - SMALL.width(text), y - 4.0);
+            let area = text_area(start, SMALL.width(text));
+            if is_free(&area, &names, &plot.area) {
+                picture.text(start, text, SMALL, Anchor::Start, GREY);
+                names.push(area);
+            }
+        }
+        taken.append(&mut names);
         for (point, text) in &panel.labels {
             if let Some((at, area)) = place(plot.at(*point), LABEL.width(text), &taken, &plot.area) {
                 picture.text(at, text, LABEL, Anchor::Start, INK);
@@ -201,12 +236,17 @@ fn place((x, y): (f64, f64), width: f64, taken: &[Area], bounds: &Area) -> Optio
         (right, below),
         (left, below),
     ];
-    let area = |(x, baseline): (f64, f64)| [x - 1.0, baseline - 9.0, x + width + 1.0, baseline + 2.0];
-    let free = |a: &Area| {
-        let inside = a[0] >= bounds[0] && a[1] >= bounds[1] && a[2] <= bounds[2] && a[3] <= bounds[3];
-        inside && taken.iter().all(|b| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1])
-    };
-    starts.into_iter().map(|start| (start, area(start))).find(|(_, area)| free(area))
+    starts.into_iter().map(|start| (start, text_area(start, width))).find(|(_, area)| is_free(area, taken, bounds))
+}
+
+/// What a text of `width` covers that starts at `(x, baseline)`.
+fn text_area((x, baseline): (f64, f64), width: f64) -> Area {
+    [x - 1.0, baseline - 9.0, x + width + 1.0, baseline + 2.0]
+}
+
+fn is_free(a: &Area, taken: &[Area], bounds: &Area) -> bool {
+    let inside = a[0] >= bounds[0] && a[1] >= bounds[1] && a[2] <= bounds[2] && a[3] <= bounds[3];
+    inside && taken.iter().all(|b| a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1])
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use conv_core::Problem;
 
-use super::content::{by_network, colour, families, row_name, shape, subtitle};
+use super::content::{by_network, caption, families, row_name, shape, subtitle};
 use super::frame::{Frame, GREY, Sample};
 use super::points::{Join, Named, Panel, Point, PointChart, Series};
 use super::scale::Scale;
 use super::select::Group;
 use crate::family::family;
+use crate::ranking::{candidates, marked};
 use crate::record::Record;
 
 const CAPTION: &str = "\
@@ -27,20 +28,16 @@ pub(super) fn price(group: &Group<'_>) -> Option<PointChart> {
         if records.len() < 2 {
             return None;
         }
-        let (front, labels) = front(&records);
-        let steps = Series { colour: GREY, points: front, join: Join::Steps, marked: false };
-        let one = |record: &&Record| Series {
-            colour: colour(record),
-            points: vec![point(record)],
-            join: Join::No,
-            marked: true,
-        };
+        let (front, labels) = front(&candidates(&records));
+        let steps = Series::line(GREY, front, Join::Steps);
+        let one = |record: &&Record| Series::of_record(record, point(record));
         Some(Panel {
             name: name.into(),
             detail: records.iter().find_map(|record| record.problem.as_deref()).map_or_else(String::new, shape),
             series: std::iter::once(steps).chain(records.iter().map(one)).collect(),
             reference: None,
             labels,
+            line_names: Vec::new(),
             scales: scales.clone(),
         })
     };
@@ -54,7 +51,7 @@ pub(super) fn price(group: &Group<'_>) -> Option<PointChart> {
             title: "What speed costs in memory".into(),
             subtitle: subtitle(group),
             legend,
-            caption: CAPTION.into(),
+            caption: caption(CAPTION, group),
         },
         groups,
         axes: ["scratch + prepared beyond the given weights, bytes (K = 1024)".into(), "effective GFLOP/s".into()],
@@ -73,7 +70,7 @@ fn point(record: &Record) -> Point {
 /// The points that nobody beats in both, from the least memory to the fastest; and the names of the front and of each
 /// family's fastest.
 fn front(records: &[&Record]) -> (Vec<Point>, Vec<Named>) {
-    let name = |record: &Record| row_name(record.algorithm.as_deref().unwrap_or_default());
+    let name = |record: &Record| marked(row_name(record.algorithm.as_deref().unwrap_or_default()), &[record]);
     let mut sorted: Vec<_> = records.iter().map(|record| (point(record), name(record))).collect();
     sorted.sort_by(|((a, fast), _), ((b, faster), _)| a.total_cmp(b).then(faster.total_cmp(fast)));
     let mut named: Vec<Named> = Vec::new();
@@ -122,5 +119,7 @@ mod tests {
         assert_eq!(points, [(0.0, 100.0), (4000.0, 150.0)]);
         let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(names, ["direct/nhwc", "winograd/f2x3", "im2col/faer"]);
+        let loud = records.map(|record| Record { disturbed: Some("a neighbour".into()), ..record });
+        assert_eq!(front(&loud.each_ref()).1[1].1, "winograd/f2x3 ~");
     }
 }

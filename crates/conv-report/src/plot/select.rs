@@ -8,6 +8,7 @@ use conv_simd::Isa;
 use super::PlotError;
 use crate::family::family_rank;
 use crate::record::{Cache, Kind, Model, Record};
+use crate::roof::{Level, caches, credible};
 
 /// What runs must have in common to be compared in one chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,10 @@ pub(super) struct Group<'a> {
     by_name: HashMap<(&'a str, &'a str), &'a Record>,
     /// The multiply-add peak of these threads, GFLOP/s.
     pub peak: Option<f64>,
+    /// The same of other instruction sets of this processor, by their names.
+    pub other_peaks: BTreeMap<&'a str, f64>,
+    /// The caches of this processor, as far as it is known how fast they are.
+    pub caches: Vec<Level>,
 }
 
 impl<'a> Setting<'a> {
@@ -112,7 +117,8 @@ pub(super) fn groups<'a>(records: &'a [Record], kind: Kind) -> Vec<Group<'a>> {
         let suffix = setting.suffix(isas.min(), newest_cpu);
         let by_name = members.iter().filter_map(|r| Some(((r.name.as_str(), r.algorithm.as_deref()?), *r))).collect();
         let peak = peak(records, &members, &setting);
-        Group { setting, suffix, records: members, by_name, peak }
+        let (other_peaks, caches) = (other_peaks(records, &setting), caches(records, members[0]));
+        Group { setting, suffix, records: members, by_name, peak, other_peaks, caches }
     };
     groups.into_iter().map(group).collect()
 }
@@ -124,6 +130,14 @@ fn peak(records: &[Record], members: &[&Record], setting: &Setting<'_>) -> Optio
         records.iter().rev().filter(|record| record.kind == Kind::Machine).find(same)?.peak_gflops
     };
     members.iter().rev().find_map(|record| record.peak_gflops).or_else(of_machine).filter(|&peak| peak > 0.0)
+}
+
+fn other_peaks<'a>(records: &'a [Record], setting: &Setting<'_>) -> BTreeMap<&'a str, f64> {
+    let same = |r: &&Record| r.kind == Kind::Machine && r.cpu == setting.cpu && r.threads == setting.threads;
+    let others = records.iter().filter(same).filter(|record| record.isa != setting.isa);
+    others
+        .filter_map(|record| Some((record.isa.as_str(), record.peak_gflops.filter(|&peak| credible(peak))?)))
+        .collect()
 }
 
 /// `AMD EPYC 9R14` as `amd-epyc-9r14`: records come from outside, and this goes into a file name.

@@ -7,6 +7,7 @@ use super::PlotError;
 use super::frame::{Frame, GREY, GRID, HEADING, INK, LABEL, MARGIN, SMALL, SMALL_BOLD, WHITE, shorten};
 use super::picture::{Anchor, Picture};
 use super::scale::Scale;
+use crate::ranking::MARK;
 
 const PLOT_WIDTH: f64 = 760.0;
 const ROW_HEIGHT: f64 = 24.0;
@@ -16,11 +17,12 @@ const BLOCK_FOOT: f64 = 48.0;
 /// White between two segments.
 const SEAM: f64 = 1.0;
 
-/// One forward pass: its time, and the layers' in order (index of the legend's layer, milliseconds).
+/// One forward pass: its time, whether it was disturbed, and the layers' times in order (index of the legend's layer, milliseconds).
 #[derive(Debug, Clone)]
 pub(super) struct Pass {
     pub algorithm: String,
     pub total_ms: f64,
+    pub disturbed: bool,
     pub segments: Vec<(usize, f64)>,
 }
 
@@ -112,7 +114,7 @@ fn block_height(passes: &[Pass]) -> f64 {
 }
 
 fn total(pass: &Pass) -> String {
-    format!("{} ms", format_value(pass.total_ms))
+    format!("{} ms{}", format_value(pass.total_ms), if pass.disturbed { MARK } else { "" })
 }
 
 /// Whether white text reads better on `colour` than [`INK`] (relative luminance as in WCAG 2, whose contrasts are equal at 0.2).

@@ -229,7 +229,9 @@ fn roofs_are_over_what_was_executed() {
     let (name, picture) = pictures.iter().find(|(name, _)| name.starts_with("roofline")).unwrap();
     assert_tidy(name, picture);
     let texts: Vec<String> = boxes(picture).into_iter().map(|(_, text)| text).collect();
-    for text in ["direct", "winograd", "2 runs of 2 layers by its variants", "roof: 31.0 GB/s, 116.2 GFLOP/s"] {
+    for text in
+        ["direct", "winograd", "2 runs of 2 layers by its variants", "roof: memory 31.0 GB/s, peak 116.2 GFLOP/s"]
+    {
         assert!(texts.iter().any(|found| found == text), "{text}: {texts:?}");
     }
     let group = &select::groups(&records, Kind::Conv)[0];
@@ -237,6 +239,49 @@ fn roofs_are_over_what_was_executed() {
     assert_eq!(chart.groups.concat().len(), 2, "what was not told is not drawn");
     let nothing = Record { bandwidth_gb_s: None, ..records[0].clone() };
     assert!(roofline::roofline(&select::groups(&[nothing], Kind::Conv)[0]).is_none());
+}
+
+#[test]
+fn every_cache_and_instruction_set_has_its_roof() {
+    let run = |i: usize| Record {
+        name: format!("paper/conv{i}"),
+        problem: Some(format!("mb1ic16ih{0}oc32oh{0}kh3ph1", 7 * i)),
+        algorithm: Some("direct/nhwc".into()),
+        executed_flops: Some(1e6 * i as f64),
+        median_ns: Some(1.1e4 * i as f64),
+        bandwidth_gb_s: Some(31.0),
+        ..blank(Kind::Conv, 1)
+    };
+    let machine = |isa: &str, peak: f64| Record {
+        isa: isa.into(),
+        batch: None,
+        peak_gflops: Some(peak),
+        caches: vec![32 << 10, 1 << 20, 32 << 20],
+        cache_gb_s: vec![412.0, 207.0, 98.0],
+        ..blank(Kind::Machine, 1)
+    };
+    let elsewhere = Record { threads: 2, ..machine("portable", 30.0) };
+    let machines = [machine("avx512", 116.0), machine("avx2", 115.0), machine("portable", 15.0), elsewhere];
+    let records: Vec<Record> = machines.iter().cloned().chain((1..9).map(run)).collect();
+    let pictures = pictures(&records);
+    let (name, picture) = pictures.iter().find(|(name, _)| name.starts_with("roofline")).unwrap();
+    assert_tidy(name, picture);
+    let texts: Vec<String> = boxes(picture).into_iter().map(|(_, text)| text).collect();
+    let legend = ["L1 (32 KiB, 412.0 GB/s)", "L2 (1 MiB, 207.0 GB/s)", "L3 (32 MiB, 98.0 GB/s)", "avx2: 115.0 GFLOP/s"];
+    let on_lines = ["L1", "L2", "L3", "memory", "avx512, avx2", "portable"];
+    for text in legend.iter().chain(&on_lines).chain(&["portable: 15.0 GFLOP/s"]) {
+        assert_eq!(texts.iter().filter(|found| found == text).count(), 1, "{text}: {texts:?}");
+    }
+    let chart = roofline::roofline(&select::groups(&records, Kind::Conv)[0]).unwrap();
+    let lines = chart.groups[0][0].series.iter().filter(|series| !series.marked);
+    let ends: Vec<f64> = lines.map(|line| line.points.last().unwrap().1).collect();
+    assert_eq!(ends, [116.2, 116.2, 116.2, 115.0, 15.0, 116.2], "slopes end at the peak");
+
+    let weakest = |record: Record| Record { isa: "portable".into(), peak_gflops: Some(1.0), ..record };
+    let records: Vec<Record> = machines.iter().cloned().chain((1..9).map(run).map(weakest)).collect();
+    for (name, picture) in self::pictures(&records) {
+        assert_tidy(&name, &picture);
+    }
 }
 
 #[test]
@@ -256,6 +301,65 @@ fn zero_is_drawn_as_zero() {
     let bar = |row: usize| panel.bars[row].clone().unwrap();
     assert_eq!((chart.scale.at(bar(0).value()), bar(0).label.as_str()), (0.0, "0"));
     assert_eq!((chart.scale.at(bar(1).value()), bar(1).label.as_str()), (1.0, "6.68 MiB"));
+}
+
+#[test]
+fn what_was_disturbed_is_marked_and_emphasised_nowhere() {
+    let mut records = invented();
+    let marked = |records: &[Record]| {
+        let told = |(name, picture): &(String, Picture)| {
+            let marked = boxes(picture).iter().filter(|(_, text)| text.ends_with(" ~")).count();
+            (name.clone(), marked, picture.description.contains("Marked by ~, and points hollow"))
+        };
+        pictures(records).iter().map(told).collect::<Vec<_>>()
+    };
+    assert!(marked(&records).iter().all(|(_, marked, explained)| *marked == 0 && !explained));
+    let of_family = |record: &Record, family: &str| record.algorithm.as_deref().unwrap().starts_with(family);
+    for record in records.iter_mut().filter(|record| of_family(record, "winograd") || of_family(record, "fft/t")) {
+        record.disturbed = Some("a neighbour".into());
+    }
+    for (name, marked, explained) in marked(&records) {
+        // A crossover has no values beside its points; memory is none of the machine's.
+        assert_eq!(marked > 0, !name.starts_with("crossover") && !name.starts_with("memory"), "{name}");
+        assert_eq!(explained, !name.starts_with("memory"), "{name}");
+    }
+    for (name, picture) in pictures(&records) {
+        assert_tidy(&name, &picture);
+    }
+
+    let group = &select::groups(&records, Kind::Conv)[0];
+    let price = price::price(group).unwrap();
+    let hollow = |chart: &points::PointChart| {
+        let series = chart.groups.iter().flatten().flat_map(|panel| &panel.series);
+        series.map(|series| series.hollow.len()).sum::<usize>()
+    };
+    let disturbed = group.records.iter().filter(|record| record.disturbed.is_some()).count();
+    assert_eq!(hollow(&price), disturbed);
+    assert!(hollow(&crossover::crossover(group).unwrap()) > 0);
+}
+
+#[test]
+fn bold_is_what_was_not_disturbed() {
+    let record = |algorithm: &str, rate: f64, disturbed: bool| Record {
+        name: "paper/conv2".into(),
+        algorithm: Some(algorithm.into()),
+        gflops_effective: Some(rate),
+        median_ns: Some(1e8 / rate),
+        disturbed: disturbed.then(|| "a neighbour".into()),
+        ..blank(Kind::Conv, 1)
+    };
+    let bold = |f2x3_too: bool| {
+        let records = [
+            record("direct/nhwc", 100.0, false),
+            record("winograd/f2x3", 150.0, f2x3_too),
+            record("winograd/f4x3", 200.0, true),
+        ];
+        let group = &select::groups(&records, Kind::Conv)[0];
+        [content::throughput(group), content::phases(group)]
+            .map(|chart| chart.groups[0][0].bars.iter().flatten().map(|bar| bar.emphasised).collect::<Vec<_>>())
+    };
+    assert_eq!(bold(false), [[false, true, false]; 2]);
+    assert_eq!(bold(true), [[false, false, true]; 2]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What to take: for every layer and pass the fastest, or the fastest of each family, with what it costs.
 
-use super::{Table, algorithm, best_of_families, by_name, bytes, family, milliseconds, time, untitled, warm_runs};
+use super::{
+    Table, algorithm, best_of_families, by_name, bytes, family, milliseconds, time, times_as_fast, untitled, warm_runs,
+};
+use crate::ranking::{fastest, marked};
 use crate::record::Record;
 
 /// `memory` is scratch and prepared weights together.
@@ -8,10 +11,8 @@ const HEADER: [&str; 6] = ["layer", "algorithm", "ms", "x direct", "memory", "ma
 
 /// Of each layer the fastest.
 pub(super) fn table(members: &[&Record]) -> Table {
-    let rows = by_name(&warm_runs(members)).into_iter().filter_map(|(_, of_layer)| {
-        let fastest = of_layer.iter().min_by(|a, b| time(a).total_cmp(&time(b)))?;
-        Some(row(fastest, &of_layer))
-    });
+    let layers = by_name(&warm_runs(members));
+    let rows = layers.iter().filter_map(|(_, of_layer)| Some(row(fastest(of_layer)?, of_layer)));
     untitled(&HEADER, rows.collect())
 }
 
@@ -24,15 +25,18 @@ pub(super) fn families(members: &[&Record]) -> Table {
 }
 
 fn row(record: &Record, of_layer: &[&Record]) -> Vec<String> {
-    let direct = of_layer.iter().filter(|other| family(other) == "direct").map(|other| time(other)).reduce(f64::min);
-    // What was measured in a later wave is held against the same rounds' direct convolution.
-    let direct = direct.map(|direct| record.reference_ns.unwrap_or(direct));
+    let direct: Vec<&Record> = of_layer.iter().filter(|other| family(other) == "direct").copied().collect();
+    let times = fastest(&direct).map(|direct| match record.reference_ns {
+        // What was measured in a later wave is held against the same rounds' direct convolution.
+        Some(reference) => marked(format!("{:.2}", reference / time(record)), &[record]),
+        None => times_as_fast(record, direct),
+    });
     let memory = record.scratch_bytes.zip(record.prepared_bytes).map(|(scratch, prepared)| scratch + prepared);
     vec![
         record.name.clone(),
         algorithm(record),
         milliseconds(record),
-        direct.map_or(String::new(), |direct| format!("{:.2}", direct / time(record))),
+        times.unwrap_or_default(),
         bytes(memory),
         record.max_rel_error.map_or(String::new(), |error| format!("{error:.1e}")),
     ]

@@ -2,7 +2,8 @@
 
 use conv_simd::Isa;
 
-use super::{Table, algorithm, best_of_families, by_name, family, time, untitled, warm_runs};
+use super::{Table, algorithm, best_of_families, by_name, family, time, times_as_fast, untitled, warm_runs};
+use crate::ranking::marked;
 use crate::record::Record;
 
 pub(super) fn table(members: &[&Record]) -> Table {
@@ -15,16 +16,19 @@ pub(super) fn table(members: &[&Record]) -> Table {
     let mut rows = Vec::new();
     for (name, of_layer) in by_name(&of_isa(strong)) {
         let weak_layer: Vec<&Record> = weak_runs.iter().filter(|record| record.name == name).copied().collect();
-        let weak_times = times_as_fast(&weak_layer);
-        for (record, times) in times_as_fast(&of_layer) {
-            if let Some((other, weak_times)) = weak_times.iter().find(|(other, _)| family(other) == family(record)) {
+        let weak_pairs = beside_direct(&weak_layer);
+        for [record, direct] in beside_direct(&of_layer) {
+            if let Some([other, its_direct]) = weak_pairs.iter().find(|[other, _]| family(other) == family(record)) {
+                let [times, weak_times] =
+                    [(direct, record), (its_direct, other)].map(|(direct, record)| time(direct) / time(record));
+                let share = format!("{:.0}", 100.0 * weak_times / times);
                 rows.push(vec![
                     name.to_owned(),
                     algorithm(record),
-                    format!("{times:.2}"),
+                    times_as_fast(record, direct),
                     algorithm(other),
-                    format!("{weak_times:.2}"),
-                    format!("{:.0}", 100.0 * weak_times / times),
+                    times_as_fast(other, its_direct),
+                    marked(share, &[record, direct, other, its_direct]),
                 ]);
             }
         }
@@ -33,10 +37,9 @@ pub(super) fn table(members: &[&Record]) -> Table {
     untitled(&["layer", strong, "x direct", weak, "x direct", &share], rows)
 }
 
-/// The best of each family but direct, and how many times as fast as direct it is.
-fn times_as_fast<'a>(of_layer: &[&'a Record]) -> Vec<(&'a Record, f64)> {
+/// The best of each family but direct, and direct beside it.
+fn beside_direct<'a>(of_layer: &[&'a Record]) -> Vec<[&'a Record; 2]> {
     let best = best_of_families(of_layer);
     let Some(direct) = best.iter().find(|record| family(record) == "direct").copied() else { return Vec::new() };
-    let others = best.into_iter().filter(|record| family(record) != "direct");
-    others.map(|record| (record, time(direct) / time(record))).collect()
+    best.into_iter().filter(|record| family(record) != "direct").map(|record| [record, direct]).collect()
 }

@@ -24,8 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use conv_core::format_bytes;
 use wildmatch::WildMatch;
 
-use crate::family::family_rank;
+use crate::family::{family_of as family, family_rank};
+use crate::ranking::{MEANING, candidates, marked, time};
 use crate::record::{Cache, Clock, Kind, Model, Record};
+use crate::text::is_marked;
 
 /// What a table is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +54,7 @@ pub enum Topic {
     Peers,
     /// Shares of the phases of a run (records of algorithms that tell them).
     Phases,
-    /// Executed operations a byte and a second, and the share of the machine's roof.
+    /// Executed operations a byte and a second, which of the machine's roofs is the lowest, and the share of it.
     Roofline,
     /// Single convolutions beside those of other engines (records of `scripts/peers/run --problems`).
     PeerLayers,
@@ -149,19 +151,33 @@ struct Setting<'a> {
 
 /// The tables of `topic`, one for each setting among the records that `query` takes; in each, families stand in the
 /// order of [`FAMILIES`](crate::FAMILIES).
+///
+/// Times of disturbed measurements, and what was made of them, are marked by `~`, and a note says so.
 pub fn tables(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
-    let make = match topic {
-        Topic::Summary if query.every_variant => summary::every_variant,
-        Topic::Summary => summary::table,
-        Topic::Best => best::table,
-        Topic::Families => best::families,
-        Topic::Memory => memory::table,
-        Topic::Speedup => speedup::table,
-        Topic::Isa => isa::table,
-        Topic::Errors => errors::table,
-        Topic::Passes => passes::table,
-        Topic::Phases => phases::table,
-        Topic::Roofline => roofline::table,
+    made(records, topic, query).into_iter().map(noted).collect()
+}
+
+/// `table` with a note where something in it is marked.
+fn noted(mut table: Table) -> Table {
+    if table.rows.iter().flatten().any(|cell| is_marked(cell)) {
+        table.notes.push(format!("~: {MEANING}."));
+    }
+    table
+}
+
+fn made(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
+    let make: &dyn Fn(&[&Record]) -> Table = match topic {
+        Topic::Summary if query.every_variant => &summary::every_variant,
+        Topic::Summary => &summary::table,
+        Topic::Best => &best::table,
+        Topic::Families => &best::families,
+        Topic::Memory => &memory::table,
+        Topic::Speedup => &speedup::table,
+        Topic::Isa => &isa::table,
+        Topic::Errors => &errors::table,
+        Topic::Passes => &passes::table,
+        Topic::Phases => &phases::table,
+        Topic::Roofline => &|members| roofline::table(members, records),
         Topic::Peers => return peers::tables(records, query),
         Topic::PeerLayers => return peer_layers::tables(records, query),
         Topic::Choices => return tuning::choices(records).into_iter().collect(),
@@ -220,20 +236,12 @@ fn by_name<'a>(records: &[&'a Record]) -> Vec<(&'a str, Vec<&'a Record>)> {
     names.map(of_name).collect()
 }
 
-/// The fastest of each family, in the order of [`rank`].
+/// The fastest of each family, in the order of [`rank`]; one that was disturbed only where all of its family was.
 fn best_of_families<'a>(records: &[&'a Record]) -> Vec<&'a Record> {
-    let mut best = records.to_vec();
+    let mut best = candidates(records);
     best.sort_by(|a, b| rank(a).cmp(&rank(b)).then(time(a).total_cmp(&time(b))));
     best.dedup_by_key(|record| family(record));
     best
-}
-
-fn time(record: &Record) -> f64 {
-    record.median_ns.unwrap_or(f64::INFINITY)
-}
-
-fn family(record: &Record) -> &str {
-    crate::family::family(record.algorithm.as_deref().unwrap_or_default())
 }
 
 /// Families in their order, then whatever else there is (`auto`), by name.
@@ -251,7 +259,12 @@ fn number(value: Option<f64>, decimals: usize) -> String {
 }
 
 fn milliseconds(record: &Record) -> String {
-    number(record.median_ns.map(|time| time * 1e-6), 3)
+    marked(number(record.median_ns.map(|time| time * 1e-6), 3), &[record])
+}
+
+/// How many times as fast as `direct` the `record` is.
+fn times_as_fast(record: &Record, direct: &Record) -> String {
+    marked(format!("{:.2}", time(direct) / time(record)), &[record, direct])
 }
 
 fn bytes(value: Option<usize>) -> String {

@@ -1,6 +1,6 @@
 //! Whole forward passes: time, what their plans declare, and what the system counted.
 
-use super::{Table, algorithm, by_name, bytes, family, milliseconds, time, untitled, warm_runs};
+use super::{Table, algorithm, by_name, bytes, family, milliseconds, times_as_fast, untitled, warm_runs};
 use crate::record::Record;
 
 const HEADER: [&str; 8] =
@@ -16,7 +16,7 @@ pub(super) fn table(members: &[&Record]) -> Table {
                 name.to_owned(),
                 algorithm(record),
                 milliseconds(record),
-                direct.map_or(String::new(), |direct| format!("{:.2}", time(direct) / time(record))),
+                direct.map_or(String::new(), |direct| times_as_fast(record, direct)),
                 bytes(record.scratch_bytes),
                 bytes(record.prepared_bytes),
                 bytes(record.peak_resident_bytes),

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Query, Setting, Table, by_name, caption, number, time};
+use super::{Query, Setting, Table, by_name, caption, number, time, times_as_fast};
 use crate::family::family_rank;
+use crate::ranking::{fastest, marked};
 use crate::record::{Clock, Kind, Record};
 
 /// What other engines' records are called before the slash.
@@ -60,7 +61,9 @@ impl<'a> Layers<'a> {
         let header = ["layer", "convlab us", "by", "auto us", "others us", "by", "x convlab", "x auto"];
         let row = |(name, records): &(&str, Vec<&Record>)| {
             let (own, auto, peer) = (best_own(records), timed(records, AUTO), best_peer(records));
-            let ratio = |own| number(ratio(own, peer), 2);
+            let ratio = |own: Option<&Record>| {
+                own.zip(peer).map_or(String::new(), |(own, peer)| times_as_fast(own, peer)) //
+            };
             vec![
                 (*name).to_owned(),
                 own.map_or(String::new(), microseconds),
@@ -146,7 +149,10 @@ fn is_peer(record: &Record) -> bool {
 }
 
 fn microseconds(record: &Record) -> String {
-    if record.failure.is_some() { "failed".into() } else { number(record.median_ns.map(|time| time * 1e-3), 1) }
+    if record.failure.is_some() {
+        return "failed".into();
+    }
+    marked(number(record.median_ns.map(|time| time * 1e-3), 1), &[record])
 }
 
 fn timed<'a>(records: &[&'a Record], name: &str) -> Option<&'a Record> {
@@ -154,20 +160,21 @@ fn timed<'a>(records: &[&'a Record], name: &str) -> Option<&'a Record> {
 }
 
 fn best_own<'a>(records: &[&'a Record]) -> Option<&'a Record> {
-    fastest(records.iter().copied().filter(|record| !is_peer(record)))
+    best(records.iter().copied().filter(|record| !is_peer(record)))
 }
 
 fn best_peer<'a>(records: &[&'a Record]) -> Option<&'a Record> {
-    fastest(records.iter().copied().filter(|record| is_peer(record)))
+    best(records.iter().copied().filter(|record| is_peer(record)))
 }
 
-fn fastest<'a>(records: impl Iterator<Item = &'a Record>) -> Option<&'a Record> {
-    records.filter(|record| record.median_ns.is_some()).min_by(|a, b| time(a).total_cmp(&time(b)))
+fn best<'a>(records: impl Iterator<Item = &'a Record>) -> Option<&'a Record> {
+    fastest(&records.filter(|record| record.median_ns.is_some()).collect::<Vec<_>>())
 }
 
-/// How many times as long `peer` takes.
+/// How many times as long `peer` takes, if neither was disturbed.
 fn ratio(own: Option<&Record>, peer: Option<&Record>) -> Option<f64> {
-    Some(time(peer?) / time(own?))
+    let quiet = |record: &&Record| record.disturbed.is_none();
+    Some(time(peer.filter(quiet)?) / time(own.filter(quiet)?))
 }
 
 /// The geometric mean, and of how many.

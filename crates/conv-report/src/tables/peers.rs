@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use conv_core::format_bytes;
 
-use super::{Query, Table, family, number, origin};
+use super::{Query, Table, family, number, origin, times_as_fast};
+use crate::ranking::{fastest, marked};
 use crate::record::{Clock, Kind, Record};
 
 /// The families of other engines: computing in f32, and in bf16.
@@ -60,13 +61,19 @@ impl<'a> Group<'a> {
             let find = |engine: &str| records.iter().find(|record| record.algorithm.as_deref() == Some(engine));
             let cell = |engine: &&str| match find(engine) {
                 Some(record) if record.failure.is_some() => "failed".into(),
-                Some(record) => number(record.median_ns.map(|time| time * 1e-6), 2),
+                Some(record) => marked(number(record.median_ns.map(|time| time * 1e-6), 2), &[record]),
                 None => String::new(),
             };
-            let best =
-                |engines: &BTreeSet<&str>| engines.iter().filter_map(|engine| find(engine)?.median_ns).reduce(f64::min);
+            let best = |engines: &BTreeSet<&str>| {
+                let timed =
+                    engines.iter().filter_map(|engine| find(engine).filter(|record| record.median_ns.is_some()));
+                fastest(&timed.copied().collect::<Vec<_>>())
+            };
             let own = best(&self.columns[0]);
-            let ratio = |engines| number(best(engines).zip(own).map(|(time, own)| time / own), 2);
+            let ratio = |engines| {
+                let pair = best(engines).zip(own);
+                pair.map_or(String::new(), |(engine, own)| times_as_fast(own, engine))
+            };
             let mut cells: Vec<String> = self.columns[0].iter().map(cell).collect();
             for engines in &self.columns[1..] {
                 cells.extend(engines.iter().map(cell));

@@ -1,6 +1,8 @@
 //! How many times as fast as direct convolution the best variant of each other family is.
 
-use super::{Table, algorithm, best_of_families, by_name, family, milliseconds, time, untitled, warm_runs};
+use super::{
+    Table, algorithm, best_of_families, by_name, family, milliseconds, time, times_as_fast, untitled, warm_runs,
+};
 use crate::record::Record;
 
 /// What reads as 1.00 is as fast.
@@ -10,7 +12,8 @@ pub(super) fn table(members: &[&Record]) -> Table {
     let runs = warm_runs(members);
     let others = others(&runs);
     let mut rows = Vec::new();
-    let mut slower = vec![Vec::new(); others.len()];
+    // Of each other family the layers that it is slower in, and how many decide nothing.
+    let mut verdicts = vec![(Vec::new(), 0); others.len()];
     for (name, of_layer) in by_name(&runs) {
         let best = best_of_families(&of_layer);
         // A layer that only direct computes has nothing to compare.
@@ -18,24 +21,29 @@ pub(super) fn table(members: &[&Record]) -> Table {
             continue;
         };
         let mut row = vec![name.to_owned(), milliseconds(direct)];
-        for (other, slower) in others.iter().zip(&mut slower) {
-            let record = best.iter().find(|record| family(record) == *other);
-            row.push(record.map_or(String::new(), |record| algorithm(record)));
-            row.push(record.map_or(String::new(), |record| {
-                let times = time(direct) / time(record);
-                if times < SLOWER {
-                    slower.push(format!("{name} ({times:.2})"));
-                }
-                format!("{times:.2}")
-            }));
+        for (other, (slower, disturbed)) in others.iter().zip(&mut verdicts) {
+            let Some(record) = best.iter().find(|record| family(record) == *other) else {
+                row.extend([String::new(), String::new()]);
+                continue;
+            };
+            let times = time(direct) / time(record);
+            if record.disturbed.is_some() || direct.disturbed.is_some() {
+                *disturbed += 1;
+            } else if times < SLOWER {
+                slower.push(format!("{name} ({times:.2})"));
+            }
+            row.extend([algorithm(record), times_as_fast(record, direct)]);
         }
         rows.push(row);
     }
     let names = others.iter().flat_map(|other| [other, "x direct"]);
     let header: Vec<&str> = ["layer", "direct ms"].into_iter().chain(names).collect();
-    let notes = others.iter().zip(&slower).map(|(other, slower)| match slower.as_slice() {
-        [] => format!("No layer here is slower by {other} than by direct."),
-        slower => format!("Slower by {other} than by direct: {}.", slower.join(", ")),
+    let notes = others.iter().zip(&verdicts).map(|(other, (slower, disturbed))| {
+        let said = match slower.as_slice() {
+            [] => format!("No layer here is slower by {other} than by direct"),
+            slower => format!("Slower by {other} than by direct: {}", slower.join(", ")),
+        };
+        if *disturbed > 0 { format!("{said}; undecided because disturbed: {disturbed}.") } else { said + "." }
     });
     Table { notes: notes.collect(), ..untitled(&header, rows) }
 }

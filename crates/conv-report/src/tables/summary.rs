@@ -1,6 +1,8 @@
 //! For every layer and pass the best variant of each family: time, memory, error.
 
-use super::{Table, algorithm, best_of_families, by_name, bytes, milliseconds, number, time, untitled, warm_runs};
+use super::{
+    Table, algorithm, best_of_families, by_name, bytes, milliseconds, number, rank, time, untitled, warm_runs,
+};
 use crate::record::{Cache, Record};
 
 /// `ms` and `cold ms` are medians, `x peak` is the effective rate over the multiply-add peak, `% of peak` the operations
@@ -13,11 +15,14 @@ pub(super) fn table(members: &[&Record]) -> Table {
     untitled(&HEADER, best.map(|record| row(record, members)).collect())
 }
 
-/// The same with all variants, the fastest of a family first.
+/// The same with all variants, the fastest of a family first, and behind them those that were disturbed.
 pub(super) fn every_variant(members: &[&Record]) -> Table {
     let mut rows = Vec::new();
     for (_, mut of_layer) in by_name(&warm_runs(members)) {
-        of_layer.sort_by(|a, b| super::rank(a).cmp(&super::rank(b)).then(time(a).total_cmp(&time(b))));
+        let disturbed = |record: &Record| record.disturbed.is_some();
+        of_layer.sort_by(|a, b| {
+            rank(a).cmp(&rank(b)).then(disturbed(a).cmp(&disturbed(b))).then(time(a).total_cmp(&time(b)))
+        });
         rows.extend(of_layer.into_iter().map(|record| row(record, members)));
     }
     untitled(&HEADER, rows)

@@ -219,5 +219,74 @@ fn phases_are_shares_and_roofs_are_of_the_machine() {
     let made = tables(&records, Topic::Phases, &Query::default());
     assert_eq!(made[0].rows, [["a", "im2col/faer", "4.000", "25.0", "", "75.0", "", ""]]);
     let made = tables(&records, Topic::Roofline, &Query::default());
-    assert_eq!(made[0].rows, [["a", "im2col/faer", "10000.0", "0.3", "3"]], "128 bytes, a roof of 10 GFLOP/s");
+    assert_eq!(
+        made[0].rows,
+        [["a", "im2col/faer", "10000.0", "0.3", "memory", "3"]],
+        "128 bytes, a roof of 10 GFLOP/s"
+    );
+    assert!(made[0].notes[0].contains("from main memory, as these records do not say"), "{:?}", made[0].notes);
+    let machine = Record {
+        kind: Kind::Machine,
+        caches: vec![127, 128],
+        cache_gb_s: vec![0.000_1, 0.000_08],
+        algorithm: None,
+        ..records[0].clone()
+    };
+    let made = tables(&[records[0].clone(), machine], Topic::Roofline, &Query::default());
+    assert_eq!(made[0].rows, [["a", "im2col/faer", "10000.0", "0.3", "L2", "40"]], "L1 is too small");
+    assert!(made[0].notes[0].contains("L2 (128 B, 0.0 GB/s), else main memory"), "{:?}", made[0].notes);
+}
+
+#[test]
+fn what_was_disturbed_is_marked_and_not_leant_on() {
+    let loud = |algorithm, ms| Record { disturbed: Some("a neighbour".into()), ..record("set/a", algorithm, ms) };
+    let records = [
+        record("set/a", "direct/nhwc", 3.0),
+        loud("direct/nhwc", 2.0),
+        record("set/a", "winograd/f2x3", 2.0),
+        loud("winograd/f4x3", 1.0),
+        loud("fft/t8", 4.0),
+        loud("fft/t16", 1.5),
+    ];
+    let query = Query::default();
+    let cells =
+        |topic| only(&records, topic, &query).rows.into_iter().map(|row| row[..4].join(", ")).collect::<Vec<_>>();
+    assert_eq!(cells(Topic::Best), ["set/a, fft/t16, 1.500 ~, 2.00 ~"]);
+    let families = ["direct/nhwc, 3.000, 1.00", "fft/t16, 1.500 ~, 2.00 ~", "winograd/f2x3, 2.000, 1.50"];
+    assert_eq!(cells(Topic::Families), families.map(|row| format!("set/a, {row}")));
+    let every = Query { every_variant: true, ..Query::default() };
+    let every: Vec<String> =
+        only(&records, Topic::Summary, &every).rows.iter().map(|row| row[1..3].join(" ")).collect();
+    let of_families = [["direct/nhwc 3.000", "direct/nhwc 2.000 ~"], ["fft/t16 1.500 ~", "fft/t8 4.000 ~"]];
+    let expected = [of_families.concat(), vec!["winograd/f2x3 2.000", "winograd/f4x3 1.000 ~"]].concat();
+    assert_eq!(every, expected);
+
+    let table = only(&records, Topic::Speedup, &query);
+    assert_eq!(table.rows, [["set/a", "3.000", "fft/t16", "2.00 ~", "winograd/f2x3", "1.50"]]);
+    let said = "No layer here is slower by fft than by direct; undecided because disturbed: 1.";
+    assert_eq!(table.notes[..2], [said, "No layer here is slower by winograd than by direct."]);
+    assert!(table.notes[2].starts_with("~: measured while others computed"), "{:?}", table.notes);
+    let quiet = [records[0].clone(), records[2].clone()];
+    assert_eq!(only(&quiet, Topic::Speedup, &query).notes.len(), 1, "nothing is marked");
+
+    let weak = |record: &Record| Record { isa: "avx2".into(), ..record.clone() };
+    let both: Vec<Record> = records.iter().cloned().chain(records.iter().map(weak)).collect();
+    let isa = only(&both, Topic::Isa, &query);
+    assert_eq!(isa.rows[0], ["set/a", "fft/t16", "2.00 ~", "fft/t16", "2.00 ~", "100 ~"]);
+    assert_eq!(isa.rows[1], ["set/a", "winograd/f2x3", "1.50", "winograd/f2x3", "1.50", "100"]);
+}
+
+#[test]
+fn whole_passes_are_marked_as_their_direct_one_is() {
+    let pass = |algorithm, disturbed: bool| Record {
+        kind: Kind::Forward,
+        disturbed: disturbed.then(|| "a neighbour".into()),
+        ..record("paper", algorithm, 2.0)
+    };
+    let table = only(&[pass("direct", true), pass("auto", false)], Topic::Passes, &Query::default());
+    assert_eq!(
+        table.rows.iter().map(|row| row[2..4].join(", ")).collect::<Vec<_>>(),
+        ["2.000 ~, 1.00 ~", "2.000, 1.00 ~"]
+    );
+    assert_eq!(table.notes.len(), 1);
 }

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Table, untitled};
+use super::{Table, milliseconds, number, untitled};
 use crate::family::{FAMILIES, TUNED};
+use crate::ranking::marked;
 use crate::record::{Cache, Kind, Record};
 
 /// One layer in one setting: name, batch, threads, instruction set.
@@ -33,8 +34,15 @@ fn time(record: &Record) -> f64 {
     record.median_ns.unwrap_or(f64::NAN)
 }
 
-fn ms(ns: f64) -> String {
-    if ns.is_finite() { format!("{:.3}", ns / 1e6) } else { String::new() }
+/// Those that were not disturbed.
+fn quiet<'a>(members: &[&'a Record]) -> Vec<&'a Record> {
+    members.iter().filter(|record| record.disturbed.is_none()).copied().collect()
+}
+
+/// That some of `members` were disturbed, if they were.
+fn left_out(members: &[&Record]) -> Vec<String> {
+    let count = members.len() - quiet(members).len();
+    if count == 0 { Vec::new() } else { vec![format!("{count} disturbed measurements are left out.")] }
 }
 
 /// `algorithm parameters`.
@@ -71,8 +79,9 @@ pub fn choices(records: &[Record]) -> Option<Table> {
         let tuned = of(TUNED)?;
         let best = FAMILIES.iter().filter_map(|family| of(family)).min_by(|a, b| time(a).total_cmp(&time(b)))?;
         let noise = (tuned.mad_ns.unwrap_or(0.0) + best.mad_ns.unwrap_or(0.0)) / time(&best);
-        let times = names().map(|name| of(name).map_or(String::new(), |record| ms(time(&record))));
-        let verdict = [format!("{:.3}", time(&tuned) / time(&best)), format!("{noise:.3}")];
+        let times = names().map(|name| of(name).map_or(String::new(), |record| milliseconds(&record)));
+        let over_best = marked(format!("{:.3}", time(&tuned) / time(&best)), &[&tuned, &best]);
+        let verdict = [over_best, format!("{noise:.3}")];
         Some([what.into(), batch.to_string(), method].into_iter().chain(times).chain(verdict).collect::<Vec<_>>())
     };
     let layers = layers(records);
@@ -103,8 +112,9 @@ pub fn regret(records: &[Record]) -> Option<Table> {
     let mut sets: BTreeMap<(String, usize), Vec<(f64, &Record)>> = BTreeMap::new();
     let layers = layers(records);
     for ((name, batch, ..), members) in &layers {
+        let members = quiet(members);
         let best = members.iter().map(|record| time(record)).fold(f64::INFINITY, f64::min);
-        if let (Some(auto), Some((set, _))) = (chosen(members, "auto"), name.split_once('/')) {
+        if let (Some(auto), Some((set, _))) = (chosen(&members, "auto"), name.split_once('/')) {
             sets.entry((set.into(), *batch)).or_default().push((time(auto) / best - 1.0, auto));
         }
     }
@@ -121,7 +131,8 @@ pub fn regret(records: &[Record]) -> Option<Table> {
     let rows: Vec<_> = named.chain([("all".into(), String::new(), all)]).filter_map(row).collect();
     let members: Vec<&Record> = layers.iter().flat_map(|(_, members)| members.iter().copied()).collect();
     let header = ["layers of", "batch", "layers", "median regret %", "worst %", "of the choice for"];
-    (!members.is_empty()).then(|| Table { caption: caption(&members), ..untitled(&header, rows) })
+    let notes = left_out(&members);
+    (!members.is_empty()).then(|| Table { caption: caption(&members), notes, ..untitled(&header, rows) })
 }
 
 /// What several runs chose for each layer, how much more time any of those choices took than the best of each run that
@@ -138,13 +149,14 @@ pub fn stability(runs: &[Vec<Record>]) -> Option<Table> {
         }
         // Every choice of some run, where another run measured it.
         let excess = of_runs.iter().flat_map(|members| {
+            let members = quiet(members);
             let best = members.iter().map(|record| time(record)).fold(f64::INFINITY, f64::min);
             let is_choice = |record: &&&Record| counts.contains_key(&method(record));
-            members.iter().filter(is_choice).map(move |record| time(record) / best - 1.0).collect::<Vec<_>>()
+            members.iter().filter(is_choice).map(|record| time(record) / best - 1.0).collect::<Vec<_>>()
         });
         let mut excess: Vec<f64> = excess.collect();
         excess.sort_by(f64::total_cmp);
-        let percent = |index: usize| format!("{:.1}", 100.0 * excess.get(index).copied().unwrap_or(f64::NAN));
+        let percent = |index: usize| number(excess.get(index).map(|excess| 100.0 * excess), 1);
         let most = counts.values().max().copied().unwrap_or(0);
         let mut named: Vec<_> = counts.into_iter().map(|(method, count)| (count, method)).collect();
         named.sort_by(|a, b| b.cmp(a));
@@ -163,7 +175,8 @@ pub fn stability(runs: &[Vec<Record>]) -> Option<Table> {
     let members: Vec<&Record> = measured.iter().flatten().flat_map(|(_, members)| members.iter().copied()).collect();
     let header = ["layer", "batch", "runs that differ", "median excess %", "largest %", "choices"];
     let caption = format!("{}; the runs took {} s", caption(&members), took.join(", "));
-    (!rows.is_empty()).then(|| Table { caption, ..untitled(&header, rows) })
+    let notes = left_out(&members);
+    (!rows.is_empty()).then(|| Table { caption, notes, ..untitled(&header, rows) })
 }
 
 #[cfg(test)]
@@ -199,6 +212,28 @@ mod tests {
         assert_eq!(table.rows[1][..6], ["paper", "1", "whole pass", "5.000", "", "6.000"]);
         assert_eq!(table.rows[1].len(), table.header.len());
         assert_eq!(choices(&[]), None);
+    }
+
+    #[test]
+    fn what_was_disturbed_decides_nothing() {
+        let loud = |name, algorithm, ns, by: &[&str]| {
+            Record { disturbed: Some("a neighbour".into()), ..record(name, algorithm, ns, by) } //
+        };
+        let records = vec![
+            record("paper/conv1", "winograd/a", 1e6, &["tuned"]),
+            loud("paper/conv1", "winograd/b", 0.5e6, &[]),
+            record("paper/conv1", "direct/nhwc", 1.5e6, &["auto", "direct"]),
+            loud("paper/conv2", "direct/nhwc", 9e6, &["auto", "direct"]),
+            record("paper/conv2", "winograd/a", 1e6, &["tuned"]),
+        ];
+        let regret = regret(&records).unwrap();
+        assert_eq!(regret.rows[0][..5], ["paper", "1", "1", "50.0", "50.0"]);
+        assert_eq!(regret.notes, ["2 disturbed measurements are left out."]);
+        let choices = choices(&records).unwrap();
+        assert_eq!([&choices.rows[1][4], &choices.rows[1][9]], ["9.000 ~", "0.111 ~"]);
+        let table = stability(&[records.clone(), records]).unwrap();
+        assert_eq!(table.rows[0][3..5], ["0.0", "0.0"], "against the fastest that was not disturbed");
+        assert_eq!(table.notes, ["4 disturbed measurements are left out."]);
     }
 
     #[test]

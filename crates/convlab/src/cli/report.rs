@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use conv_report::record;
 use conv_report::tables::{Query, Table, Topic, stability, tables};
-use conv_report::{Record, csv, file, markdown, page, table};
+use conv_report::{Record, csv, file, markdown, narrow, page};
 use conv_simd::Isa;
 use serde_json::{Value, json};
 
@@ -19,7 +19,8 @@ use crate::cli::{CliError, Exit, print, print_json};
 /// A table for each processor, instruction set, number of threads and batch in the records. Times are medians in
 /// milliseconds, warm and cold. "GFLOP/s" counts the operations of the direct method, and "x peak" is that over the
 /// multiply-add peak; "% of peak" counts the operations really executed. "x direct" says how many times as fast as direct
-/// convolution, of an error how many times as large. Nothing is measured.
+/// convolution, of an error how many times as large. What is wider than 80 columns loses the middle of long names and goes on
+/// below; Markdown and CSV have all of it. Nothing is measured.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -122,7 +123,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         None if args.json => made.iter().try_for_each(|(topic, made)| print_json(&object(*topic, made)))?,
         None if args.csv => print(made.iter().map(|(_, made)| below_caption(made)).collect::<Vec<_>>().join("\r\n"))?,
         None => {
-            let draw = if args.markdown { markdown } else { table };
+            let draw = if args.markdown { markdown } else { narrow };
             let parts = made.iter().flat_map(|(_, made)| {
                 [made.caption.clone(), draw(&made.header, &made.rows)].into_iter().chain(made.notes.clone()) //
             });
