@@ -18,14 +18,15 @@ pub fn origin(machine: &Machine) -> Record {
     }
 }
 
-/// The record of kind `machine`.
-pub fn limits(limits: &Limits, machine: &Machine, isa: Isa, threads: usize) -> Record {
+/// The record of kind `machine`, whose caches are read as fast as `cache_gb_s` says.
+pub fn limits(limits: &Limits, cache_gb_s: Vec<f64>, machine: &Machine, isa: Isa, threads: usize) -> Record {
     Record {
         kind: Kind::Machine,
         name: "machine".into(),
         isa: isa.name().into(),
         threads,
         caches: machine.caches.clone(),
+        cache_gb_s,
         peak_gflops: Some(limits.peak_gflops),
         bandwidth_gb_s: Some(limits.bandwidth_gb_s),
         ..origin(machine)

@@ -151,7 +151,10 @@ fn benches_into_a_folder_then_plots_and_reports() {
     let runs: Vec<&Record> = records.iter().filter(|record| record.model == Some(Model::Run)).collect();
     let names: BTreeSet<&str> = runs.iter().map(|record| record.algorithm.as_deref().unwrap()).collect();
     assert_eq!(runs.len(), names.len(), "nothing is measured twice");
-    assert_eq!(records.iter().filter(|record| record.kind == Kind::Machine).count(), 1);
+    let machines: Vec<&Record> = records.iter().filter(|record| record.kind == Kind::Machine).collect();
+    assert_eq!(machines.len(), 1);
+    assert_eq!(machines[0].cache_gb_s.len(), machines[0].caches.len());
+    assert!(machines[0].cache_gb_s.iter().all(|&rate| rate > 0.01), "{machines:?}");
     for record in runs {
         assert!(record.median_ns > Some(0.0) && record.max_rel_error < Some(1e-4), "{record:?}");
         assert_eq!(record.scratch_counted_bytes, record.scratch_bytes, "{record:?}");

@@ -23,7 +23,7 @@ struct Group<'a> {
     columns: [BTreeSet<&'a str>; 3],
 }
 
-/// Times, distances from ONNX Runtime and memory, three tables for each processor and instruction set among the records of
+/// Times, distances from the exact output and memory, three tables for each processor and instruction set among the records of
 /// `scripts/peers` that `query` takes. Each has a row for each network, batch and number of threads, and a column for each
 /// engine.
 pub(super) fn tables(records: &[Record], query: &Query) -> Vec<Table> {
@@ -36,7 +36,7 @@ pub(super) fn tables(records: &[Record], query: &Query) -> Vec<Table> {
     }
     let three = |((cpu, isa), members): (&(&str, &str), &Vec<&Record>)| {
         let group = Group::new(format!("{cpu}, {isa}; {}", origin(members)), members);
-        [group.times(), group.differences(), group.memory()]
+        [vec![group.times()], group.differences(), vec![group.memory()]].concat()
     };
     groups.iter().flat_map(three).collect()
 }
@@ -84,11 +84,21 @@ impl<'a> Group<'a> {
         self.table("milliseconds a batch, medians", self.columns[0].iter().copied().chain(header), row)
     }
 
-    fn differences(&self) -> Table {
-        let difference =
-            |record: &Record| record.max_peer_difference.map_or(String::new(), |value| format!("{value:.1e}"));
-        let what = "largest difference from ONNX Runtime's output over the largest magnitude in that";
-        self.table(what, self.columns.iter().flatten().copied(), |records| self.each(records, difference))
+    /// Distances from the exact output, and from ONNX Runtime's where records have those: of nodes that are not computed in f64,
+    /// and older ones.
+    fn differences(&self) -> Vec<Table> {
+        let of = |what: &str, difference: fn(&Record) -> Option<f64>| {
+            let any = self.rows.values().flatten().any(|record| difference(record).is_some());
+            let cell = |record: &Record| difference(record).map_or(String::new(), |value| format!("{value:.1e}"));
+            let columns = self.columns.iter().flatten().copied();
+            any.then(|| self.table(what, columns, |records| self.each(records, cell)))
+        };
+        let exact =
+            of("largest distance from the exact output over its largest magnitude", |record| record.max_rel_error);
+        let other = of("largest difference from ONNX Runtime's output over the largest magnitude in that", |record| {
+            record.max_peer_difference
+        });
+        exact.into_iter().chain(other).collect()
     }
 
     /// What convlab's plan says, what a run allocates, and the peak of each process.
@@ -151,7 +161,7 @@ mod tests {
             clock: Some(Clock::Peers),
             median_ns: milliseconds.map(|ms| ms * 1e6),
             failure: milliseconds.is_none().then(|| "no such operator".into()),
-            max_peer_difference: Some(2e-6),
+            max_rel_error: Some(2e-6),
             peak_resident_bytes: Some(3 << 20),
             cpu: "Model 7".into(),
             ..Record::default()
@@ -170,17 +180,24 @@ mod tests {
         };
         let elsewhere = Record { clock: Some(Clock::Convlab), ..own.clone() };
         let layer = Record { kind: Kind::Conv, name: "paper/conv1".into(), ..own.clone() };
-        let b1 = Record { batch: Some(1), ..record("peer/b", Some(1.0)) };
+        let older = Record {
+            batch: Some(1),
+            max_rel_error: None,
+            max_peer_difference: Some(3e-6),
+            ..record("peer/b", Some(1.0))
+        };
         let others = [record("peer/b", Some(9.0)), record("peer/a", Some(6.0)), record("peer-bf16/a", Some(5.0))];
         let records: Vec<Record> =
-            [elsewhere, layer, own, b1, record("peer/c", None)].into_iter().chain(others).collect();
+            [elsewhere, layer, own, older, record("peer/c", None)].into_iter().chain(others).collect();
         let made = tables(&records, &Query::default());
-        let [times, differences, memory] = &made[..] else { panic!("{made:?}") };
+        let [times, errors, differences, memory] = &made[..] else { panic!("{made:?}") };
         let header = "network batch threads auto peer/a peer/b peer/c x best f32 peer-bf16/a x best bf16";
         assert_eq!(times.header.join(" "), header);
         assert_eq!(times.rows[0].join(","), "paper,1,2,,,1.00,,,,");
         assert_eq!(times.rows[1].join(","), "paper,16,2,4.00,6.00,9.00,failed,1.50,5.00,1.25");
-        assert_eq!(differences.rows[1].join(","), "paper,16,2,2.0e-6,2.0e-6,2.0e-6,2.0e-6,2.0e-6");
+        assert_eq!(errors.rows[1].join(","), "paper,16,2,2.0e-6,2.0e-6,2.0e-6,2.0e-6,2.0e-6");
+        assert_eq!(errors.rows[0].join(","), "paper,1,2,,,,,");
+        assert_eq!(differences.rows[0].join(","), "paper,1,2,,,3.0e-6,,");
         assert_eq!(memory.rows[1][..5].join(","), "paper,16,2,0,2 MiB");
         assert_eq!(memory.rows[1][5..].join(","), ["3 MiB"; 5].join(","));
         assert!(tables(&records, &Query { threads: Some(1), ..Query::default() }).is_empty());

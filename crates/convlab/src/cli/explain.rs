@@ -1,7 +1,7 @@
 //! Why one method was chosen, against the others.
 
 use conv_core::format_bytes;
-use conv_report::table;
+use conv_report::narrow;
 use conv_tune::{Limits, Trial, Tuned};
 
 const HEADER: [&str; 9] =
@@ -24,7 +24,7 @@ pub fn explain(tuned: &Tuned, choice: &Trial, limits: &Limits) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = tuned.trials.iter().map(row).collect();
-    let mut text = format!("{}  {}\n\n{}\n", tuned.problem.label(), tuned.problem, table(&HEADER, &rows));
+    let mut text = format!("{}  {}\n\n{}\n", tuned.problem.label(), tuned.problem, narrow(&HEADER, &rows));
     for (why, count) in &tuned.left_out {
         text += &format!("\n  {count} methods not measured: {why}");
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use conv_core::{Problem, format_bytes};
 use conv_measure::{MAX_THREADS, Machine, MeasureError, hardware_threads, pool};
 use conv_report::Record;
-use conv_report::table;
+use conv_report::narrow;
 use conv_simd::Isa;
 use conv_tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
 
@@ -324,7 +324,7 @@ fn describe(group: &Group, choices: &Choices<'_>, limits: &Limits) -> String {
         group.batch,
         counts(|layer| layer.considered),
         counts(|layer| layer.trials.len()),
-        table(&HEADER, &rows)
+        narrow(&HEADER, &rows)
     )
 }
 

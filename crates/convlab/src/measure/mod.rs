@@ -19,7 +19,7 @@ use conv_check::Failure;
 use conv_core::PlanError;
 use conv_measure::{
     COLD_BYTES, Candidate, Effort, Limits, MIN_SAMPLE, Machine, MeasureError, PREPARATIONS, PeakProbe, PhaseClock,
-    Samples, Stop, Stream, Subject, Watch, Workload, memory, rounds, sample, sample_in_network,
+    Samples, Stop, Stream, Subject, Watch, Workload, cache_gb_s, memory, rounds, sample, sample_in_network,
 };
 use conv_report::record::{Cache, Clock, Model, Record};
 use conv_simd::{AllocationError, Isa};
@@ -125,11 +125,15 @@ impl Bench {
         &self.pool
     }
 
-    /// A record of kind `machine` for each instruction set.
-    pub fn machine_records(&self) -> Vec<Record> {
+    /// A record of kind `machine` for each instruction set, with the bandwidths of the caches here and now.
+    ///
+    /// # Errors
+    /// [`MeasureError::Allocation`] if there is no memory to read.
+    pub fn machine_records(&self) -> Result<Vec<Record>, MeasureError> {
         let threads = self.pool.current_num_threads();
         let record = |(probe, limits): &(PeakProbe, Limits)| {
-            records::limits(limits, &self.machine, probe.isa(), threads) //
+            let cache_gb_s = cache_gb_s(&self.pool, probe.isa(), &self.machine.caches)?;
+            Ok(records::limits(limits, cache_gb_s, &self.machine, probe.isa(), threads))
         };
         self.limits.iter().map(record).collect()
     }

@@ -5,13 +5,14 @@ mod text;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
+use std::slice;
 use std::time::Instant;
 
 use conv_core::{Method, PlanOptions, Problem};
 use conv_measure::{Candidate, Effort, MAX_THREADS, Machine, MeasureError, Stop, hardware_threads, pool};
 use conv_net::Network;
 use conv_report::record::{Cache, Record};
-use conv_report::table;
+use conv_report::narrow;
 use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
 use conv_tune::{Chooser, TUNED};
@@ -145,7 +146,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let measured = Query { names: tally.names.clone(), ..Query::default() };
     let records = run.results.records().map_err(CliError::input)?;
     for made in tables(&records, Topic::Best, &measured) {
-        run.output.give(format_args!("\n{}\n\n{}", made.caption, table(&made.header, &made.rows)), &[])?;
+        run.output.give(format_args!("\n{}\n\n{}", made.caption, narrow(&made.header, &made.rows)), &[])?;
     }
     for model in &run.models {
         for &threads in &threads {
@@ -228,10 +229,11 @@ impl Run {
         let pool = pool(threads).map_err(CliError::input)?;
         let bench = Bench::new(&self.machine, pool, &self.isas, self.effort, self.stop.clone());
         let bench = bench.map_err(CliError::input)?.memory_limit(self.memory_limit);
-        for record in bench.machine_records() {
-            self.output.give(text::machine(&record), std::slice::from_ref(&record))?;
+        let machine = bench.machine_records().map_err(CliError::input)?;
+        for record in &machine {
+            self.output.give(text::machine(record), slice::from_ref(record))?;
         }
-        self.results.keep(&bench.machine_records()).map_err(CliError::input)?;
+        self.results.keep(&machine).map_err(CliError::input)?;
         self.measure(&bench, &cases, tally)?;
         for network in networks {
             self.measure_passes(&bench, network, tally)?;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use conv_measure::{MAX_THREADS, hardware_threads};
 use conv_report::compare::{Row, Verdict, means, of_records, rows_table, summary};
-use conv_report::{markdown, record, table};
+use conv_report::{markdown, narrow, record};
 use conv_simd::Isa;
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         return Ok(exit);
     }
     let draw = |(header, cells): (&[&str], Vec<Vec<String>>)| {
-        if args.markdown { markdown(header, &cells) } else { table(header, &cells) }
+        if args.markdown { markdown(header, &cells) } else { narrow(header, &cells) }
     };
     let (header, cells) = rows_table(&rows, threshold, args.all);
     if !cells.is_empty() {

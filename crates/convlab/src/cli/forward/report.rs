@@ -7,7 +7,7 @@ use conv_measure::memory::Counts;
 use conv_measure::{Limits, Machine};
 use conv_net::{Network, Shape};
 use conv_report::record::Record;
-use conv_report::table;
+use conv_report::narrow;
 use conv_simd::AlignedBuffer;
 use serde_json::{Value, json};
 
@@ -160,7 +160,7 @@ impl Report<'_> {
             .collect();
         let all = row(total, record.layers.iter().map(|layer| layer.bound_ns).sum());
         rows.push(["all".into(), String::new()].into_iter().chain(all).collect());
-        table(&["layer", "algorithm", "ms", "%", "bound ms", "% of bound", "prepared", "scratch", "output"], &rows)
+        narrow(&["layer", "algorithm", "ms", "%", "bound ms", "% of bound", "prepared", "scratch", "output"], &rows)
     }
 }
 
