@@ -11,7 +11,7 @@
 
 use conv_core::Algorithm;
 
-mod depthwise;
+mod grouped;
 mod linear;
 mod nhwc;
 mod weights;

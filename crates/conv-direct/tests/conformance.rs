@@ -39,6 +39,29 @@ fn ends_of_depthwise_rows_conform() {
     assert!(checked > 250, "{checked} problems");
 }
 
+/// Groups of which a vector holds several, with more filters than channels and fewer, that fill vectors and that do not, by
+/// filters with loops of their own and without, of rows that have pixels alone at their ends.
+#[test]
+fn narrow_groups_conform() {
+    let mut checked = 0;
+    for (groups, depth, filters) in
+        [(2, 2, 3), (32, 4, 4), (9, 4, 4), (20, 1, 2), (7, 3, 1), (5, 8, 8), (6, 5, 7), (3, 1, 8), (130, 2, 1)]
+    {
+        for (kernel, stride) in [(1, 1), (1, 2), (3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 2), (2, 3)] {
+            let height = Axis { pad_before: kernel / 2, ..Axis::new(7, kernel) };
+            let width = Axis { stride, pad_before: kernel / 2, pad_after: (kernel - 1) / 2, ..Axis::new(17, kernel) };
+            let problem = Problem::new(1, groups, [groups * depth, groups * filters], [height, width]).unwrap();
+            let case = Case::new(&problem, Kind::Signed, 5, Epilogue::RELU);
+            for isa in Isa::available() {
+                let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
+                outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
+            }
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 81);
+}
+
 fn pads() -> impl Iterator<Item = (usize, usize)> {
     (0..3).flat_map(|before| (0..3).map(move |after| (before, after)))
 }

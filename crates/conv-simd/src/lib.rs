@@ -45,5 +45,5 @@ pub use denormals::flush_denormals;
 pub use isa::{Isa, UnknownIsa};
 pub use processor::Core;
 pub use shared::SharedSlice;
-pub use simd::{Simd, SimdOp, worth_streaming};
+pub use simd::{Simd, SimdOp, lane_numbers, worth_streaming};
 pub use tile::{Init, Later, MAX_CLIP, Run, STARVED_SUMS, Tile, TileArgs, TileShape, prefetch_weights};

@@ -24,6 +24,11 @@ pub fn worth_streaming(floats: usize) -> bool {
     floats >= (4 << 20) / size_of::<f32>()
 }
 
+/// Numbers of lanes as [`Simd::permute`] takes them.
+pub fn lane_numbers(numbers: impl IntoIterator<Item = usize>) -> impl Iterator<Item = f32> {
+    numbers.into_iter().map(|number| f32::from_bits(number as u32))
+}
+
 /// A token of one instruction set and the operations on its `f32` vectors.
 ///
 /// Only detection makes tokens, so every safe method may use the instruction set freely.
@@ -59,6 +64,10 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn one_before(self, before: Self::Vec, a: Self::Vec) -> Self::Vec;
     /// The lanes of `a` but its first two, then the first two of `after`: what is in memory two floats behind `a`.
     fn two_behind(self, a: Self::Vec, after: Self::Vec) -> Self::Vec;
+
+    /// Of each lane that lane of `a` whose number stands, as an integer's bits, in `lanes`: [`lane_numbers`] makes them. What is no
+    /// number of a lane is taken modulo [`Self::LANES`].
+    fn permute(self, a: Self::Vec, lanes: Self::Vec) -> Self::Vec;
 
     /// Loads [`Self::LANES`] floats.
     ///

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use conv_simd::{Isa, Simd, SimdOp};
+use conv_simd::{Isa, Simd, SimdOp, lane_numbers};
 
 struct EveryOperation;
 
@@ -45,6 +45,10 @@ impl SimdOp for EveryOperation {
         assert_eq!(out, line[S::LANES - 1..2 * S::LANES - 1], "one before");
         simd.store(&mut out, simd.two_behind(va, vb));
         assert_eq!(out, line[2..S::LANES + 2], "two behind");
+        let from = |lane| (5 * lane + 3) % S::LANES;
+        let lanes: Vec<f32> = lane_numbers((0..S::LANES).map(from)).collect();
+        simd.store(&mut out, simd.permute(va, simd.load(&lanes)));
+        assert_eq!(out, (0..S::LANES).map(|lane| a[from(lane)]).collect::<Vec<_>>(), "permuted");
         for count in 0..=S::LANES {
             let mut out = vec![-1.0; S::LANES];
             simd.store_partial(&mut out[..count], simd.load_partial(&a[..count]));

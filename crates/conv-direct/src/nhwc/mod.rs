@@ -6,8 +6,9 @@ use conv_core::{
 };
 use conv_simd::{SharedSlice, worth_streaming};
 
+use crate::grouped::{self, Packing};
+use crate::linear;
 use crate::weights::{self, PackedWeights};
-use crate::{depthwise, linear};
 
 mod geometry;
 #[allow(unsafe_code)]
@@ -40,8 +41,8 @@ impl Algorithm for DirectNhwc {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
-        if depthwise::applies(problem) {
-            return depthwise::plan(problem, filter, epilogue, options);
+        if let Some(packing) = Packing::new(problem, options.isa.lanes()) {
+            return grouped::plan(packing, problem, filter, epilogue, options);
         }
         if linear::applies(problem) {
             return linear::plan(problem, filter, epilogue, options);
@@ -98,13 +99,13 @@ impl Algorithm for DirectNhwc {
     }
 
     fn tunings(&self, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
-        let other = depthwise::applies(problem) || linear::applies(problem);
+        let other = Packing::new(problem, options.isa.lanes()).is_some() || linear::applies(problem);
         if other { Vec::new() } else { tuning::tunings(self, problem, options) }
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
-        if depthwise::applies(problem) {
-            return depthwise::work(problem, options);
+        if let Some(packing) = Packing::new(problem, options.isa.lanes()) {
+            return grouped::work(packing, problem, options);
         }
         let choice = Choice::of(problem, options);
         let layout = weights::Layout::new(problem, options.isa.lanes(), choice.vectors);

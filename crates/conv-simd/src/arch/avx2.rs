@@ -134,6 +134,10 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn permute(self, a: __m256, lanes: __m256) -> __m256 {
+        unsafe { _mm256_permutevar8x32_ps(a, _mm256_castps_si256(lanes)) }
+    }
+    #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m256 {
         unsafe { _mm256_loadu_ps(from) }
     }

@@ -131,6 +131,10 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    fn permute(self, a: __m512, lanes: __m512) -> __m512 {
+        unsafe { _mm512_permutexvar_ps(_mm512_castps_si512(lanes), a) }
+    }
+    #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> __m512 {
         unsafe { _mm512_loadu_ps(from) }
     }

@@ -104,6 +104,10 @@ impl Simd for Portable {
         F32x4([a.0[2], a.0[3], after.0[0], after.0[1]])
     }
     #[inline(always)]
+    fn permute(self, a: F32x4, lanes: F32x4) -> F32x4 {
+        F32x4(lanes.0.map(|lane| a.0[lane.to_bits() as usize % 4]))
+    }
+    #[inline(always)]
     unsafe fn load_ptr(self, from: *const f32) -> F32x4 {
         // SAFETY: the caller promises four readable floats.
         F32x4(unsafe { from.cast::<[f32; 4]>().read_unaligned() })

@@ -1,0 +1,186 @@
+//! Groups of so few channels that a vector holds several: depthwise convolution, where each is one channel, above all.
+//!
+//! The register tile would fill the lanes of one group and leave the others idle. Here vectors run along the output channels of
+//! several groups: an output vector is the sum over taps, and over the input channels of a group, of input vector × weight
+//! vector, where each lane of the input vector is that channel of its own group.
+
+use conv_core::{
+    Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
+};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice, lane_numbers, worth_streaming};
+
+#[allow(unsafe_code)]
+mod kernel;
+
+/// Tasks wanted of one layer, so that 64 cores have work at batch 1.
+const TASKS: usize = 256;
+
+/// How groups lie in vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packing {
+    /// Floats of a vector.
+    lanes: usize,
+    /// Input channels of a group.
+    depth: usize,
+    /// Input channels under a vector.
+    inputs: usize,
+    /// Output channels in a vector.
+    outputs: usize,
+    /// Vectors of all channels.
+    vectors: usize,
+}
+
+impl Packing {
+    /// That of `problem` in vectors of `lanes` floats, if a vector holds several of its groups.
+    pub(crate) fn new(problem: &Problem, lanes: usize) -> Option<Self> {
+        let [depth, filters] = [problem.group_in_channels(), problem.group_out_channels()];
+        let groups = (lanes / depth.max(filters)).min(problem.groups());
+        let vectors = problem.groups().div_ceil(groups.max(1));
+        let packing = Packing { lanes, depth, inputs: groups * depth, outputs: groups * filters, vectors };
+        (groups > 1).then_some(packing)
+    }
+
+    /// Whether lanes are channels, and nothing is to be summed over these.
+    fn is_depthwise(&self) -> bool {
+        self.depth == 1 && self.inputs == self.outputs
+    }
+
+    /// Floats of the weights of one tap and one channel of each group.
+    fn stride(&self) -> usize {
+        self.vectors * self.lanes
+    }
+
+    /// Where output `channel` stands among the vectors.
+    fn place(&self, channel: usize) -> usize {
+        channel / self.outputs * self.lanes + channel % self.outputs
+    }
+
+    /// How many vectors from the first on read and write nothing but whole ones.
+    fn whole(&self, problem: &Problem) -> usize {
+        let read = (problem.in_channels() + self.inputs).saturating_sub(self.lanes) / self.inputs;
+        if self.outputs == self.lanes { read.min(problem.out_channels() / self.outputs) } else { 0 }
+    }
+
+    fn footprint(&self, problem: &Problem, options: &PlanOptions) -> Result<Footprint, PlanError> {
+        let taps = problem.height().kernel * problem.width().kernel;
+        let floats =
+            self.stride() as u128 * (taps as u128 * self.depth as u128 + 1) + (self.depth * self.lanes) as u128;
+        options.admit(4 * floats, 0)
+    }
+}
+
+/// See [`conv_core::Algorithm::work`]: no register tile, so as if it had one row.
+pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+    let rows = problem.batch() * problem.height().output();
+    Some(Work {
+        footprint: packing.footprint(problem, options).ok()?,
+        product_flops: problem.flops_inside() as f64 * packing.lanes as f64 / packing.outputs as f64,
+        rows: 1,
+        depth: problem.reduction(),
+        transform_flops: 0.0,
+        weight_passes: 1.0,
+        between_bytes: 0.0,
+        between_set: 0.0,
+        tasks: rows.div_ceil(rows.div_ceil(TASKS)),
+    })
+}
+
+/// Plans a problem whose groups lie in vectors like this.
+pub(crate) fn plan(
+    packing: Packing,
+    problem: &Problem,
+    filter: Filter<'_>,
+    epilogue: Epilogue,
+    options: &PlanOptions,
+) -> Result<Box<dyn Plan>, PlanError> {
+    filter.check(problem)?;
+    let pitch = epilogue.pitch_of(problem)?;
+    let taps = problem.height().kernel * problem.width().kernel;
+    let (depth, stride) = (packing.depth, packing.stride());
+    let footprint = packing.footprint(problem, options)?;
+    let mut weights = AlignedBuffer::zeroed(stride * depth * taps)?;
+    for (row, filter) in filter.weights.chunks_exact(taps).enumerate() {
+        let (place, input) = (packing.place(row / depth), row % depth);
+        for (tap, &weight) in filter.iter().enumerate() {
+            weights[(tap * depth + input) * stride + place] = weight;
+        }
+    }
+    let mut bias = AlignedBuffer::zeroed(stride)?;
+    for (channel, &value) in filter.bias.into_iter().flatten().enumerate() {
+        bias[packing.place(channel)] = value;
+    }
+    let mut lanes = AlignedBuffer::zeroed(depth * packing.lanes)?;
+    let filters = problem.group_out_channels();
+    for (input, lanes) in lanes.chunks_exact_mut(packing.lanes).enumerate() {
+        let numbers = lane_numbers((0..packing.outputs).map(|lane| lane / filters * depth + input));
+        lanes.iter_mut().zip(numbers).for_each(|(lane, number)| *lane = number);
+    }
+    let rows = problem.batch() * problem.height().output();
+    let rows_per_task = rows.div_ceil(TASKS);
+    let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
+    let far = worth_streaming(problem.output_len());
+    Ok(Box::new(GroupedPlan {
+        packing,
+        whole: packing.whole(&problem),
+        problem,
+        epilogue,
+        pitch,
+        isa,
+        workers,
+        footprint,
+        rows_per_task,
+        far,
+        weights,
+        bias,
+        lanes,
+    }))
+}
+
+struct GroupedPlan {
+    packing: Packing,
+    /// How many vectors from the first on are whole.
+    whole: usize,
+    problem: Problem,
+    epilogue: Epilogue,
+    /// Floats from one output pixel to the next.
+    pitch: usize,
+    isa: Isa,
+    workers: usize,
+    footprint: Footprint,
+    /// Output rows of all images that one task computes.
+    rows_per_task: usize,
+    /// Whether the rows come from beyond L2.
+    far: bool,
+    /// `[kh][kw][input channel of a group][stride]`.
+    weights: AlignedBuffer,
+    /// `[stride]`.
+    bias: AlignedBuffer,
+    /// `[input channel of a group][lanes]`: in which lane of an input vector that channel of each output's group is.
+    lanes: AlignedBuffer,
+}
+
+impl Plan for GroupedPlan {
+    fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
+    fn output_pitch(&self) -> usize {
+        self.pitch
+    }
+
+    fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {
+        let rows = self.problem.batch() * self.problem.height().output();
+        let output = SharedSlice::new(output);
+        for_each_task(self.workers, rows.div_ceil(self.rows_per_task), &mut [], |_, index| {
+            probe.enter(Phase::Multiply);
+            let start = index * self.rows_per_task;
+            let end = (start + self.rows_per_task).min(rows);
+            self.isa.run(kernel::Rows { plan: self, input, output: &output, rows: start..end });
+            probe.enter(Phase::Idle);
+        });
+    }
+}
