@@ -99,7 +99,7 @@ impl Rows<'_> {
                 let first = ow.min(end.saturating_sub(PX));
                 let (done, [left, right]) = (ow - first, [lacking(first)[0], lacking(first + PX - 1)[1]]);
                 if first + PX <= end && ow < end && covered(left) && covered(right) {
-                    let tile = Tile { first, done, left, right };
+                    let tile = Tile { first, done, right };
                     match left {
                         0 => band.ends::<S, PX, TAPS, STEP, MOST, FEWER, 0, DEEP>(simd, tile, output),
                         taps if taps == MOST => {
@@ -123,8 +123,7 @@ struct Tile {
     first: usize,
     /// How many of them are not stored: the tile before has stored them.
     done: usize,
-    /// Taps in the padding: of the first output before the row, of the last one behind it.
-    left: usize,
+    /// Taps that the last one lacks behind the row.
     right: usize,
 }
 
