@@ -167,6 +167,11 @@ mod tests {
             "densenet121/…ock3.denselayer12.conv1  fft/t16    1.234   12.34  12.3 MiB  1.2e-7",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        // With names of two dozen characters it would be one part.
+        let values = ["winograd/f4x3-mix4", "1234.567", "12.34", "12.3 MiB", "1.2e-7"];
+        let text = narrow(&header, &rows(&names, &values));
+        assert_fits(&text);
+        assert_eq!(text.lines().collect::<HashSet<_>>().len(), 9, "{text}");
     }
 
     #[test]

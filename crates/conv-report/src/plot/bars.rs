@@ -122,7 +122,7 @@ impl BarChart {
             let half = SMALL.width(label) / 2.0;
             let middle = x.clamp(left + half, left + PANEL_WIDTH - half);
             picture.text((middle, plot.top - 5.0), label, SMALL, Anchor::Middle, INK);
-            picture.dashed_down((x, plot.top - 2.0), plot.bottom, 3.0, INK);
+            picture.dashed((x, plot.top - 2.0), (x, plot.bottom), [3.0, 3.0], INK);
         }
         for (i, bar) in panel.bars.iter().enumerate() {
             self.draw_label(picture, &plot, i, bar.as_ref());

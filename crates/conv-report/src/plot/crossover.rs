@@ -7,7 +7,7 @@ use conv_core::{Axis, Problem};
 use plotters::style::RGBColor;
 
 use super::content::{caption, subtitle};
-use super::frame::{Entry, Frame, GREY, PALETTE, Sample, family_colour};
+use super::frame::{Entry, Frame, GREY, Look, PALETTE, Sample, family_colour};
 use super::points::{Join, Panel, Point, PointChart, Series};
 use super::scale::Scale;
 use super::select::Group;
@@ -21,8 +21,8 @@ const FEWEST_SIZES: usize = 3;
 /// What is beyond is no measurement, and would leave no room for those that are.
 const CREDIBLE: RangeInclusive<f64> = 1e-4..=1e4;
 
-/// Colours of the FFT's variants, whose tiles are what the chart is about.
-const VARIANTS: [RGBColor; 4] = [PALETTE[5], PALETTE[4], PALETTE[2], GREY];
+/// Colours of the FFT's variants, whose tiles are what the chart is about; each as many times as there are looks.
+const VARIANTS: [RGBColor; 5] = [PALETTE[5], PALETTE[4], PALETTE[2], GREY, PALETTE[0]];
 
 const CAPTION: &str = "\
     Time of direct convolution over the median time, on a logarithmic scale: above the dashed line it is faster than direct. \
@@ -49,17 +49,18 @@ pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
     // By length too: fft/t8 before fft/t16.
     names.sort_by_key(|name| (family_rank(name), name.len(), *name));
     names.dedup();
-    let colour = |name: &str| {
-        let variants = names.iter().filter(|name| name.contains('/'));
-        let variant = variants.into_iter().position(|known| *known == name);
-        variant.map_or_else(|| family_colour(name), |index| VARIANTS[index % VARIANTS.len()])
+    let style = |name: &str| {
+        let variant = names.iter().filter(|name| name.contains('/')).position(|known| *known == name);
+        let of_variant = |i: usize| (VARIANTS[i % VARIANTS.len()], Look::ALL[i / VARIANTS.len() % Look::ALL.len()]);
+        variant.map_or_else(|| (family_colour(name), Look::Plain), of_variant)
     };
     let panel = |(map, sizes, lines): &(&Map, &Sizes<'_>, Lines<'_>)| {
         let ([channels, filters, _], [[height, ..], [width, ..]]) = map;
-        let series = lines.iter().map(|(name, points)| Series {
-            marked: true,
-            hollow: points.iter().filter(|(_, disturbed)| *disturbed).map(|(point, _)| *point).collect(),
-            ..Series::line(colour(name), points.iter().map(|(point, _)| *point).collect(), Join::Lines)
+        let series = lines.iter().map(|(name, points)| {
+            let (colour, look) = style(name);
+            let hollow = points.iter().filter(|(_, disturbed)| *disturbed).map(|(point, _)| *point).collect();
+            let points = points.iter().map(|(point, _)| *point).collect();
+            Series { look, marked: true, hollow, ..Series::line(colour, points, Join::Lines) }
         });
         let sizes: Vec<usize> = sizes.keys().copied().collect();
         Panel {
@@ -73,7 +74,11 @@ pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
         }
     };
     let panels: Vec<Panel> = curves.iter().map(panel).collect();
-    let mut legend: Vec<Entry> = names.iter().map(|name| (Sample::Swatch(colour(name)), best(name))).collect();
+    let sample = |name: &&str| {
+        let (colour, look) = style(name);
+        (Sample::Marked(colour, look), best(name))
+    };
+    let mut legend: Vec<Entry> = names.iter().map(sample).collect();
     legend.push((Sample::Dashes, "direct/nhwc".into()));
     (!panels.is_empty()).then(|| PointChart {
         frame: Frame {

@@ -42,11 +42,45 @@ pub(super) fn family_colour(algorithm: &str) -> RGBColor {
     }
 }
 
+/// How lines of one colour, and the marks of their points, are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// A whole line with discs.
+    Plain,
+    /// Dashes with squares.
+    Dashed,
+    /// Dots with diamonds.
+    Dotted,
+}
+
+impl Look {
+    pub const ALL: [Look; 3] = [Look::Plain, Look::Dashed, Look::Dotted];
+
+    pub fn line(self, picture: &mut Picture, from: (f64, f64), to: (f64, f64), colour: RGBColor) {
+        match self {
+            Look::Plain => picture.line(from, to, colour),
+            Look::Dashed => picture.dashed(from, to, [7.0, 4.0], colour),
+            Look::Dotted => picture.dashed(from, to, [2.0, 3.0], colour),
+        }
+    }
+
+    /// A mark as large as a disc of `radius`.
+    pub fn mark(self, picture: &mut Picture, (x, y): (f64, f64), radius: f64, colour: RGBColor) {
+        let half = 0.9 * radius;
+        match self {
+            Look::Plain => picture.disc((x, y), radius, colour),
+            Look::Dashed => picture.rect((x - half, y - half), (x + half, y + half), colour),
+            Look::Dotted => picture.diamond((x, y), 1.25 * radius, colour),
+        }
+    }
+}
+
 /// The sample before a legend's text.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sample {
     Swatch(RGBColor),
     Line(RGBColor),
+    Marked(RGBColor, Look),
     Diamond,
     Dashes,
     Dash,
@@ -73,13 +107,14 @@ impl Frame {
         picture.text((MARGIN, 54.0), shorten(&self.subtitle, SUBTITLE, width), SUBTITLE, Anchor::Start, GREY);
         let (mut x, mut y) = (MARGIN, 80.0);
         for (sample, text) in &self.legend {
-            let end = x + 20.0 + LABEL.width(text);
+            let end = x + sample.width() + 8.0 + LABEL.width(text);
             if end > picture.width - MARGIN && x > MARGIN {
                 (x, y) = (MARGIN, y + LEGEND_LINE);
             }
             draw_sample(picture, (x, y), *sample);
-            picture.text((x + 17.0, y), text, LABEL, Anchor::Start, INK);
-            x += 17.0 + LABEL.width(text) + 20.0;
+            let start = x + sample.width() + 5.0;
+            picture.text((start, y), text, LABEL, Anchor::Start, INK);
+            x = start + LABEL.width(text) + 20.0;
         }
         y + 14.0
     }
@@ -101,13 +136,23 @@ impl Frame {
     }
 }
 
+impl Sample {
+    fn width(self) -> f64 {
+        if matches!(self, Sample::Marked(..)) { 34.0 } else { 12.0 }
+    }
+}
+
 fn draw_sample(picture: &mut Picture, (x, y): (f64, f64), sample: Sample) {
     let middle = y - 3.5;
     match sample {
         Sample::Swatch(colour) => picture.rect((x, middle - 5.0), (x + 12.0, middle + 5.0), colour),
         Sample::Line(colour) => picture.line((x, middle), (x + 12.0, middle), colour),
+        Sample::Marked(colour, look) => {
+            look.line(picture, (x, middle), (x + sample.width(), middle), colour);
+            look.mark(picture, (x + sample.width() / 2.0, middle), 4.0, colour);
+        }
         Sample::Diamond => draw_marker(picture, (x + 6.0, middle)),
-        Sample::Dashes => picture.dashed_down((x + 6.0, middle - 7.0), middle + 7.0, 3.0, INK),
+        Sample::Dashes => picture.dashed((x + 6.0, middle - 7.0), (x + 6.0, middle + 7.0), [3.0, 3.0], INK),
         Sample::Dash => picture.text((x + 6.0, y), "–", LABEL, Anchor::Middle, GREY),
     }
 }
@@ -118,15 +163,19 @@ pub(super) fn draw_marker(picture: &mut Picture, at: (f64, f64)) {
     picture.diamond(at, 3.0, INK);
 }
 
-/// `text`, or as much of it as fits `width` with an ellipsis.
+/// `text`, or as much of it as fits `width` with an ellipsis in its middle. The end tells layers apart: most of it
+/// stays.
 pub(super) fn shorten(text: &str, font: Font, width: f64) -> String {
     if font.width(text) <= width {
         return text.to_owned();
     }
-    let chars: Vec<char> = text.chars().take(400).collect();
-    let shortened = |keep: usize| chars[..keep].iter().collect::<String>() + "…";
-    let keep = (0..chars.len()).rev().find(|&keep| font.width(&shortened(keep)) <= width).unwrap_or(0);
-    shortened(keep)
+    let chars: Vec<char> = text.chars().collect();
+    let shortened = |keep: usize| {
+        let (head, tail) = (keep / 5, keep - keep / 5);
+        chars[..head].iter().chain(&['…']).chain(&chars[chars.len() - tail..]).collect::<String>()
+    };
+    let most = chars.len().min(400);
+    (0..most).rev().map(shortened).find(|text| font.width(text) <= width).unwrap_or_default()
 }
 
 /// Breaks `text` at spaces into lines of at most `width`.
@@ -142,4 +191,19 @@ fn wrap(text: &str, font: Font, width: f64) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lose_their_middle() {
+        let name = "densenet121/denseblock3.denselayer12.conv1";
+        let shortened = shorten(name, HEADING, 186.0);
+        assert!(shortened.starts_with("dense") && shortened.ends_with("3.denselayer12.conv1"), "{shortened}");
+        assert!(HEADING.width(&shortened) <= 186.0);
+        assert_eq!(shorten("paper/conv1", HEADING, 186.0), "paper/conv1");
+        assert_eq!(shorten(name, HEADING, 1.0), "");
+    }
 }

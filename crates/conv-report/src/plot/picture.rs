@@ -136,21 +136,15 @@ impl Picture {
         self.items.push(Item::Line { from, to, colour });
     }
 
-    /// A line down from `top`, `on` pixels drawn and `on` pixels left out.
-    pub fn dashed_down(&mut self, (x, top): (f64, f64), bottom: f64, on: f64, colour: RGBColor) {
-        let mut y = top;
-        while y < bottom {
-            self.line((x, y), (x, (y + on).min(bottom)), colour);
-            y += 2.0 * on;
-        }
-    }
-
-    /// The same to the right from `left`.
-    pub fn dashed_right(&mut self, (left, y): (f64, f64), right: f64, on: f64, colour: RGBColor) {
-        let mut x = left;
-        while x < right {
-            self.line((x, y), ((x + on).min(right), y), colour);
-            x += 2.0 * on;
+    /// A line of which `on` pixels are drawn and `off` pixels left out.
+    pub fn dashed(&mut self, from: (f64, f64), to: (f64, f64), [on, off]: [f64; 2], colour: RGBColor) {
+        let (x, y) = (to.0 - from.0, to.1 - from.1);
+        let length = x.hypot(y);
+        let at = |along: f64| (from.0 + x * along / length, from.1 + y * along / length);
+        let mut start = 0.0;
+        while start < length {
+            self.line(at(start), at((start + on).min(length)), colour);
+            start += on + off;
         }
     }
 

@@ -4,7 +4,7 @@ use plotters::style::RGBColor;
 
 use super::PlotError;
 use super::content::colour;
-use super::frame::{Frame, GREY, GRID, HEADING, INK, LABEL, MARGIN, SMALL, WHITE, shorten};
+use super::frame::{Frame, GREY, GRID, HEADING, INK, LABEL, Look, MARGIN, SMALL, WHITE, shorten};
 use super::picture::{Anchor, Picture};
 use super::scale::Scale;
 use crate::record::Record;
@@ -45,6 +45,7 @@ pub(super) struct Series {
     pub colour: RGBColor,
     pub points: Vec<Point>,
     pub join: Join,
+    pub look: Look,
     /// Whether the points themselves are drawn.
     pub marked: bool,
     /// Those of them that are drawn hollow.
@@ -54,13 +55,13 @@ pub(super) struct Series {
 impl Series {
     /// A line without marks.
     pub fn line(colour: RGBColor, points: Vec<Point>, join: Join) -> Series {
-        Series { colour, points, join, marked: false, hollow: Vec::new() }
+        Series { colour, points, join, look: Look::Plain, marked: false, hollow: Vec::new() }
     }
 
     /// What `record` reached, hollow if it was disturbed.
     pub fn of_record(record: &Record, point: Point) -> Series {
         let hollow = record.disturbed.iter().map(|_| point).collect();
-        Series { colour: colour(record), points: vec![point], join: Join::No, marked: true, hollow }
+        Series { marked: true, hollow, ..Series::line(colour(record), vec![point], Join::No) }
     }
 }
 
@@ -72,7 +73,7 @@ pub(super) struct Panel {
     pub series: Vec<Series>,
     /// A value of the height to compare with.
     pub reference: Option<f64>,
-    /// Names of points, the most important first: those without room are left out.
+    /// Names of points, the most important first: of the others those without room are left out.
     pub labels: Vec<Named>,
     /// Names of lines, which end a little above and left of a point of theirs; those without room are left out too.
     pub line_names: Vec<Named>,
@@ -128,27 +129,37 @@ impl PointChart {
         plot.draw_axes(picture, &self.axes[0]);
         if let Some(value) = panel.reference {
             let y = plot.at((0.0, value)).1;
-            picture.dashed_right((plot.area[0], y), plot.area[2], 3.0, INK);
+            picture.dashed((plot.area[0], y), (plot.area[2], y), [3.0, 3.0], INK);
         }
         let mut taken: Vec<Area> = Vec::new();
         for series in &panel.series {
             for [from, to] in plot.lines(series) {
-                picture.line(from, to, series.colour);
+                series.look.line(picture, from, to, series.colour);
                 taken.push([from.0.min(to.0), from.1.min(to.1), from.0.max(to.0), from.1.max(to.1)]);
             }
         }
         for series in panel.series.iter().filter(|series| series.marked) {
             for &point in &series.points {
                 let (x, y) = plot.at(point);
-                picture.disc((x, y), RADIUS + 1.0, WHITE);
-                picture.disc((x, y), RADIUS, series.colour);
+                let mut mark = |radius, colour| series.look.mark(picture, (x, y), radius, colour);
+                mark(RADIUS + 1.0, WHITE);
+                mark(RADIUS, series.colour);
                 if series.hollow.contains(&point) {
-                    picture.disc((x, y), RADIUS - STROKE, WHITE);
+                    mark(RADIUS - STROKE, WHITE);
                 }
                 taken.push([x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS]);
             }
         }
         let mut names: Vec<Area> = Vec::new();
+        for (i, (point, text)) in panel.labels.iter().enumerate() {
+            let (at, width) = (plot.at(*point), LABEL.width(text));
+            let taken = [&taken[..], &names].concat();
+            let placed = place(at, width, &taken, &plot.area);
+            if let Some((start, area)) = placed.or_else(|| (i == 0).then(|| above(at, width, &plot.area))) {
+                picture.text(start, text, LABEL, Anchor::Start, INK);
+                names.push(area);
+            }
+        }
         for (point, text) in &panel.line_names {
             let (x, y) = plot.at(*point);
             let start = (x - 4.0 - SMALL.width(text), y - 4.0);
@@ -156,13 +167,6 @@ impl PointChart {
             if is_free(&area, &names, &plot.area) {
                 picture.text(start, text, SMALL, Anchor::Start, GREY);
                 names.push(area);
-            }
-        }
-        taken.append(&mut names);
-        for (point, text) in &panel.labels {
-            if let Some((at, area)) = place(plot.at(*point), LABEL.width(text), &taken, &plot.area) {
-                picture.text(at, text, LABEL, Anchor::Start, INK);
-                taken.push(area);
             }
         }
     }
@@ -237,6 +241,12 @@ fn place((x, y): (f64, f64), width: f64, taken: &[Area], bounds: &Area) -> Optio
         (left, below),
     ];
     starts.into_iter().map(|start| (start, text_area(start, width))).find(|(_, area)| is_free(area, taken, bounds))
+}
+
+/// Above the point, as far from it as the edges of the plot demand.
+fn above((x, y): (f64, f64), width: f64, [left, top, right, _]: &Area) -> ((f64, f64), Area) {
+    let start = ((x - width / 2.0).min(right - width - 1.0).max(left + 1.0), (y - RADIUS - 4.0).max(top + 9.0));
+    (start, text_area(start, width))
 }
 
 /// What a text of `width` covers that starts at `(x, baseline)`.

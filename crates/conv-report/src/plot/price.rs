@@ -14,14 +14,14 @@ use crate::record::Record;
 const CAPTION: &str = "\
     Memory: scratch that a run borrows (all threads together), and what the algorithm keeps of the weights beyond the \
     weights and bias as given. The scale is logarithmic from 1 KiB on; zero is drawn at its start. Effective GFLOP/s as \
-    in the chart of throughput. The line is the Pareto front: no variant on it is beaten in both. Named are those on the \
-    front and the fastest of each family, where there is room.";
+    in the chart of throughput. The line is the Pareto front: no variant on it is beaten in both. Named are the fastest and, \
+    where there is room, those on the front and the fastest of each family.";
 
 /// Effective GFLOP/s of each layer against memory; `None` where no layer has two algorithms to compare.
 pub(super) fn price(group: &Group<'_>) -> Option<PointChart> {
     let largest = |of: fn(Point) -> f64| group.records.iter().map(|record| of(point(record))).fold(0.0, f64::max);
-    // A little room above the fastest.
-    let scales = [Scale::bytes(largest(|(bytes, _)| bytes)), Scale::linear(1.05 * largest(|(_, rate)| rate))];
+    // Room for a name above the fastest.
+    let scales = [Scale::bytes(largest(|(bytes, _)| bytes)), Scale::linear(1.12 * largest(|(_, rate)| rate))];
     let algorithms = group.algorithms();
     let panel = |name: &str| {
         let records: Vec<_> = algorithms.iter().filter_map(|algorithm| group.find(name, algorithm)).collect();
@@ -67,8 +67,8 @@ fn point(record: &Record) -> Point {
     (record.scratch_bytes.unwrap_or(0) as f64 + prepared as f64, record.gflops_effective.unwrap_or(0.0))
 }
 
-/// The points that nobody beats in both, from the least memory to the fastest; and the names of the front and of each
-/// family's fastest.
+/// The points that nobody beats in both, from the least memory to the fastest; and the names of the fastest, of the others of
+/// the front and of each family's fastest.
 fn front(records: &[&Record]) -> (Vec<Point>, Vec<Named>) {
     let name = |record: &Record| marked(row_name(record.algorithm.as_deref().unwrap_or_default()), &[record]);
     let mut sorted: Vec<_> = records.iter().map(|record| (point(record), name(record))).collect();
@@ -80,6 +80,9 @@ fn front(records: &[&Record]) -> (Vec<Point>, Vec<Named>) {
         }
     }
     let points = named.iter().map(|(point, _)| *point).collect();
+    if let Some(fastest) = named.pop() {
+        named.insert(0, fastest);
+    }
     sorted.sort_by(|((_, a), _), ((_, b), _)| b.total_cmp(a));
     let mut families = Vec::new();
     for (point, name) in sorted {
@@ -118,8 +121,8 @@ mod tests {
         let (points, named) = front(&records.each_ref());
         assert_eq!(points, [(0.0, 100.0), (4000.0, 150.0)]);
         let names: Vec<&str> = named.iter().map(|(_, name)| name.as_str()).collect();
-        assert_eq!(names, ["direct/nhwc", "winograd/f2x3", "im2col/faer"]);
+        assert_eq!(names, ["winograd/f2x3", "direct/nhwc", "im2col/faer"]);
         let loud = records.map(|record| Record { disturbed: Some("a neighbour".into()), ..record });
-        assert_eq!(front(&loud.each_ref()).1[1].1, "winograd/f2x3 ~");
+        assert_eq!(front(&loud.each_ref()).1[0].1, "winograd/f2x3 ~");
     }
 }

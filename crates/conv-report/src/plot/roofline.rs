@@ -14,7 +14,7 @@ const CAPTION: &str = "\
     Executed operations, products and transforms, over the bytes that must move at least once (input, output, prepared weights; \
     scratch is not counted), and over the median time. The roof is the read bandwidth of main memory on the left and the \
     multiply-add peak on the right. What warm caches hold need not come from memory: such points may lie above the slope. \
-    Named is the fastest layer of each family, where there is room.";
+    Named is the fastest layer of each family.";
 
 const CACHES_CAPTION: &str = "\
     Grey slopes are caches, each the roof of the layers whose bytes it is the smallest to hold whole, as the table says.";

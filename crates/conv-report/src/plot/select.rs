@@ -6,7 +6,7 @@ use std::path::Path;
 use conv_simd::Isa;
 
 use super::PlotError;
-use crate::family::family_rank;
+use crate::family::{family, family_rank};
 use crate::record::{Cache, Kind, Model, Record};
 use crate::roof::{Level, caches, credible};
 
@@ -147,11 +147,12 @@ fn file_name_part(text: &str) -> String {
 }
 
 impl<'a> Group<'a> {
-    /// Algorithms by family and name.
+    /// Algorithms by family, and in each in the records' order.
     pub fn algorithms(&self) -> Vec<&'a str> {
-        let mut names: Vec<_> = self.records.iter().filter_map(|record| record.algorithm.as_deref()).collect();
-        names.sort_by_key(|name| (family_rank(name), *name));
-        names.dedup();
+        let mut seen = HashSet::new();
+        let names = self.records.iter().filter_map(|record| record.algorithm.as_deref());
+        let mut names: Vec<_> = names.filter(|name| seen.insert(*name)).collect();
+        names.sort_by_key(|name| (family_rank(name), family(name)));
         names
     }
 

@@ -285,6 +285,67 @@ fn every_cache_and_instruction_set_has_its_roof() {
 }
 
 #[test]
+fn no_two_lines_of_a_crossover_look_alike() {
+    let record = |variant: usize, kernel: usize| Record {
+        name: format!("map/{kernel}"),
+        problem: Some(format!("mb1ic8ih{0}oc8oh8kh{kernel}", 7 + kernel)),
+        algorithm: Some(if variant == 0 { "direct/nhwc".into() } else { format!("fft/t{variant}") }),
+        median_ns: Some(1e6 * (variant + 1) as f64),
+        ..blank(Kind::Conv, 1)
+    };
+    let records: Vec<Record> = (0..=15).flat_map(|variant| [3, 5, 7].map(|kernel| record(variant, kernel))).collect();
+    let chart = crossover::crossover(&select::groups(&records, Kind::Conv)[0]).unwrap();
+    let looks = chart.groups[0][0].series.iter().map(|series| format!("{:?} {:?}", series.colour, series.look));
+    assert_eq!(looks.collect::<std::collections::BTreeSet<_>>().len(), 15);
+    let samples = chart.frame.legend.iter().map(|(sample, _)| format!("{sample:?}"));
+    assert_eq!(samples.collect::<std::collections::BTreeSet<_>>().len(), 16);
+}
+
+#[test]
+fn layers_and_algorithms_stand_as_in_the_records() {
+    let record = |name: &str, algorithm: &str| Record {
+        name: name.into(),
+        algorithm: Some(algorithm.into()),
+        median_ns: Some(1e6),
+        ..blank(Kind::Conv, 1)
+    };
+    let records = [
+        record("net/stem", "fft/t8"),
+        record("net/stem", "direct/nhwc"),
+        record("net/a2", "fft/t16"),
+        record("net/a10", "fft/t14"),
+        record("net/a1", "auto"),
+    ];
+    let chart = content::throughput(&select::groups(&records, Kind::Conv)[0]);
+    let names: Vec<&str> = chart.groups[0].iter().map(|panel| panel.name.as_str()).collect();
+    assert_eq!(names, ["net/stem", "net/a2", "net/a10", "net/a1"]);
+    assert_eq!(chart.rows, ["direct/nhwc", "fft/t8", "fft/t16", "fft/t14", "auto"]);
+}
+
+#[test]
+fn the_fastest_is_always_named() {
+    // Between rows of others: slower ones beside and below it, disturbed ones above.
+    let row = |rate: f64, disturbed: bool| {
+        (0..30).map(move |i| Record {
+            name: "net/crowd".into(),
+            algorithm: Some(format!("winograd/a-long-name-{rate}-{i}")),
+            gflops_effective: Some(rate),
+            median_ns: Some(1e8 / rate),
+            scratch_bytes: Some(1500 << (i / 2)),
+            disturbed: disturbed.then(|| "a neighbour".into()),
+            ..blank(Kind::Conv, 1)
+        })
+    };
+    let fastest = Record { scratch_bytes: Some(1 << 17), ..row(100.0, false).next().unwrap() };
+    let rows = [(93.0, false), (99.0, false), (107.0, true), (113.0, true)];
+    let crowd: Vec<Record> =
+        rows.into_iter().flat_map(|(rate, disturbed)| row(rate, disturbed)).chain([fastest]).collect();
+    let (name, picture) = pictures(&crowd).into_iter().find(|(name, _)| name.starts_with("price")).unwrap();
+    assert_tidy(&name, &picture);
+    assert!(boxes(&picture).iter().any(|(_, text)| text == "winograd/a-long-name-100-0"));
+}
+
+#[test]
 fn zero_is_drawn_as_zero() {
     let record = |algorithm: &str, scratch| Record {
         name: "paper/conv2".into(),
