@@ -11,8 +11,8 @@ use std::time::Instant;
 use conv_core::{Method, PlanOptions, Problem};
 use conv_measure::{Candidate, Effort, MAX_THREADS, Machine, MeasureError, Stop, hardware_threads, pool};
 use conv_net::Network;
-use conv_report::record::{Cache, Record};
 use conv_report::narrow;
+use conv_report::record::{Cache, Record};
 use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
 use conv_tune::{Chooser, TUNED};
@@ -146,7 +146,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let measured = Query { names: tally.names.clone(), ..Query::default() };
     let records = run.results.records().map_err(CliError::input)?;
     for made in tables(&records, Topic::Best, &measured) {
-        run.output.give(format_args!("\n{}\n\n{}", made.caption, narrow(&made.header, &made.rows)), &[])?;
+        let parts = [made.caption, narrow(&made.header, &made.rows)].into_iter().chain(made.notes);
+        run.output.give(format_args!("\n{}", parts.collect::<Vec<_>>().join("\n\n")), &[])?;
     }
     for model in &run.models {
         for &threads in &threads {

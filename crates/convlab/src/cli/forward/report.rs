@@ -6,8 +6,8 @@ use conv_core::{format_bytes, format_value};
 use conv_measure::memory::Counts;
 use conv_measure::{Limits, Machine};
 use conv_net::{Network, Shape};
-use conv_report::record::Record;
 use conv_report::narrow;
+use conv_report::record::Record;
 use conv_simd::AlignedBuffer;
 use serde_json::{Value, json};
 
