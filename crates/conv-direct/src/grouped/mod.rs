@@ -7,13 +7,16 @@
 use conv_core::{
     Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice, lane_numbers, worth_streaming};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice, lane_numbers};
 
 #[allow(unsafe_code)]
 mod kernel;
 
 /// Tasks wanted of one layer, so that 64 cores have work at batch 1.
 const TASKS: usize = 256;
+
+/// Input and output together from which on rows come from beyond what the hardware's prefetcher makes up for.
+const FAR_BYTES: usize = 8 << 20;
 
 /// How groups lie in vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +121,7 @@ pub(crate) fn plan(
     let rows = problem.batch() * problem.height().output();
     let rows_per_task = rows.div_ceil(TASKS);
     let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-    let far = worth_streaming(problem.output_len());
+    let far = 4 * (problem.input_len() + problem.output_len()) >= FAR_BYTES;
     Ok(Box::new(GroupedPlan {
         packing,
         whole: packing.whole(&problem),
@@ -149,7 +152,7 @@ struct GroupedPlan {
     footprint: Footprint,
     /// Output rows of all images that one task computes.
     rows_per_task: usize,
-    /// Whether the rows come from beyond L2.
+    /// Whether the tiles prefetch the next row.
     far: bool,
     /// `[kh][kw][input channel of a group][stride]`.
     weights: AlignedBuffer,
