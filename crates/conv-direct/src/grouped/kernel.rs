@@ -320,25 +320,39 @@ impl Band<'_> {
         if plan.far {
             self.prefetch_next_row::<S, PX>(simd, x, &output[written.start..]);
         }
+        // Of the input and of the weights, from `TAPS` taps to the next ones, and from one row of taps to the next.
+        let columns_apart = [TAPS * width.dilation * pixel, TAPS * depth * stride];
+        let rows_apart = [self.input_step, width.kernel * depth * stride];
+        let (rows, chunks) = (self.taps.len(), columns.len() / TAPS);
+        let w = (self.taps.start * width.kernel + columns.start) * depth * stride + vector * S::LANES;
+        if rows * chunks > 0 {
+            // Once for the tile and not for each of its steps: of three taps these are 21 multiply-adds.
+            let last = |i: usize| (rows - 1) * rows_apart[i] + (chunks - 1) * columns_apart[i];
+            let pixels = (PX - 1) * STEP * distance + (TAPS - 1 - LEFT - RIGHT) * pixel;
+            assert!(x + last(0) + pixels + read.len() <= self.input.len());
+            assert!(w + last(1) + (TAPS * depth - 1) * stride + S::LANES <= plan.weights.len());
+        }
+        let (x, w) = (self.input.as_ptr().wrapping_add(x), plan.weights.as_ptr().wrapping_add(w));
         let mut sums = [simd.load(&plan.bias[vector * S::LANES..]); PX];
-        for (row, r) in self.taps.clone().enumerate() {
-            for (s, first) in columns.clone().step_by(TAPS).zip((x..).step_by(width.dilation * pixel)) {
-                let x = &self.input[row * self.input_step + first..];
-                let x = &x[..(PX - 1) * STEP * distance + (TAPS - 1 - LEFT - RIGHT) * pixel + read.len()];
+        for row in 0..rows {
+            for chunk in 0..chunks {
+                let x = x.wrapping_add(row * rows_apart[0] + chunk * columns_apart[0]);
+                let w = w.wrapping_add(row * rows_apart[1] + chunk * columns_apart[1]);
                 for input in 0..depth {
-                    let w = &plan.weights[((r * width.kernel + s) * depth + input) * stride + vector * S::LANES..];
                     let mut weights = [simd.zero(); TAPS];
                     for (tap, weight) in weights.iter_mut().enumerate() {
-                        *weight = simd.load(&w[tap * depth * stride..]);
+                        // SAFETY: the second assertion is of the last of all rows, chunks, taps and channels.
+                        *weight = unsafe { simd.load_ptr(w.wrapping_add((tap * depth + input) * stride)) };
                     }
                     for (p, sum) in sums.iter_mut().enumerate() {
                         for (tap, &weight) in weights.iter().enumerate() {
                             if p * STEP + tap < LEFT || p * STEP + tap + RIGHT > (PX - 1) * STEP + TAPS - 1 {
                                 continue;
                             }
-                            // SAFETY: the slice just taken reaches from the first column to the last one's last channel.
+                            // SAFETY: the first assertion is of the last row and chunk, from the first column to the last
+                            // one's last channel.
                             let value = unsafe {
-                                let x = x.as_ptr().add((p * STEP + tap - LEFT) * distance);
+                                let x = x.wrapping_add((p * STEP + tap - LEFT) * distance);
                                 if WHOLE { simd.load_ptr(x) } else { simd.load_partial_ptr(x, read.len()) }
                             };
                             *sum = simd.mul_add(self.of_groups::<S, DEEP>(simd, value, input), weight, *sum);

@@ -72,13 +72,13 @@ impl Packing {
     }
 }
 
-/// See [`conv_core::Algorithm::work`]: no register tile, so as if it had one row.
+/// See [`conv_core::Algorithm::work`]: no register tile, but its loops come as near to the peak as one of four rows.
 pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -> Option<Work> {
     let rows = problem.batch() * problem.height().output();
     Some(Work {
         footprint: packing.footprint(problem, options).ok()?,
         product_flops: problem.flops_inside() as f64 * packing.lanes as f64 / packing.outputs as f64,
-        rows: 1,
+        rows: 4,
         depth: problem.reduction(),
         transform_flops: 0.0,
         weight_passes: 1.0,
