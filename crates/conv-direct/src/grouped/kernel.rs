@@ -100,12 +100,12 @@ impl Rows<'_> {
                 let (done, [left, right]) = (ow - first, [lacking(first)[0], lacking(first + PX - 1)[1]]);
                 if first + PX <= end && ow < end && covered(left) && covered(right) {
                     let tile = Tile { first, done, right };
-                    match left {
-                        0 => band.ends::<S, PX, TAPS, STEP, MOST, FEWER, 0, DEEP>(simd, tile, output),
-                        taps if taps == MOST => {
-                            band.ends::<S, PX, TAPS, STEP, MOST, FEWER, MOST, DEEP>(simd, tile, output)
-                        }
-                        _ => band.ends::<S, PX, TAPS, STEP, MOST, FEWER, FEWER, DEEP>(simd, tile, output),
+                    if left == 0 {
+                        band.ends::<S, PX, TAPS, STEP, MOST, FEWER, 0, DEEP>(simd, tile, output);
+                    } else if left == MOST {
+                        band.ends::<S, PX, TAPS, STEP, MOST, FEWER, MOST, DEEP>(simd, tile, output);
+                    } else {
+                        band.ends::<S, PX, TAPS, STEP, MOST, FEWER, FEWER, DEEP>(simd, tile, output);
                     }
                     ow = first + PX;
                 } else {
