@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let Some(results) = results else { return Ok(()) };
     let bench = Bench::new(&Machine::detect(), pool_of_all()?, &isas, EFFORT, Stop::default())?;
-    results.keep(&bench.machine_records())?;
+    results.keep(&bench.machine_records()?)?;
     let mut measured = Vec::new();
     for case in cases {
         results.keep(&bench.measure(&case)?.records)?;
