@@ -27,7 +27,7 @@ impl Output {
     /// Says what is no result.
     ///
     /// # Errors
-    /// As [`print`].
+    /// As [`print()`].
     pub fn say(self, text: impl Display) -> Result<(), CliError> {
         match self {
             Output::Text => print(text),
@@ -41,7 +41,7 @@ impl Output {
     /// Gives a result: as `text`, or as its `records`.
     ///
     /// # Errors
-    /// As [`print`].
+    /// As [`print()`].
     pub fn give(self, text: impl Display, records: &[Record]) -> Result<(), CliError> {
         match self {
             Output::Text => print(text),
@@ -65,7 +65,7 @@ pub fn print(text: impl Display) -> Result<(), CliError> {
 /// Prints `value` as JSON in a line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     print(serde_json::to_string(value).map_err(CliError::input)?)
 }
