@@ -38,27 +38,29 @@ impl Rows<'_> {
     fn all<S: Simd, const DEEP: bool>(self, simd: S) {
         let width = self.plan.problem.width();
         match (width.kernel, width.stride, width.dilation) {
-            (3, 1, 1) => self.rows::<S, PIXELS, 3, 1, 1, 0, DEEP>(simd),
-            (3, 2, 1) => self.rows::<S, PIXELS, 3, 2, 1, 0, DEEP>(simd),
-            (5, 1, 1) => self.rows::<S, PIXELS, 5, 1, 2, 1, DEEP>(simd),
-            (5, 2, 1) => self.rows::<S, PIXELS, 5, 2, 2, 1, DEEP>(simd),
-            (7, 1, 1) => self.rows::<S, PIXELS, 7, 1, 3, 2, DEEP>(simd),
-            (7, 2, 1) => self.rows::<S, PIXELS, 7, 2, 3, 2, DEEP>(simd),
+            (3, 1, 1) => self.rows::<S, PIXELS, 3, 1, 1, 1, DEEP>(simd),
+            (3, 2, 1) => self.rows::<S, PIXELS, 3, 2, 1, 1, DEEP>(simd),
+            (5, 1, 1) if DEEP => self.rows::<S, PIXELS_INSIDE, 5, 1, 0, 0, true>(simd),
+            (5, 1, 1) => self.rows::<S, PIXELS, 5, 1, 2, 2, false>(simd),
+            (5, 2, 1) if !DEEP => self.rows::<S, PIXELS, 5, 2, 2, 1, false>(simd),
+            (7, 1, 1) if !DEEP => self.rows::<S, PIXELS, 7, 1, 3, 3, false>(simd),
+            (7, 2, 1) if !DEEP => self.rows::<S, PIXELS, 7, 2, 3, 2, false>(simd),
             _ => self.rows::<S, PIXELS_INSIDE, 1, 1, 0, 0, DEEP>(simd),
         }
     }
 
     /// All rows, `PX` pixels and `TAPS` neighbouring taps at a time: with `STEP` the stride they share the loads of the input, and
-    /// the weights stay in registers (56×56×128: 116 µs one tap at a time, 91 so). Of a tile the first pixel may lack `MOST` or
-    /// `FEWER` taps in the padding, and so may the last one.
+    /// the weights stay in registers (56×56×128: 116 µs one tap at a time, 91 so). Of a tile the first pixel may lack `BEFORE` taps in
+    /// the padding, and the last one `BEHIND`, as they do where a filter's padding is half of it and a map's width even: each such
+    /// case is a loop of its own to compile.
     #[inline(always)]
     fn rows<
         S: Simd,
         const PX: usize,
         const TAPS: usize,
         const STEP: usize,
-        const MOST: usize,
-        const FEWER: usize,
+        const BEFORE: usize,
+        const BEHIND: usize,
         const DEEP: bool,
     >(
         self,
@@ -78,8 +80,7 @@ impl Rows<'_> {
                 (ow * STEP + TAPS).saturating_sub(width.pad_before + width.input),
             ],
         };
-        let covered = |taps: usize| taps == 0 || taps == MOST || taps == FEWER;
-        let end = if covered(lacking(width.output() - 1)[1]) { width.output() } else { inside.end };
+        let end = if lacking(width.output() - 1)[1] == BEHIND { width.output() } else { inside.end };
         for row in self.rows {
             let (image, oh) = (row / height.output(), row % height.output());
             let (taps, top) = height.taps_from(oh);
@@ -98,14 +99,15 @@ impl Rows<'_> {
                 // The last tile overlaps the one before: pixels alone take longer than pixels computed twice.
                 let first = ow.min(end.saturating_sub(PX));
                 let (done, [left, right]) = (ow - first, [lacking(first)[0], lacking(first + PX - 1)[1]]);
-                if first + PX <= end && ow < end && covered(left) && covered(right) {
-                    let tile = Tile { first, done, right };
-                    if left == 0 {
-                        band.ends::<S, PX, TAPS, STEP, MOST, FEWER, 0, DEEP>(simd, tile, output);
-                    } else if left == MOST {
-                        band.ends::<S, PX, TAPS, STEP, MOST, FEWER, MOST, DEEP>(simd, tile, output);
-                    } else {
-                        band.ends::<S, PX, TAPS, STEP, MOST, FEWER, FEWER, DEEP>(simd, tile, output);
+                let covered = (left == 0 || left == BEFORE) && (right == 0 || right == BEHIND);
+                if first + PX <= end && ow < end && covered {
+                    match (left == BEFORE, right == BEHIND) {
+                        (true, true) => {
+                            band.pixels::<S, PX, TAPS, STEP, BEFORE, BEHIND, DEEP>(simd, first, done, output);
+                        }
+                        (true, false) => band.pixels::<S, PX, TAPS, STEP, BEFORE, 0, DEEP>(simd, first, done, output),
+                        (false, true) => band.pixels::<S, PX, TAPS, STEP, 0, BEHIND, DEEP>(simd, first, done, output),
+                        (false, false) => band.pixels::<S, PX, TAPS, STEP, 0, 0, DEEP>(simd, first, done, output),
                     }
                     ow = first + PX;
                 } else {
@@ -115,16 +117,6 @@ impl Rows<'_> {
             }
         }
     }
-}
-
-/// Neighbouring outputs that are computed together.
-#[derive(Clone, Copy)]
-struct Tile {
-    first: usize,
-    /// How many of them are not stored: the tile before has stored them.
-    done: usize,
-    /// Taps that the last one lacks behind the row.
-    right: usize,
 }
 
 /// The input rows under one output row.
@@ -139,31 +131,7 @@ struct Band<'a> {
 }
 
 impl Band<'_> {
-    /// The pixels of a tile that lacks `LEFT` taps before it.
-    #[inline(always)]
-    fn ends<
-        S: Simd,
-        const PX: usize,
-        const TAPS: usize,
-        const STEP: usize,
-        const MOST: usize,
-        const FEWER: usize,
-        const LEFT: usize,
-        const DEEP: bool,
-    >(
-        &self,
-        simd: S,
-        tile: Tile,
-        output: &mut [f32],
-    ) {
-        match tile.right {
-            0 => self.pixels::<S, PX, TAPS, STEP, LEFT, 0, DEEP>(simd, tile, output),
-            taps if taps == MOST => self.pixels::<S, PX, TAPS, STEP, LEFT, MOST, DEEP>(simd, tile, output),
-            _ => self.pixels::<S, PX, TAPS, STEP, LEFT, FEWER, DEEP>(simd, tile, output),
-        }
-    }
-
-    /// Computes all channels of the `PX` outputs of `tile`. They all have the same valid columns, but that the first one lacks
+    /// Computes all channels of the `PX` outputs from `first` on, and stores them but the first `done`. They all have the same valid columns, but that the first one lacks
     /// its first `LEFT` and the last one its last `RIGHT`, and those between them accordingly fewer.
     #[inline(always)]
     fn pixels<
@@ -177,7 +145,8 @@ impl Band<'_> {
     >(
         &self,
         simd: S,
-        Tile { first, done, .. }: Tile,
+        first: usize,
+        done: usize,
         output: &mut [f32],
     ) {
         let output = &mut output[first * self.plan.pitch..];
