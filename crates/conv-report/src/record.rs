@@ -237,7 +237,8 @@ pub struct Record {
     /// Root of the summed squared differences over that of the oracle's squares, no unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l2_rel_error: Option<f64>,
-    /// Largest difference from ONNX Runtime's output over the largest magnitude in that, no unit (`peers` clock).
+    /// Largest difference from ONNX Runtime's output over the largest magnitude in that, no unit (`peers` clock): of graphs with a
+    /// node that is not computed in f64, and in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_peer_difference: Option<f64>,
     /// Commit that the program was built from, abbreviated; `-dirty` after it if files had been changed.
