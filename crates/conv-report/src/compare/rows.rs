@@ -4,16 +4,15 @@ use std::collections::HashMap;
 
 use crate::record::{Cache, Clock, Kind, Model, Record};
 
+use super::chance::{deviations, spread};
+
 /// Rows from which on their scatter tells how far two runs can be trusted.
 const ENOUGH_ROWS: usize = 12;
 
 /// The scatter that is taken of fewer rows, and the least of more, as a logarithm. Two quick runs of one program a minute apart
 /// differed by 3.6% in the middle of 36 rows.
 const SCATTER: f64 = 0.04;
-const LEAST_SCATTER: f64 = 0.01;
-
-/// Standard deviations of a normal distribution on each side of an interval of 95%.
-const DEVIATIONS: f64 = 1.96;
+pub(super) const LEAST_SCATTER: f64 = 0.01;
 
 /// What is known of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +26,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    pub(super) fn of(ratio: f64, [low, high]: [f64; 2], threshold: f64) -> Self {
+        match ratio {
+            ratio if ratio > 1.0 + threshold && low > 1.0 => Verdict::Slower,
+            ratio if ratio < 1.0 / (1.0 + threshold) && high < 1.0 => Verdict::Faster,
+            _ => Verdict::Undecided,
+        }
+    }
+
     /// `faster`, `slower` or `undecided`.
     pub fn name(self) -> &'static str {
         match self {
@@ -86,6 +93,16 @@ impl Setting {
         self.method.split(['/', ' ']).next().unwrap_or_default()
     }
 
+    /// What was timed, where it is not a run with warm caches: `, prepare`, `, cold`, `, in a network`.
+    pub(super) fn part(&self) -> &'static str {
+        match (self.model, self.cache) {
+            (Some(Model::Prepare), _) => ", prepare",
+            (_, Some(Cache::Cold)) => ", cold",
+            (_, Some(Cache::Network)) => ", in a network",
+            _ => "",
+        }
+    }
+
     /// The network or file that its name begins with.
     pub fn network(&self) -> &str {
         self.name.rsplit_once('/').map_or("", |(network, _)| network)
@@ -101,8 +118,10 @@ pub struct Row {
     pub medians: [f64; 2],
     /// New time over old.
     pub ratio: f64,
-    /// Where that ratio lies with 95% confidence.
+    /// Where that ratio lies with 95% confidence; of two runs, where all rows' ratios lie.
     pub interval: [f64; 2],
+    /// How much faster the machine was in one run than in the other, as the logarithm of its peaks; 0 of samples in turn.
+    pub machine: f64,
     /// What disturbed one of the two.
     pub disturbed: Option<String>,
 }
@@ -110,17 +129,14 @@ pub struct Row {
 impl Row {
     /// Of samples that both programs gave in turn: medians, the ratio's median over pairs and its interval.
     pub fn of_pairs(setting: Setting, medians: [f64; 2], ratio: f64, interval: [f64; 2]) -> Self {
-        Row { setting, medians, ratio, interval, disturbed: None }
+        Row { setting, medians, ratio, interval, machine: 0.0, disturbed: None }
     }
 
     /// Whether the ratio is further from 1 than `threshold`, a fraction, and its interval does not hold 1.
     pub fn verdict(&self, threshold: f64) -> Verdict {
-        let [low, high] = self.interval;
-        match self.ratio {
-            _ if self.disturbed.is_some() => Verdict::Undecided,
-            ratio if ratio > 1.0 + threshold && low > 1.0 => Verdict::Slower,
-            ratio if ratio < 1.0 / (1.0 + threshold) && high < 1.0 => Verdict::Faster,
-            _ => Verdict::Undecided,
+        match self.disturbed {
+            Some(_) => Verdict::Undecided,
+            None => Verdict::of(self.ratio, self.interval, threshold),
         }
     }
 }
@@ -135,28 +151,42 @@ pub fn of_records(old: &[Record], new: &[Record]) -> (Vec<Row>, [usize; 2]) {
     let pairs: Vec<(&Setting, [&Record; 2])> =
         new.iter().filter_map(|(setting, record)| Some((setting, [*old.get(setting)?, *record]))).collect();
     let alone = [old.len().saturating_sub(pairs.len()), new.len() - pairs.len()];
-    let ratio = |[old, new]: [&Record; 2]| Some((new.median_ns? / old.median_ns?).ln());
-    let quiet = pairs.iter().filter(|(_, pair)| pair.iter().all(|record| record.disturbed.is_none()));
-    let scatter = scatter(quiet.filter_map(|(_, pair)| ratio(*pair)).collect());
-    let rows = pairs.into_iter().filter_map(|(setting, pair)| row(setting.clone(), pair, scatter)).collect();
+    let width = Width::of(&pairs);
+    let rows = pairs.into_iter().filter_map(|(setting, pair)| row(setting.clone(), pair, &width)).collect();
     (rows, alone)
 }
 
-/// By how much rows differ from their middle, as the standard deviation of a normal distribution with the same median deviation.
-fn scatter(mut ratios: Vec<f64>) -> f64 {
-    if ratios.len() < ENOUGH_ROWS {
-        return SCATTER;
-    }
-    let median = |values: &mut Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let middle = median(&mut ratios);
-    let mut deviations: Vec<f64> = ratios.iter().map(|ratio| (ratio - middle).abs()).collect();
-    (1.4826 * median(&mut deviations)).max(LEAST_SCATTER)
+/// How far rows may lie from each other by chance.
+struct Width {
+    /// Standard deviation of what was timed alike: preparing scatters ten times as much as running, with how pages fall.
+    scatters: HashMap<(Option<Model>, Option<Cache>), f64>,
+    /// How many of these a row may be off, where that many rows are looked at.
+    deviations: f64,
 }
 
-fn row(setting: Setting, [old, new]: [&Record; 2], scatter: f64) -> Option<Row> {
+impl Width {
+    fn of(pairs: &[(&Setting, [&Record; 2])]) -> Self {
+        let mut ratios: HashMap<_, Vec<f64>> = HashMap::new();
+        for (setting, [old, new]) in pairs.iter().filter(|(_, pair)| pair.iter().all(|r| r.disturbed.is_none())) {
+            if let (Some(old), Some(new)) = (old.median_ns, new.median_ns) {
+                ratios.entry((setting.model, setting.cache)).or_default().push((new / old).ln());
+            }
+        }
+        let scatters = ratios.into_iter().map(|(timed, ratios)| (timed, scatter(ratios))).collect();
+        Width { scatters, deviations: deviations(pairs.len()) }
+    }
+
+    fn half(&self, setting: &Setting) -> f64 {
+        self.deviations * self.scatters.get(&(setting.model, setting.cache)).copied().unwrap_or(SCATTER)
+    }
+}
+
+/// By how much rows differ from their middle.
+fn scatter(mut ratios: Vec<f64>) -> f64 {
+    if ratios.len() < ENOUGH_ROWS { SCATTER } else { spread(&mut ratios).max(LEAST_SCATTER) }
+}
+
+fn row(setting: Setting, [old, new]: [&Record; 2], width: &Width) -> Option<Row> {
     let medians = [old.median_ns?, new.median_ns?];
     // Half of an interval, as a logarithm; of records that have none, from the deviations.
     let half = |record: &Record, median: f64| {
@@ -167,10 +197,10 @@ fn row(setting: Setting, [old, new]: [&Record; 2], scatter: f64) -> Option<Row> 
     let peaks = [old, new].map(|record| record.peak_gflops.filter(|_| record.kind == Kind::Conv));
     let machine = if let [Some(old), Some(new)] = peaks { (new / old).ln().abs() } else { 0.0 };
     let within = half(old, medians[0]).hypot(half(new, medians[1]));
-    let width = within.hypot(DEVIATIONS * scatter).hypot(machine);
+    let width = within.hypot(width.half(&setting)).hypot(machine);
     let ratio = medians[1] / medians[0];
     let disturbed = new.disturbed.clone().or(old.disturbed.clone());
-    Some(Row { setting, medians, ratio, interval: [ratio * (-width).exp(), ratio * width.exp()], disturbed })
+    Some(Row { setting, medians, ratio, interval: [ratio * (-width).exp(), ratio * width.exp()], machine, disturbed })
 }
 
 #[cfg(test)]
@@ -222,6 +252,28 @@ mod tests {
         assert_eq!(verdicts(&new, &old), [("net/7 fft/t8".into(), Verdict::Faster)]);
     }
 
+    /// One row of a hundred is far off in every second pair of runs: nobody knows which.
+    #[test]
+    fn a_tail_of_chance_is_not_called() {
+        let old = run(|_, _| 1.0);
+        let new = run(|i, algorithm| if (i, algorithm) == (3, "fft/t8") { 1.09 } else { [1.0, 1.01, 0.99][i % 3] });
+        assert_eq!(verdicts(&old, &new), []);
+    }
+
+    /// What is prepared scatters more, and takes nothing from what is known of runs.
+    #[test]
+    fn preparing_is_held_against_preparing() {
+        let both = |run_factor: f64, scatter: f64| {
+            let mut records = run(|i, algorithm| if (i, algorithm) == (7, "fft/t8") { run_factor } else { 1.0 });
+            let mut prepare = run(|i, _| 1.0 + scatter * [0.0, 1.0, -0.7, 0.5, -0.5, 0.8, -0.2][i % 7]);
+            records.iter_mut().for_each(|record| record.model = Some(Model::Run));
+            prepare.iter_mut().for_each(|record| record.model = Some(Model::Prepare));
+            records.extend(prepare);
+            records
+        };
+        assert_eq!(verdicts(&both(1.0, 0.0), &both(1.25, 0.5)), [("net/7 fft/t8".into(), Verdict::Slower)]);
+    }
+
     #[test]
     fn disturbed_rows_and_slower_machines_decide_nothing() {
         let old = run(|_, _| 1.0);
@@ -242,6 +294,7 @@ mod tests {
         assert_eq!((rows.len(), alone), (1, [1, 2]));
         assert!(rows[0].interval[0] > 0.85 && rows[0].interval[1] < 1.2, "{:?}", rows[0].interval);
     }
+
     #[test]
     fn of_several_of_one_setting_the_first_is_the_old_one() {
         let records = |times: &[f64]| times.iter().map(|&ns| record("a", "direct/nhwc", ns)).collect::<Vec<_>>();

@@ -1,9 +1,7 @@
 //! A comparison as tables and sentences.
 
-use std::collections::BTreeMap;
-
+use super::means::Mean;
 use super::rows::{Row, Verdict};
-use crate::record::{Cache, Kind, Model};
 
 /// Header and rows of a table: those that were decided first, the largest change of each first; of the others `all` or none.
 pub fn rows_table(rows: &[Row], threshold: f64, all: bool) -> ([&'static str; 8], Vec<Vec<String>>) {
@@ -24,7 +22,7 @@ pub fn rows_table(rows: &[Row], threshold: f64, all: bool) -> ([&'static str; 8]
         };
         vec![
             setting.name.clone(),
-            format!("{}{}", setting.method, part(row)),
+            format!("{}{}", setting.method, setting.part()),
             format!("{}, {} thr, b{}", setting.isa, setting.threads, setting.batch),
             old,
             new,
@@ -37,36 +35,19 @@ pub fn rows_table(rows: &[Row], threshold: f64, all: bool) -> ([&'static str; 8]
     (header, shown.iter().map(cells).collect())
 }
 
-/// What was timed, where it is not a run with warm caches.
-fn part(row: &Row) -> &'static str {
-    match (row.setting.model, row.setting.cache) {
-        (Some(Model::Prepare), _) => ", prepare",
-        (_, Some(Cache::Cold)) => ", cold",
-        (_, Some(Cache::Network)) => ", in a network",
-        _ => "",
-    }
-}
-
-/// Header and rows of geometric means of the ratios: of all rows, by family, by network, of whole passes.
-pub fn means(rows: &[Row]) -> ([&'static str; 3], Vec<Vec<String>>) {
-    let mut groups: BTreeMap<(u8, String), Vec<f64>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.disturbed.is_none()) {
-        let mut add = |rank, name: String| groups.entry((rank, name)).or_default().push(row.ratio.ln());
-        add(0, "all".into());
-        if row.setting.kind == Kind::Forward {
-            add(3, format!("passes by {}", row.setting.method));
-            continue;
-        }
-        add(1, format!("{}{}", row.setting.family(), part(row)));
-        if !row.setting.network().is_empty() {
-            add(2, format!("{}/*", row.setting.network()));
-        }
-    }
-    let cells = |((_, name), ratios): (&(u8, String), &Vec<f64>)| {
-        let mean = (ratios.iter().sum::<f64>() / ratios.len() as f64).exp();
-        vec![name.clone(), ratios.len().to_string(), format!("{mean:.3}")]
+/// Header and rows of a table of means, with a verdict where there is one.
+pub fn means_table(means: &[Mean], threshold: f64) -> ([&'static str; 5], Vec<Vec<String>>) {
+    let cells = |mean: &Mean| {
+        let [low, high] = mean.interval;
+        let verdict = match mean.verdict(threshold) {
+            Verdict::Undecided => "",
+            decided => decided.name(),
+        };
+        let numbers = [mean.rows.to_string(), format!("{:.3}", mean.ratio), format!("{low:.3} to {high:.3}")];
+        let [rows, ratio, interval] = numbers;
+        vec![mean.of.clone(), rows, ratio, interval, verdict.into()]
     };
-    (["of", "rows", "new/old, geometric mean"], groups.iter().map(cells).collect())
+    (["of", "rows", "new/old, geometric mean", "interval", "verdict"], means.iter().map(cells).collect())
 }
 
 /// How many rows have which verdict, in a sentence.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use conv_measure::{MAX_THREADS, hardware_threads};
-use conv_report::compare::{Row, Verdict, means, of_records, rows_table, summary};
+use conv_report::compare::{Mean, Row, Verdict, means, means_table, of_records, rows_table, summary};
 use conv_report::{markdown, narrow, record};
 use conv_simd::Isa;
 use serde_json::{Value, json};
@@ -18,10 +18,11 @@ use crate::cli::{CliError, Exit, print, print_json, tell};
 /// Hold two measurements against each other: faster, slower or undecided, with intervals.
 ///
 /// OLD and NEW are folders of records, or files of them. A row is called faster or slower when its ratio is beyond the threshold
-/// and the interval of that ratio, of 95% confidence, does not hold 1; it is widened by how much all rows scatter from one run to
-/// the other, and rows that were disturbed decide nothing. Exit code 1 if anything became slower.
+/// and the interval of that ratio, of 95% confidence, does not hold 1; it is as wide as all rows scatter from one run to the other,
+/// and rows that were disturbed decide nothing. Geometric means of families and networks are called likewise, and tell less than a
+/// row can. Exit code 1 if a row or a mean became slower.
 ///
-/// On a shared machine two runs cannot tell a few percent apart. With --build, that revision of this repository is checked out
+/// On a shared machine two runs cannot tell ten percent of one row apart. With --build, that revision of this repository is checked out
 /// and built, and both programs are timed in turn, within one run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -55,7 +56,7 @@ pub struct Args {
     /// As Markdown, for a pull request.
     #[arg(long)]
     markdown: bool,
-    /// As JSON, every row in a line; the summary goes to standard error.
+    /// As JSON, every row and mean in a line; the summary goes to standard error.
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
 }
@@ -84,10 +85,19 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         None => of_files(args)?,
     };
     let Percent(threshold) = args.threshold;
-    let slower = rows.iter().any(|row| row.verdict(threshold) == Verdict::Slower);
-    let exit = if slower { Exit::Slower } else { Exit::Done };
+    let means = means(&rows);
+    let verdicts =
+        || rows.iter().map(|row| row.verdict(threshold)).chain(means.iter().map(|mean| mean.verdict(threshold)));
+    let exit = if verdicts().any(|verdict| verdict == Verdict::Slower) { Exit::Slower } else { Exit::Done };
     if args.json {
         rows.iter().try_for_each(|row| print_json(&object(row, threshold)))?;
+        for mean in &means {
+            let verdict = mean.verdict(threshold).name();
+            let Mean { of, rows, ratio, interval } = mean;
+            print_json(
+                &json!({ "kind": "mean", "name": of, "rows": rows, "ratio": ratio, "interval": interval, "verdict": verdict }),
+            )?;
+        }
         tell(summary(&rows, threshold));
         return Ok(exit);
     }
@@ -98,14 +108,14 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     if !cells.is_empty() {
         print(format_args!("{}\n", draw((&header, cells))))?;
     }
-    let (header, cells) = means(&rows);
+    let (header, cells) = means_table(&means, threshold);
     print(format_args!("{}\n\n{}", draw((&header, cells)), summary(&rows, threshold)))?;
     Ok(exit)
 }
 
 /// A row as an object.
 fn object(row: &Row, threshold: f64) -> Value {
-    let Row { setting, medians: [old, new], ratio, interval, disturbed } = row;
+    let Row { setting, medians: [old, new], ratio, interval, disturbed, machine: _ } = row;
     json!({
         "kind": setting.kind,
         "name": setting.name,
