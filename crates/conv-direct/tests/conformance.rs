@@ -39,6 +39,30 @@ fn ends_of_depthwise_rows_conform() {
     assert!(checked > 250, "{checked} problems");
 }
 
+/// Depthwise filters that are swept: rows of several bands and of less than one, columns of tiles that overlap, that are wider than
+/// the image, and that padding is left and right of, channels that fill vectors and that do not; sums are added to what is there.
+#[test]
+fn swept_filters_conform() {
+    let mut checked = 0;
+    for (kernel, stride, channels) in [3, 5, 7].into_iter().flat_map(|k| [(k, 1, 19), (k, 2, 67), (k, 2, 16)]) {
+        for (rows, columns) in [(1, 20), (4, 9), (35, 4), (17, 13), (40, 15), (12, 31)] {
+            for (before, after) in [(kernel / 2, kernel / 2), (0, 0), (kernel - 2, 1), (1, kernel)] {
+                let axis = |input| Axis { stride, pad_before: before, pad_after: after, ..Axis::new(input, kernel) };
+                let shape = [channels, channels];
+                let Ok(problem) = Problem::new(2, channels, shape, [axis(rows), axis(columns)]) else { continue };
+                let epilogue = Epilogue { accumulate: true, ..Epilogue::RELU };
+                let case = Case::new(&problem, Kind::Signed, 11, epilogue);
+                for isa in Isa::available() {
+                    let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
+                    outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
+                }
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 150, "{checked} problems");
+}
+
 /// Groups of which a vector holds several, with more filters than channels and fewer, that fill vectors and that do not, by
 /// filters with loops of their own and without, of rows that have pixels alone at their ends.
 #[test]

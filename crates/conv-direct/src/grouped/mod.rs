@@ -7,10 +7,11 @@
 use conv_core::{
     Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice, lane_numbers};
+use conv_simd::{AlignedBuffer, Isa, SharedSlice, Simd, lane_numbers};
 
 #[allow(unsafe_code)]
 mod kernel;
+mod sweep;
 
 /// Tasks wanted of one layer, so that 64 cores have work at batch 1.
 const TASKS: usize = 256;
@@ -48,8 +49,8 @@ impl Packing {
         self.depth == 1 && self.inputs == self.outputs
     }
 
-    /// Floats of the weights of one tap and one channel of each group.
-    fn stride(&self) -> usize {
+    /// Lanes of all vectors.
+    fn all_lanes(&self) -> usize {
         self.vectors * self.lanes
     }
 
@@ -67,7 +68,7 @@ impl Packing {
     fn footprint(&self, problem: &Problem, options: &PlanOptions) -> Result<Footprint, PlanError> {
         let taps = problem.height().kernel * problem.width().kernel;
         let floats =
-            self.stride() as u128 * (taps as u128 * self.depth as u128 + 1) + (self.depth * self.lanes) as u128;
+            self.all_lanes() as u128 * (taps as u128 * self.depth as u128 + 1) + (self.depth * self.lanes) as u128;
         options.admit(4 * floats, 0)
     }
 }
@@ -99,16 +100,17 @@ pub(crate) fn plan(
     filter.check(problem)?;
     let pitch = epilogue.pitch_of(problem)?;
     let taps = problem.height().kernel * problem.width().kernel;
-    let (depth, stride) = (packing.depth, packing.stride());
+    let (depth, all_lanes) = (packing.depth, packing.all_lanes());
     let footprint = packing.footprint(problem, options)?;
-    let mut weights = AlignedBuffer::zeroed(stride * depth * taps)?;
+    let mut weights = AlignedBuffer::zeroed(all_lanes * depth * taps)?;
     for (row, filter) in filter.weights.chunks_exact(taps).enumerate() {
         let (place, input) = (packing.place(row / depth), row % depth);
+        let (vector, lane) = (place / packing.lanes, place % packing.lanes);
         for (tap, &weight) in filter.iter().enumerate() {
-            weights[(tap * depth + input) * stride + place] = weight;
+            weights[((vector * taps + tap) * depth + input) * packing.lanes + lane] = weight;
         }
     }
-    let mut bias = AlignedBuffer::zeroed(stride)?;
+    let mut bias = AlignedBuffer::zeroed(all_lanes)?;
     for (channel, &value) in filter.bias.into_iter().flatten().enumerate() {
         bias[packing.place(channel)] = value;
     }
@@ -121,6 +123,8 @@ pub(crate) fn plan(
     let rows = problem.batch() * problem.height().output();
     let rows_per_task = rows.div_ceil(TASKS);
     let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
+    let swept = packing.is_depthwise() && sweep::covers(&problem, packing.lanes);
+    let shares = swept.then(|| sweep::Shares::new(&problem, packing.vectors));
     let far = 4 * (problem.input_len() + problem.output_len()) >= FAR_BYTES;
     Ok(Box::new(GroupedPlan {
         packing,
@@ -131,8 +135,10 @@ pub(crate) fn plan(
         isa,
         workers,
         footprint,
+        shares,
         rows_per_task,
         far,
+        vector_weights: weights.len() / packing.vectors,
         weights,
         bias,
         lanes,
@@ -150,16 +156,36 @@ struct GroupedPlan {
     isa: Isa,
     workers: usize,
     footprint: Footprint,
-    /// Output rows of all images that one task computes.
+    /// How it is swept, if it is.
+    shares: Option<sweep::Shares>,
+    /// Otherwise output rows of all images that one task computes.
     rows_per_task: usize,
     /// Whether the tiles prefetch the next row.
     far: bool,
-    /// `[kh][kw][input channel of a group][stride]`.
+    /// `[vector][kh][kw][input channel of a group][lanes]`: those of one vector lie beside each other, as taps a power of two apart
+    /// would fall on few sets of the L1 cache.
     weights: AlignedBuffer,
-    /// `[stride]`.
+    /// Floats of them for one vector.
+    vector_weights: usize,
+    /// `[vector][lanes]`.
     bias: AlignedBuffer,
     /// `[input channel of a group][lanes]`: in which lane of an input vector that channel of each output's group is.
     lanes: AlignedBuffer,
+}
+
+impl GroupedPlan {
+    /// The weights of `vector`.
+    #[inline(always)]
+    fn weights_of(&self, vector: usize) -> &[f32] {
+        &self.weights[vector * self.vector_weights..][..self.vector_weights]
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(&self, simd: S, output: &mut [f32], sum: S::Vec) {
+        let epilogue = &self.epilogue;
+        let sum = if epilogue.accumulate { simd.add(sum, simd.load_partial(output)) } else { sum };
+        simd.store_partial(output, epilogue.bounds.clamp(simd, sum));
+    }
 }
 
 impl Plan for GroupedPlan {
@@ -178,6 +204,14 @@ impl Plan for GroupedPlan {
     fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {
         let rows = self.problem.batch() * self.problem.height().output();
         let output = SharedSlice::new(output);
+        if let Some(shares) = &self.shares {
+            for_each_task(self.workers, shares.count(), &mut [], |_, index| {
+                probe.enter(Phase::Multiply);
+                self.isa.run(sweep::Sweep { plan: self, input, output: &output, share: shares.share(index) });
+                probe.enter(Phase::Idle);
+            });
+            return;
+        }
         for_each_task(self.workers, rows.div_ceil(self.rows_per_task), &mut [], |_, index| {
             probe.enter(Phase::Multiply);
             let start = index * self.rows_per_task;

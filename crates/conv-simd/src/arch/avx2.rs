@@ -155,7 +155,8 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m256, count: usize) {
-        unsafe { _mm256_maskstore_ps(to, mask(count), value) }
+        // A masked store of all lanes takes some twenty cycles on a Zen 4, where a plain one takes one.
+        unsafe { if count == 8 { _mm256_storeu_ps(to, value) } else { _mm256_maskstore_ps(to, mask(count), value) } }
     }
     #[inline(always)]
     fn opaque(self, address: *const f32) -> *const f32 {
