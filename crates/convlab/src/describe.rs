@@ -3,7 +3,7 @@
 use conv_core::Problem;
 use conv_core::{format_bytes, thousands};
 use conv_net::{Map, Network, Node, Operator, Value, ValueId, Window};
-use conv_report::table;
+use conv_report::narrow;
 use serde_json::json;
 
 /// Describes `network` as text, both AlexNets in at most 100 columns: every node with its shapes and costs, and what is
@@ -70,8 +70,8 @@ fn summary(network: &Network) -> String {
     let shapes = |ids: &[ValueId]| ids.iter().map(|&id| shape(network.value(id))).collect::<Vec<_>>().join(", ");
     format!(
         "{}: {} in, {} out, {} parameters ({} of f32).\n\
-         {} takes {} GFLOP in the convolutions ({} without the taps in the padding)\n\
-         and {} in the fully connected layers.",
+         {} takes {} GFLOP in the convolutions ({} without the taps in\n\
+         the padding) and {} in the fully connected layers.",
         network.name(),
         shapes(network.inputs()),
         shapes(network.outputs()),
@@ -128,10 +128,11 @@ fn walk(network: &Network) -> String {
     let header = ["node", "kind", "filters", "stride", "pad", "output", "bytes", "parameters", "bytes", "MFLOP"];
     let rows: Vec<_> = network.nodes().iter().map(|node| walk_row(network, node)).collect();
     format!(
-        "{}\n\nOutputs as frameworks write them, images x channels x height x width. A filter of a layer with\n\
-         two groups reaches half of the channels. The first bytes are the output's, the second the\n\
-         parameters', both f32. MFLOP: two operations a multiply-add, taps in the padding included.",
-        table(&header, &rows)
+        "{}\n\nOutputs as frameworks write them, images x channels x height x width. A filter\n\
+         of a layer with two groups reaches half of the channels. The first bytes are the\n\
+         output's, the second the parameters', both f32. MFLOP: two operations a\n\
+         multiply-add, taps in the padding included.",
+        narrow(&header, &rows)
     )
 }
 
@@ -240,9 +241,9 @@ fn matrices(network: &Network) -> String {
         return "No convolutions.".into();
     }
     format!(
-        "As im2col multiplies them, one image: for each group a matrix of columns by a matrix of filters.\n\n{}\n\n\
+        "As im2col multiplies them, one image: for each group a matrix of columns by a\nmatrix of filters.\n\n{}\n\n\
          Duplication: how many floats the columns have for each float of the input.",
-        table(&["layer", "groups", "columns", "by filters", "bytes", "duplication"], &rows)
+        narrow(&["layer", "groups", "columns", "by filters", "bytes", "duplication"], &rows)
     )
 }
 
@@ -251,15 +252,15 @@ fn halves(network: &Network) -> String {
     let groups = |node: &Node| node.problem.as_ref().map_or(1, Problem::groups);
     if !network.nodes().iter().any(|node| groups(node) % 2 == 0) {
         return format!(
-            "{} is one tower: none of its layers has groups, so there are no halves to split it into.",
+            "{} is one tower: none of its layers has groups, so there are no halves to split\nit into.",
             network.name()
         );
     }
     let layers = network.nodes().iter().filter(|node| !matches!(node.operator, Operator::Activation(_)));
     let rows: Vec<_> = layers.filter_map(|node| half_row(network, node)).collect();
     format!(
-        "Split into two halves, as on the paper's two GPUs: each computes half of every layer's channels.\n\n{}",
-        table(&["layer", "each half computes", "reads", "crosses, each way"], &rows)
+        "Split into two halves, as on the paper's two GPUs: each computes half of every\nlayer's channels.\n\n{}",
+        narrow(&["layer", "each half computes", "reads", "crosses, each way"], &rows)
     )
 }
 
@@ -300,23 +301,23 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("1.332 GFLOP in the convolutions (1.225 without"), "{text}");
-        let walk = "conv1 Conv 96 of 11x11x3 4 1x96x55x55 1.11 MiB 34,944 136 KiB 210.8";
-        assert_eq!(line(&text, "conv1", 0), walk);
-        assert_eq!(line(&text, "conv1", 1), "conv1 1 363 x 3025 96 x 363 4.19 MiB 7.10");
-        assert_eq!(line(&text, "conv2", 1), "conv2 2 1200 x 729 128 x 1200 6.67 MiB 25.00");
-        assert_eq!(line(&text, "conv2", 2), "conv2 27x27x128 its own half nothing");
-        assert_eq!(line(&text, "conv3", 2), "conv3 13x13x192 both halves 13x13x128, 84.5 KiB");
-        assert_eq!(line(&text, "fc6", 1), "fc6 1x1x2048 both halves 6x6x128, 18 KiB");
-        assert_eq!(line(&text, "conv1", 2), "conv1 55x55x48 the image nothing: both have the image");
-        assert!(line(&text, "lrn1", 1).starts_with("lrn1 55x55x48 its own half 55x55x2, 23.6 KiB"));
+        assert_eq!(line(&text, "conv1", 0), "conv1 Conv 96 of 11x11x3 4 1x96x55x55 1.11 MiB");
+        assert_eq!(line(&text, "conv1", 1), "conv1 34,944 136 KiB 210.8");
+        assert_eq!(line(&text, "conv1", 2), "conv1 1 363 x 3025 96 x 363 4.19 MiB 7.10");
+        assert_eq!(line(&text, "conv2", 2), "conv2 2 1200 x 729 128 x 1200 6.67 MiB 25.00");
+        assert_eq!(line(&text, "conv2", 3), "conv2 27x27x128 its own half nothing");
+        assert_eq!(line(&text, "conv3", 3), "conv3 13x13x192 both halves 13x13x128, 84.5 KiB");
+        assert_eq!(line(&text, "fc6", 2), "fc6 1x1x2048 both halves 6x6x128, 18 KiB");
+        assert_eq!(line(&text, "conv1", 3), "conv1 55x55x48 the image nothing: both have the image");
+        assert!(line(&text, "lrn1", 2).starts_with("lrn1 55x55x48 its own half 55x55x2, 23.6 KiB"));
     }
 
     #[test]
-    fn alexnet_fits_a_hundred_columns() {
+    fn alexnet_fits_a_terminal() {
         for name in crate::suite::ALEXNETS {
             let text = describe(&Network::by_name(name, 1).unwrap());
             for line in text.lines() {
-                assert!(line.chars().count() <= 100, "{name}: {line}");
+                assert!(line.chars().count() <= 80, "{name}: {line}");
             }
             assert!(!text.contains("NaN"));
         }

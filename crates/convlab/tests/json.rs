@@ -45,6 +45,30 @@ fn what_is_printed_is_what_is_kept() {
 }
 
 #[test]
+fn charts_and_models_are_named() {
+    let folder = Folder::new();
+    folder.ok(&format!("bench --quick --threads 1 --out out {TINY} --algorithm direct"));
+    let charts = lines(&folder, "plot out");
+    assert!(!charts.is_empty());
+    for chart in charts {
+        assert!(folder.path(chart["chart"].as_str().unwrap()).is_file(), "{chart}");
+    }
+    let told = lines(&folder, "export --network squeezenet1_1 --onnx model.onnx --seed 3");
+    assert!(told.len() == 1 && told[0]["model"] == "model.onnx" && told[0]["seed"] == 3, "{told:?}");
+}
+
+/// Lists and walks are no wider than a terminal.
+#[test]
+fn lists_and_walks_fit_a_terminal() {
+    let folder = Folder::new();
+    for command in ["list algorithms", "list networks", "list problems", "describe paper", "describe densenet121"] {
+        let printed = folder.ok(command);
+        let widest = printed.lines().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|widest| widest <= 80), "{command}: {widest:?}");
+    }
+}
+
+#[test]
 fn tables_are_objects_by_the_names_of_their_columns() {
     let folder = Folder::new();
     folder.ok(&format!("bench --quick --threads 1 --out out {TINY} --algorithm direct,im2col"));

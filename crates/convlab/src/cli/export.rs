@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use conv_net::{Network, Synthetic, onnx};
+use serde_json::json;
 
-use crate::cli::{CliError, Exit, print, writable};
+use crate::cli::{CliError, Exit, print, print_json, writable};
 
 /// Write a network with synthetic weights as an ONNX model: the ones that `forward` uses with the same seed.
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,9 @@ pub struct Args {
     /// Images that the model takes [default: any number].
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes the model.
@@ -36,6 +40,15 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let network = Network::by_name(&args.network, args.batch.unwrap_or(1)).map_err(CliError::input)?;
     let mut weights = Synthetic::new(&network, args.seed);
     onnx::write(&args.onnx, &network, args.batch.is_none(), &mut weights).map_err(CliError::input)?;
+    if args.json {
+        print_json(&json!({
+            "model": args.onnx,
+            "network": network.name(),
+            "parameters": network.parameter_count(),
+            "seed": args.seed,
+        }))?;
+        return Ok(Exit::Done);
+    }
     print(format_args!(
         "{}: {} with {} parameters of seed {}",
         args.onnx.display(),

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use conv_core::Problem;
 use conv_net::{Network, Operator, presets};
-use conv_report::table;
+use conv_report::narrow;
 use conv_tune::{algorithms, families, family};
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
-    /// Names, and which of AlexNet's convolutions they compute.
+    /// Names, and which of AlexNet's filters they compute.
     Algorithms,
     /// The networks' distinct convolutions with descriptors, operations, bytes and the families that compute them.
     Problems,
@@ -73,19 +73,27 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
             other => other.to_string(),
         };
         let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().map(text).collect()).collect();
-        print(table(&fields, &rows))?;
+        print(narrow(&fields, &rows))?;
     }
     Ok(Exit::Done)
 }
 
 fn list_algorithms() -> Result<Listing, CliError> {
-    let problems = suite::problems(&suite::ALEXNETS.map(Into::into), &[], &[])?.problems;
+    let problems = suite::problems(&[suite::ALEXNETS[0].into()], &[], &[])?.problems;
     let rows = algorithms().into_iter().map(|algorithm| {
-        let supported: Vec<String> =
-            problems.iter().filter(|problem| algorithm.supports(problem).is_ok()).map(Problem::label).collect();
-        vec![json!(algorithm.name()), json!(family(algorithm)), json!(supported)]
+        let supported = problems.iter().filter(|problem| algorithm.supports(problem).is_ok());
+        let mut filters: Vec<String> = supported.map(filter).collect();
+        filters.dedup();
+        vec![json!(algorithm.name()), json!(family(algorithm)), json!(filters)]
     });
     Ok((vec!["algorithm", "family", "computes"], rows.collect()))
+}
+
+/// The filter of `problem`, `11x11/4` with its stride if that is not one.
+fn filter(problem: &Problem) -> String {
+    let [height, width] = [problem.height(), problem.width()];
+    let stride = if height.stride == 1 { String::new() } else { format!("/{}", height.stride) };
+    format!("{}x{}{stride}", height.kernel, width.kernel)
 }
 
 fn list_problems(args: &Args) -> Result<Listing, CliError> {

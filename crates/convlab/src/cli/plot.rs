@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use conv_report::{charts, record};
+use serde_json::json;
 
-use crate::cli::{CliError, Exit, print};
+use crate::cli::{CliError, Exit, print, print_json};
 
 /// Draw charts from records alone.
 ///
@@ -22,6 +23,9 @@ pub struct Args {
     /// Folder for the charts [default: the records' folder].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// As JSON, every chart in a line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Draws the charts and prints their paths.
@@ -33,7 +37,11 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let beside = || records.parent().unwrap_or(&records).to_owned();
     let out = args.out.clone().unwrap_or_else(beside);
     for file in charts(&records, &out).map_err(CliError::input)? {
-        print(file.display())?;
+        if args.json {
+            print_json(&json!({ "chart": file }))?;
+        } else {
+            print(file.display())?;
+        }
     }
     Ok(Exit::Done)
 }
