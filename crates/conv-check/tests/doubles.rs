@@ -150,6 +150,7 @@ impl Algorithm for Double {
             rows: 1,
             depth: 1,
             transform_flops: 0.0,
+            tile_transforms: 0.0,
             weight_passes: 1.0,
             between_bytes: 0.0,
             between_set: 0.0,

@@ -97,6 +97,8 @@ pub struct Work {
     pub depth: usize,
     /// Operations of transforms.
     pub transform_flops: f64,
+    /// Transforms that begin anew, a few vectors of channels of one tile each; 0 where that is nothing beside what they compute.
+    pub tile_transforms: f64,
     /// How often each worker's share of a run reads all prepared weights.
     pub weight_passes: f64,
     /// Bytes of intermediate results, each counted once; they are written and read.

@@ -63,6 +63,34 @@ fn swept_filters_conform() {
     assert!(checked > 150, "{checked} problems");
 }
 
+/// Depthwise filters along one axis: of fewer taps than are taken together and of more, at any stride across, with ends that lack
+/// taps on either side, lines of whole tiles and of less than one; sums are added to what is there.
+#[test]
+fn lines_conform() {
+    let mut checked = 0;
+    for (kernel, channels, stride) in [(2, 19, 1), (3, 16, 2), (5, 67, 1), (7, 35, 3), (11, 19, 1), (12, 33, 1)] {
+        for (length, (before, after)) in
+            [(30, (kernel / 2, kernel / 2)), (13, (0, 0)), (17, (1, kernel)), (4, (kernel, 2))]
+        {
+            for across in [1, 6, 21] {
+                let along = Axis { pad_before: before, pad_after: after, ..Axis::new(length, kernel) };
+                let other = Axis { stride, ..Axis::new(across, 1) };
+                for axes in [[along, other], [other, along]] {
+                    let Ok(problem) = Problem::new(2, channels, [channels, channels], axes) else { continue };
+                    let epilogue = Epilogue { accumulate: true, ..Epilogue::RELU };
+                    let case = Case::new(&problem, Kind::Signed, 13, epilogue);
+                    for isa in Isa::available() {
+                        let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
+                        outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
+                    }
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 100, "{checked} problems");
+}
+
 /// Groups of which a vector holds several, with more filters than channels and fewer, that fill vectors and that do not, by
 /// filters with loops of their own and without, of rows that have pixels alone at their ends.
 #[test]

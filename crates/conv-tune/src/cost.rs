@@ -28,6 +28,9 @@ const CYCLES_A_WEIGHT: f64 = 0.39;
 /// Cycles of a register tile, and of each of its sums, whatever its depth.
 const CYCLES_A_TILE: f64 = 4.4;
 const CYCLES_A_SUM: f64 = 1.5;
+/// Nanoseconds in which a transform of one tile begins. Where groups have 16 to 24 channels, 14×14 to 28×28 of them, transforms by
+/// `winograd/f4x3` take 200 to 430 µs, and the rest of the model says 100 to 220; with this it is within a tenth of five such layers.
+const TRANSFORM_NS: f64 = 80.0;
 /// Nanoseconds of a run that does nothing.
 const RUN_NS: f64 = 5000.0;
 /// Estimates within this factor of the least are equal, and the least memory decides: the model does not know better, and
@@ -66,7 +69,8 @@ impl CostModel {
         let multiply = overlapped(products, weights, STREAM_SHOWS);
         let arithmetic = work.transform_flops / (constants.peak_gflops * TRANSFORM_RATE);
         let between = 2.0 * work.between_bytes / (BETWEEN_RATE * gb_s(work.between_set * workers as f64));
-        let transforms = overlapped(arithmetic, between, TRANSFORM_SHOWS);
+        let begun = TRANSFORM_NS * work.tile_transforms / workers as f64;
+        let transforms = overlapped(arithmetic, between, TRANSFORM_SHOWS) + begun;
         let ends = 4.0 * (problem.input_len() + problem.output_len()) as f64;
         let ends = ends / (ENDS_RATE * gb_s(ends).min(constants.l3_gb_s));
         // The last round of tasks is not full.
@@ -233,6 +237,8 @@ mod tests {
             let chosen = |text: &str| model.choose(&algorithms(), &text.parse().unwrap(), &options).unwrap();
             assert_eq!(family(chosen("mb1ic256ih27oc256kh3ph1")), "winograd");
             assert_eq!(chosen("mb1ic64ih56oc64kh1").name(), "direct/nhwc");
+            // Transforms of a vector's channels take as long to begin as to compute.
+            assert_ne!(family(chosen("g36mb1ic576ih14oc576oh14kh3ph1")), "winograd");
             // Less memory than Winograd's transforms need.
             let limited = options.memory_limit(4 << 20);
             let problem = "mb1ic256ih27oc256kh3ph1".parse().unwrap();

@@ -5,7 +5,7 @@ use conv_simd::{AlignedBuffer, Isa, worth_streaming};
 
 use crate::blocking::{Blocking, Schedule};
 use crate::geometry::Geometry;
-use crate::layout::{BETWEEN_LEN, Layout};
+use crate::layout::{BETWEEN_LEN, Layout, STRIP};
 use crate::{flops, weights};
 
 /// See [`conv_core::Plan`].
@@ -131,6 +131,7 @@ pub(crate) fn work(geometry: &Geometry, options: &PlanOptions) -> Option<Work> {
         rows: layout.tiles,
         depth: layout.total_depth / layout.planes,
         transform_flops: flops.transforms as f64,
+        tile_transforms: (groups * tiles * (layout.strips() + layout.channels.div_ceil(STRIP))) as f64,
         weight_passes: blocks as f64,
         between_bytes: between * (layout.depth + layout.channels) as f64,
         between_set: 4.0 * (layout.v_len() + layout.m_len()) as f64,

@@ -11,7 +11,11 @@ use conv_simd::{AlignedBuffer, Isa, SharedSlice, Simd, lane_numbers};
 
 #[allow(unsafe_code)]
 mod kernel;
+mod line;
+mod shares;
 mod sweep;
+
+use shares::Shares;
 
 /// Tasks wanted of one layer, so that 64 cores have work at batch 1.
 const TASKS: usize = 256;
@@ -75,17 +79,17 @@ impl Packing {
 
 /// See [`conv_core::Algorithm::work`]: no register tile, but its loops come as near to the peak as one of four rows.
 pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -> Option<Work> {
-    let rows = problem.batch() * problem.height().output();
     Some(Work {
         footprint: packing.footprint(problem, options).ok()?,
         product_flops: problem.flops_inside() as f64 * packing.lanes as f64 / packing.outputs as f64,
         rows: 4,
         depth: problem.reduction(),
         transform_flops: 0.0,
+        tile_transforms: 0.0,
         weight_passes: 1.0,
         between_bytes: 0.0,
         between_set: 0.0,
-        tasks: rows.div_ceil(rows.div_ceil(TASKS)),
+        tasks: Loops::of(problem, packing).tasks(),
     })
 }
 
@@ -120,11 +124,8 @@ pub(crate) fn plan(
         let numbers = lane_numbers((0..packing.outputs).map(|lane| lane / filters * depth + input));
         lanes.iter_mut().zip(numbers).for_each(|(lane, number)| *lane = number);
     }
-    let rows = problem.batch() * problem.height().output();
-    let rows_per_task = rows.div_ceil(TASKS);
     let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-    let swept = packing.is_depthwise() && sweep::covers(&problem, packing.lanes);
-    let shares = swept.then(|| sweep::Shares::new(&problem, packing.vectors));
+    let loops = Loops::of(&problem, packing);
     let far = 4 * (problem.input_len() + problem.output_len()) >= FAR_BYTES;
     Ok(Box::new(GroupedPlan {
         packing,
@@ -135,14 +136,46 @@ pub(crate) fn plan(
         isa,
         workers,
         footprint,
-        shares,
-        rows_per_task,
+        loops,
         far,
         vector_weights: weights.len() / packing.vectors,
         weights,
         bias,
         lanes,
     }))
+}
+
+/// By which loops a problem is computed, and how these are shared out.
+#[derive(Debug, Clone, Copy)]
+enum Loops {
+    /// Any filter: output rows of all images, and how many of them are a task.
+    Rows { rows: usize, of_a_task: usize },
+    /// Down the image.
+    Sweep(Shares),
+    /// Along the only axis of the filter, 0 down and 1 across.
+    Line { axis: usize, shares: Shares },
+}
+
+impl Loops {
+    fn of(problem: &Problem, packing: Packing) -> Self {
+        let shares = |rows| Shares::new(problem.batch(), rows, packing.vectors);
+        if let Some(axis) = line::axis(problem, packing) {
+            let [_, across] = line::axes(problem, axis);
+            return Loops::Line { axis, shares: shares(across.output()) };
+        }
+        if packing.is_depthwise() && sweep::covers(problem, packing.lanes) {
+            return Loops::Sweep(shares(problem.height().output()));
+        }
+        let rows = problem.batch() * problem.height().output();
+        Loops::Rows { rows, of_a_task: rows.div_ceil(TASKS) }
+    }
+
+    fn tasks(&self) -> usize {
+        match self {
+            Loops::Rows { rows, of_a_task } => rows.div_ceil(*of_a_task),
+            Loops::Sweep(shares) | Loops::Line { shares, .. } => shares.count(),
+        }
+    }
 }
 
 struct GroupedPlan {
@@ -156,10 +189,7 @@ struct GroupedPlan {
     isa: Isa,
     workers: usize,
     footprint: Footprint,
-    /// How it is swept, if it is.
-    shares: Option<sweep::Shares>,
-    /// Otherwise output rows of all images that one task computes.
-    rows_per_task: usize,
+    loops: Loops,
     /// Whether the tiles prefetch the next row.
     far: bool,
     /// `[vector][kh][kw][input channel of a group][lanes]`: those of one vector lie beside each other, as taps a power of two apart
@@ -202,21 +232,20 @@ impl Plan for GroupedPlan {
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {
-        let rows = self.problem.batch() * self.problem.height().output();
         let output = SharedSlice::new(output);
-        if let Some(shares) = &self.shares {
-            for_each_task(self.workers, shares.count(), &mut [], |_, index| {
-                probe.enter(Phase::Multiply);
-                self.isa.run(sweep::Sweep { plan: self, input, output: &output, share: shares.share(index) });
-                probe.enter(Phase::Idle);
-            });
-            return;
-        }
-        for_each_task(self.workers, rows.div_ceil(self.rows_per_task), &mut [], |_, index| {
+        for_each_task(self.workers, self.loops.tasks(), &mut [], |_, index| {
             probe.enter(Phase::Multiply);
-            let start = index * self.rows_per_task;
-            let end = (start + self.rows_per_task).min(rows);
-            self.isa.run(kernel::Rows { plan: self, input, output: &output, rows: start..end });
+            let (plan, output) = (self, &output);
+            match self.loops {
+                Loops::Rows { rows, of_a_task } => {
+                    let rows = index * of_a_task..((index + 1) * of_a_task).min(rows);
+                    self.isa.run(kernel::Rows { plan, input, output, rows });
+                }
+                Loops::Sweep(shares) => self.isa.run(sweep::Sweep { plan, input, output, share: shares.share(index) }),
+                Loops::Line { axis, shares } => {
+                    self.isa.run(line::Lines { plan, input, output, axis, share: shares.share(index) });
+                }
+            }
             probe.enter(Phase::Idle);
         });
     }

@@ -124,6 +124,7 @@ impl Algorithm for DirectNhwc {
             rows,
             depth: problem.reduction(),
             transform_flops: 0.0,
+            tile_transforms: 0.0,
             weight_passes: schedule.weight_passes() as f64,
             between_bytes: 0.0,
             between_set: 0.0,

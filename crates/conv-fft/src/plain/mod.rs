@@ -95,6 +95,7 @@ impl Algorithm for Plain {
             rows: 1,
             depth: problem.group_in_channels(),
             transform_flops: transforms,
+            tile_transforms: 0.0,
             weight_passes: (problem.batch() * tiling.tiles()) as f64,
             between_bytes: 8.0 * layout.shared as f64 + transformed_bytes(problem, &tiling),
             between_set: 8.0 * layout.shared as f64,

@@ -72,6 +72,7 @@ impl<const N: usize> TiledPlan<N> {
             depth: products.calls(false)[0].terms * layout.depth,
             transform_flops,
             // Each task reads the weights of its column.
+            tile_transforms: 0.0,
             weight_passes: tiles.div_ceil(layout.task_tiles) as f64,
             // X, Y and V one and a half times: columns are taken out of rows that lie kilobytes apart, a vector from each.
             between_bytes: 6.0

@@ -50,6 +50,7 @@ impl Variant for Table {
             rows: table.pixels.len().div_ceil(table.tiles.len()),
             depth: problem.reduction(),
             transform_flops: 0.0,
+            tile_transforms: 0.0,
             weight_passes: (copies * panels) as f64,
             between_bytes: 0.0,
             between_set: 0.0,

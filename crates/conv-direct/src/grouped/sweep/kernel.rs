@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use conv_simd::{SharedSlice, Simd, SimdOp};
 
-use super::{Share, pixels};
+use super::pixels;
 use crate::grouped::GroupedPlan;
+use crate::grouped::shares::Share;
 
 /// Pixels of an input row under a tile, at most.
 const MAX_COLUMNS: usize = 16;

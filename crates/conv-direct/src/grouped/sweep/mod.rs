@@ -4,21 +4,12 @@
 //! A tile that computes one row reads each input row as often as the filter has rows, from L2 where pixels lie a power of two apart
 //! and share few sets of L1.
 
-use std::ops::Range;
-
 use conv_core::Problem;
 
 #[allow(unsafe_code)]
 mod kernel;
 
 pub(super) use kernel::Sweep;
-
-/// Rows of a band of a sweep, at most: each begins with rows that it shares with the band before.
-const BAND_ROWS: usize = 16;
-
-/// Shares of a sweep wanted of one layer, and vectors in each of them at least: fewer leave lines of the cache half read.
-const SWEEPS: usize = 64;
-const BLOCK_VECTORS: usize = 4;
 
 /// Taps computed over those inside the image, in a row, up to which a sweep is faster than a tile that skips the others: on a Zen 4,
 /// 7×7 on 7×7 pixels 1.7 and 1.8 times the time, 5×5 on them 1.4 and 0.8.
@@ -46,47 +37,4 @@ const fn pixels(kernel: usize, stride: usize, lanes: usize) -> Option<usize> {
         (5, 2, 8) => 2,
         _ => return None,
     })
-}
-
-/// What one task of a sweep computes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Share {
-    image: usize,
-    /// Output rows.
-    rows: Range<usize>,
-    vectors: Range<usize>,
-}
-
-/// How a sweep is shared out: each image's rows in bands, each band's vectors in blocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shares {
-    images: usize,
-    rows: usize,
-    bands: usize,
-    vectors: usize,
-    blocks: usize,
-}
-
-impl Shares {
-    pub(super) fn new(problem: &Problem, vectors: usize) -> Self {
-        let (images, rows) = (problem.batch(), problem.height().output());
-        let bands = rows.div_ceil(BAND_ROWS);
-        let blocks = SWEEPS.div_ceil(images * bands).min(vectors.div_ceil(BLOCK_VECTORS));
-        Shares { images, rows, bands, vectors, blocks }
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.images * self.bands * self.blocks
-    }
-
-    /// That of task `index`: blocks of one band follow each other.
-    pub(super) fn share(&self, index: usize) -> Share {
-        let part = |whole: usize, parts: usize, part: usize| whole * part / parts..whole * (part + 1) / parts;
-        let (band, block) = (index / self.blocks, index % self.blocks);
-        Share {
-            image: band / self.bands,
-            rows: part(self.rows, self.bands, band % self.bands),
-            vectors: part(self.vectors, self.blocks, block),
-        }
-    }
 }

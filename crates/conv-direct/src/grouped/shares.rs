@@ -1,0 +1,53 @@
+//! What each task computes: a band of rows of one image, for a block of vectors.
+
+use std::ops::Range;
+
+/// Rows of a band, at most: a sweep's begins with rows that it shares with the band before.
+const BAND_ROWS: usize = 16;
+
+/// Shares wanted of one layer, and vectors in each of them at least: fewer leave lines of the cache half read.
+const SHARES: usize = 64;
+const BLOCK_VECTORS: usize = 4;
+
+/// What one task computes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) image: usize,
+    /// Rows or lines of its outputs.
+    pub(super) rows: Range<usize>,
+    pub(super) vectors: Range<usize>,
+}
+
+/// How work is shared out: each image's rows in bands, each band's vectors in blocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shares {
+    images: usize,
+    rows: usize,
+    bands: usize,
+    vectors: usize,
+    blocks: usize,
+}
+
+impl Shares {
+    /// For so many rows of outputs of each image, and so many vectors of channels.
+    pub(super) fn new(images: usize, rows: usize, vectors: usize) -> Self {
+        let bands = rows.div_ceil(BAND_ROWS);
+        let blocks = SHARES.div_ceil(images * bands).min(vectors.div_ceil(BLOCK_VECTORS));
+        Shares { images, rows, bands, vectors, blocks }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.images * self.bands * self.blocks
+    }
+
+    /// That of task `index`: blocks of one band follow each other.
+    pub(super) fn share(&self, index: usize) -> Share {
+        let part = |whole: usize, parts: usize, part: usize| whole * part / parts..whole * (part + 1) / parts;
+        let (band, block) = (index / self.blocks, index % self.blocks);
+        Share {
+            image: band / self.bands,
+            rows: part(self.rows, self.bands, band % self.bands),
+            vectors: part(self.vectors, self.blocks, block),
+        }
+    }
+}
