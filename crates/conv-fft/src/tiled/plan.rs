@@ -71,8 +71,9 @@ impl<const N: usize> TiledPlan<N> {
             rows: layout.task_tiles,
             depth: products.calls(false)[0].terms * layout.depth,
             transform_flops,
+            // Of rows and of half as many columns, in and out, each about half as long to begin as one of Winograd's.
+            tile_transforms: 1.5 * (N * groups * tiles) as f64,
             // Each task reads the weights of its column.
-            tile_transforms: 0.0,
             weight_passes: tiles.div_ceil(layout.task_tiles) as f64,
             // X, Y and V one and a half times: columns are taken out of rows that lie kilobytes apart, a vector from each.
             between_bytes: 6.0
