@@ -179,8 +179,17 @@ impl Sweep<'_> {
                 if self.plan.far {
                     simd.prefetch_l2(x.wrapping_add(column.next));
                 }
-                // SAFETY: row `y` is one of the image, and the pixel, if it has channels to be read, one of the row.
-                *value = unsafe { if WHOLE { simd.load_ptr(x) } else { simd.load_partial_ptr(x, column.counts[j]) } };
+                *value = if WHOLE {
+                    // SAFETY: row `y` is one of the image, and the pixel one of the row.
+                    unsafe { simd.load_ptr(x) }
+                } else {
+                    // Nothing is read in the padding, but not even that from outside the image: a masked load of a page that is
+                    // not there takes hundreds of cycles.
+                    let count = column.counts[j];
+                    let x = if count == 0 { column.weights.as_ptr() } else { x };
+                    // SAFETY: as above, and so many channels the pixel has.
+                    unsafe { simd.load_partial_ptr(x, count) }
+                };
             }
             // Written out: a loop of seven is not unrolled, and then its sums are in memory.
             macro_rules! add_to_rows {
