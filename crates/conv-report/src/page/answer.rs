@@ -30,7 +30,7 @@ pub(super) fn answer(records: &[Record]) -> String {
         }
     }
     let judged_by = if all.iter().flat_map(|part| part.layers.iter().chain(&part.passes)).any(has_interval) {
-        "where their medians lie with 95% confidence, their intervals, overlap; records without intervals are held against each \
+        "the intervals in which their medians lie with 95% confidence overlap; records without intervals are held against each \
          other by their scatter, the MAD"
     } else {
         "their medians differ by less than their samples scatter, the sum of both MADs: these records hold no intervals"
