@@ -157,8 +157,9 @@ struct Band<'a> {
 }
 
 impl Band<'_> {
-    /// Computes all channels of the `PX` outputs from `first` on, and stores them but the first `done`. They all have the same valid columns, but that the first one lacks
-    /// its first `LEFT` and the last one its last `RIGHT`, and those between them accordingly fewer.
+    /// Computes all channels of the `PX` outputs from `first` on, and stores them but the first `done`. They all have the same valid
+    /// columns, but that the first one lacks its first `LEFT` and the last one its last `RIGHT`, and those between them accordingly
+    /// fewer.
     #[inline(always)]
     fn pixels<
         S: Simd,

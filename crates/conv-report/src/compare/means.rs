@@ -15,8 +15,8 @@ pub struct Mean {
     pub rows: usize,
     /// New time over old.
     pub ratio: f64,
-    /// Where all means of a comparison lie with 95% confidence. Rows of one problem are measured in the same minute and change together, so it is the
-    /// problems that are counted, not the rows.
+    /// Where all means of a comparison lie with 95% confidence. Rows of one problem are measured in the same minute and change
+    /// together, so it is the problems that are counted, not the rows.
     pub interval: [f64; 2],
 }
 

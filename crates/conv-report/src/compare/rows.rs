@@ -158,7 +158,7 @@ pub fn of_records(old: &[Record], new: &[Record]) -> (Vec<Row>, [usize; 2]) {
 
 /// How far rows may lie from each other by chance.
 struct Width {
-    /// Standard deviation of what was timed alike: preparing scatters ten times as much as running, with how pages fall.
+    /// Standard deviation of what was timed alike: preparing scatters about three times as much as running, with how pages fall.
     scatters: HashMap<(Option<Model>, Option<Cache>), f64>,
     /// How many of these a row may be off, where that many rows are looked at.
     deviations: f64,
