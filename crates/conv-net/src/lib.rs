@@ -12,6 +12,7 @@ mod operators;
 mod pass;
 mod presets;
 mod shape;
+mod towers;
 mod weights;
 
 pub use image::{ImageError, read_image};
@@ -26,4 +27,5 @@ pub use pass::{
 };
 pub use presets::{Preset, owt, paper, presets};
 pub use shape::{Map, Shape, ShapeError};
+pub use towers::{Crossing, PeerError, Peers, Split, Threads, TowerError, TowerPass, TowerRunError, Towers};
 pub use weights::{Safetensors, Synthetic, Weights, WeightsError};

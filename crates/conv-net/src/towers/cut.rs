@@ -1,0 +1,453 @@
+//! The cut itself: phases of a network, what each worker computes in them, and what crosses from one to the next.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::rules::{self, Ranges, Rule, channels, is_cut};
+use crate::network::{Builder, Network, NetworkError, Node, ValueId};
+use crate::operators::{Operator, Slice};
+
+/// Which layers are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// Convolutions and fully connected layers, as AlexNet's were on two devices: between groups nothing crosses.
+    Groups,
+    /// Fully connected layers alone, each worker a share of their outputs. Everybody computes everything else.
+    Channels,
+}
+
+/// Why a network is not cut.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TowerError {
+    /// Of what is not computed here nothing can be cut.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Fewer than two workers, or more than are sensible.
+    #[error("{workers} workers; a network is cut for 2 to {MAX_WORKERS}")]
+    Workers {
+        /// How many were asked for.
+        workers: usize,
+    },
+    /// No groups that so many workers could share.
+    #[error(
+        "{network} has no convolution with groups that {workers} workers could share; cut its fully connected layers with \
+         --split channels"
+    )]
+    NoGroups {
+        /// Which.
+        network: String,
+        /// How many were asked for.
+        workers: usize,
+    },
+    /// Nothing that could be cut.
+    #[error("{network} has no fully connected layer of {workers} outputs or more, so there is nothing to cut")]
+    NoConnected {
+        /// Which.
+        network: String,
+        /// How many were asked for.
+        workers: usize,
+    },
+}
+
+/// The largest number of workers.
+const MAX_WORKERS: usize = 64;
+
+/// A network cut for several workers.
+#[derive(Debug, Clone)]
+pub struct Towers {
+    pub(super) network: Network,
+    pub(super) workers: usize,
+    pub(super) phases: Vec<Phase>,
+    pub(super) arrivals: Vec<Arrival>,
+    /// Where the network's outputs are; all of each with worker 0.
+    pub(super) outputs: Vec<Feed>,
+    /// For each worker, of each node that is cut the first channel that it computes.
+    pub(super) first: Vec<HashMap<String, usize>>,
+}
+
+/// What is computed between two exchanges.
+#[derive(Debug, Clone)]
+pub(super) struct Phase {
+    /// For each worker.
+    pub networks: Vec<Network>,
+    /// What the networks' inputs are.
+    pub inputs: Vec<Feed>,
+    /// Runs of a pass: the images of each are a part of the batch.
+    pub chunks: usize,
+}
+
+/// Where an input of a phase comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// Input of the whole network.
+    Input(usize),
+    /// Index of an [`Arrival`].
+    Arrival(usize),
+}
+
+/// A value that is needed after the phase that computes it, in the form in which it is needed.
+#[derive(Debug, Clone)]
+pub(super) struct Arrival {
+    pub value: ValueId,
+    /// The phase that computes it, and which of its outputs it is there.
+    pub phase: usize,
+    pub output: usize,
+    /// Channels of it that each worker has, and that it needs.
+    pub owned: Ranges,
+    pub needs: Ranges,
+    /// Pixels of all images.
+    pub pixels: usize,
+}
+
+impl Arrival {
+    /// The channels of it that cross from one worker to another.
+    pub fn crossing(&self, from: usize, to: usize) -> Range<usize> {
+        if from == to || !is_cut(&self.owned) {
+            return 0..0;
+        }
+        let (own, need) = (&self.owned[from], &self.needs[to]);
+        let start = own.start.max(need.start);
+        start..own.end.min(need.end).max(start)
+    }
+}
+
+/// What crosses of one value, for a pass over all images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crossing {
+    /// The value's name.
+    pub value: String,
+    /// Bytes that each worker sends, to all others together.
+    pub sent_bytes: Vec<usize>,
+    /// The nodes that wait for it; none if it is an output.
+    pub readers: Vec<String>,
+}
+
+impl Towers {
+    /// Cuts `network` for `workers`.
+    ///
+    /// # Errors
+    /// [`TowerError`] if it is not computed here, or nothing of it can be cut like that.
+    pub fn new(network: &Network, workers: usize, split: Split) -> Result<Self, TowerError> {
+        if !(2..=MAX_WORKERS).contains(&workers) {
+            return Err(TowerError::Workers { workers });
+        }
+        network.check_computed()?;
+        let cut = Cut::of(network, workers, split);
+        let name = network.name().to_owned();
+        let is_cut = |wanted: fn(&Operator) -> bool| {
+            network.nodes().iter().zip(&cut.rules).any(|(node, rule)| wanted(&node.operator) && is_cut(&rule.owns))
+        };
+        match split {
+            Split::Groups if !is_cut(|node| matches!(node, Operator::Conv(conv) if conv.groups > 1)) => {
+                Err(TowerError::NoGroups { network: name, workers })
+            }
+            Split::Channels if !is_cut(|node| matches!(node, Operator::Linear(_))) => {
+                Err(TowerError::NoConnected { network: name, workers })
+            }
+            _ => Ok(cut.finish()?),
+        }
+    }
+
+    /// How many workers it is for.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Phases: one more than there are exchanges, at least.
+    pub fn phases(&self) -> usize {
+        self.phases.len()
+    }
+
+    /// The network that is cut.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What the worker computes, phase by phase, each for the images of one run.
+    pub fn networks(&self, worker: usize) -> impl Iterator<Item = &Network> {
+        self.phases.iter().map(move |phase| &phase.networks[worker])
+    }
+
+    /// What crosses, value by value, in order.
+    pub fn crossings(&self) -> Vec<Crossing> {
+        let crossing = |(index, arrival): (usize, &Arrival)| {
+            let sent = |from: usize| {
+                let channels: usize = (0..self.workers).map(|to| arrival.crossing(from, to).len()).sum();
+                size_of::<f32>() * arrival.pixels * channels
+            };
+            let reads = |phase: &&Phase| phase.inputs.contains(&Feed::Arrival(index));
+            let name = &self.network.value(arrival.value).name;
+            let readers = self.phases.iter().filter(reads).flat_map(|phase| {
+                let nodes = self.network.nodes().iter().filter(|node| node.inputs.contains(&arrival.value));
+                let here = |node: &&Node| phase.networks[0].nodes().iter().any(|local| local.name == node.name);
+                nodes.filter(here).map(|node| node.name.clone()).collect::<Vec<_>>()
+            });
+            Crossing {
+                value: name.clone(),
+                sent_bytes: (0..self.workers).map(sent).collect(),
+                readers: readers.collect(),
+            }
+        };
+        let crossings = self.arrivals.iter().enumerate().map(crossing);
+        crossings.filter(|crossing| crossing.sent_bytes.iter().any(|&bytes| bytes > 0)).collect()
+    }
+}
+
+/// A cut in the making.
+struct Cut<'a> {
+    network: &'a Network,
+    workers: usize,
+    /// By node.
+    rules: Vec<Rule>,
+    phase_of_node: Vec<usize>,
+    /// By value; what the caller has belongs to the first.
+    owned: Vec<Ranges>,
+    phase_of: Vec<usize>,
+    arrivals: Vec<Arrival>,
+}
+
+impl<'a> Cut<'a> {
+    fn of(network: &'a Network, workers: usize, split: Split) -> Self {
+        let whole = |value| vec![0..channels(network, ValueId::at(value)); workers];
+        let values = network.values().len();
+        let mut cut = Cut {
+            network,
+            workers,
+            rules: Vec::new(),
+            phase_of_node: Vec::new(),
+            owned: (0..values).map(whole).collect(),
+            phase_of: vec![0; values],
+            arrivals: Vec::new(),
+        };
+        for node in network.nodes() {
+            let owned: Vec<&Ranges> = node.inputs.iter().map(|input| &cut.owned[input.index()]).collect();
+            let rule = rules::rule(network, node, &owned, split, workers);
+            let after = |(input, needs): (&ValueId, &Ranges)| {
+                let crosses = needs.iter().zip(&cut.owned[input.index()]).any(|(need, own)| !within(need, own));
+                cut.phase_of[input.index()] + usize::from(crosses)
+            };
+            let phase = node.inputs.iter().zip(&rule.needs).map(after).max().unwrap_or(0);
+            for output in &node.outputs {
+                cut.owned[output.index()] = rule.owns.clone();
+                cut.phase_of[output.index()] = phase;
+            }
+            cut.rules.push(rule);
+            cut.phase_of_node.push(phase);
+        }
+        cut
+    }
+
+    fn finish(mut self) -> Result<Towers, NetworkError> {
+        let network = self.network;
+        let last = self.phase_of_node.iter().copied().max().unwrap_or(0);
+        // Arrivals are found while the first worker's networks are made, and are the same for all.
+        let outputs: Vec<Feed> = network.outputs().iter().map(|&output| self.result(output)).collect();
+        let mut phases = Vec::new();
+        for phase in 0..=last {
+            phases.push(Phase { networks: Vec::new(), inputs: self.inputs(phase), chunks: 1 });
+        }
+        self.number_outputs();
+        let apart = |phase: usize| {
+            let mut nodes = network.nodes().iter().zip(&self.phase_of_node).filter(|(_, of)| **of == phase);
+            nodes.all(|(node, _)| rules::images_apart(&node.operator))
+        };
+        let alike = network.values().iter().all(|value| {
+            value.shape.as_ref().is_some_and(|shape| shape.batch() == network.batch()) //
+        });
+        let chunked = if alike && network.batch().is_multiple_of(2) {
+            (0..=last).take_while(|&phase| apart(phase)).count()
+        } else {
+            0
+        };
+        for (index, phase) in phases.iter_mut().enumerate() {
+            phase.chunks = if index < chunked { 2 } else { 1 };
+            phase.networks = (0..self.workers)
+                .map(|worker| self.network_of(index, worker, &phase.inputs, phase.chunks))
+                .collect::<Result<_, _>>()?;
+        }
+        let first = |worker: usize| {
+            let cut = network.nodes().iter().zip(&self.rules).filter(|(_, rule)| is_cut(&rule.computes));
+            cut.map(|(node, rule)| (node.name.clone(), rule.computes[worker].start)).collect()
+        };
+        let first = (0..self.workers).map(first).collect();
+        Ok(Towers { network: network.clone(), workers: self.workers, phases, arrivals: self.arrivals, outputs, first })
+    }
+
+    /// The arrival that `needs` of a value are.
+    fn arrival(&mut self, value: ValueId, needs: &Ranges) -> Feed {
+        if let Some(input) = self.network.inputs().iter().position(|&input| input == value)
+            && needs.iter().all(|need| *need == (0..channels(self.network, value)))
+        {
+            return Feed::Input(input);
+        }
+        let same = |arrival: &Arrival| arrival.value == value && arrival.needs == *needs;
+        let index = self.arrivals.iter().position(same).unwrap_or_else(|| {
+            let shape = self.network.value(value).shape.as_ref();
+            self.arrivals.push(Arrival {
+                value,
+                phase: self.phase_of[value.index()],
+                output: 0,
+                owned: self.owned[value.index()].clone(),
+                needs: needs.clone(),
+                pixels: shape.map_or(0, crate::Shape::floats) / channels(self.network, value),
+            });
+            self.arrivals.len() - 1
+        });
+        Feed::Arrival(index)
+    }
+
+    /// An output of the network: all of it for worker 0.
+    fn result(&mut self, output: ValueId) -> Feed {
+        let mut needs = self.owned[output.index()].clone();
+        needs[0] = 0..channels(self.network, output);
+        self.arrival(output, &needs)
+    }
+
+    /// What a phase takes from those before it.
+    fn inputs(&mut self, phase: usize) -> Vec<Feed> {
+        let mut inputs = Vec::new();
+        for index in self.nodes_of(phase) {
+            let node = &self.network.nodes()[index];
+            for (operand, &value) in node.inputs.iter().enumerate() {
+                if !self.is_made_here(value, phase) {
+                    let needs = self.rules[index].needs[operand].clone();
+                    let feed = self.arrival(value, &needs);
+                    if !inputs.contains(&feed) {
+                        inputs.push(feed);
+                    }
+                }
+            }
+        }
+        inputs
+    }
+
+    fn nodes_of(&self, phase: usize) -> Vec<usize> {
+        (0..self.rules.len()).filter(|&node| self.phase_of_node[node] == phase && !self.is_constant(node)).collect()
+    }
+
+    fn is_constant(&self, node: usize) -> bool {
+        matches!(self.network.nodes()[node].operator, Operator::Constant(_))
+    }
+
+    /// The constant that a value is, which every phase that reads it has for itself.
+    fn constant(&self, value: ValueId) -> Option<usize> {
+        (0..self.rules.len())
+            .find(|&node| self.is_constant(node) && self.network.nodes()[node].outputs.contains(&value))
+    }
+
+    fn is_made_here(&self, value: ValueId, phase: usize) -> bool {
+        let given = self.network.inputs().contains(&value);
+        !given && (self.phase_of[value.index()] == phase || self.constant(value).is_some())
+    }
+
+    /// Which output of its phase each arrival is.
+    fn number_outputs(&mut self) {
+        for index in 0..self.arrivals.len() {
+            let of = self.outputs_of(self.arrivals[index].phase);
+            let output = of.iter().position(|&value| value == self.arrivals[index].value);
+            self.arrivals[index].output = output.unwrap_or(0);
+        }
+    }
+
+    /// The values that a phase computes for those after it.
+    fn outputs_of(&self, phase: usize) -> Vec<ValueId> {
+        let mut outputs = Vec::new();
+        for arrival in self.arrivals.iter().filter(|arrival| arrival.phase == phase) {
+            if !outputs.contains(&arrival.value) {
+                outputs.push(arrival.value);
+            }
+        }
+        outputs
+    }
+
+    /// What a worker computes in a phase.
+    fn network_of(&self, phase: usize, worker: usize, inputs: &[Feed], chunks: usize) -> Result<Network, NetworkError> {
+        let network = self.network;
+        let mut builder = Builder::new(network.name());
+        // Of each value the form in which it is here: its channels, and what it is called now.
+        let mut made: Vec<(ValueId, Range<usize>, ValueId)> = Vec::new();
+        for feed in inputs {
+            let (value, range) = match feed {
+                Feed::Input(index) => (network.inputs()[*index], 0..channels(network, network.inputs()[*index])),
+                Feed::Arrival(index) => (self.arrivals[*index].value, self.arrivals[*index].needs[worker].clone()),
+            };
+            let mut sizes = network.shape(value)?.sizes().to_vec();
+            if let Some(size) = sizes.get_mut(1) {
+                *size = range.len();
+            }
+            if let Some(size) = sizes.first_mut() {
+                *size /= chunks;
+            }
+            let name = named(&network.value(value).name, &range, channels(network, value));
+            let local = builder.input(name, &sizes)?;
+            made.push((value, range, local));
+        }
+        for index in self.nodes_of(phase) {
+            let (node, rule) = (&network.nodes()[index], &self.rules[index]);
+            let mut operands = Vec::new();
+            for (operand, &value) in node.inputs.iter().enumerate() {
+                operands.push(self.operand(&mut builder, &mut made, value, &rule.needs[operand][worker])?);
+            }
+            let filter_channels = node.parameters.first().and_then(|weight| weight.shape.get(1)).copied().unwrap_or(1);
+            let (computes, owns) = (&rule.computes[worker], &rule.owns[worker]);
+            let needs = rule.needs.first().map_or(0..0, |needs| needs[worker].clone());
+            let operator = rules::local(&node.operator, computes, &needs, filter_channels);
+            let output = node.outputs[0];
+            let local = builder.named(&node.name, &network.value(output).name, operator, &operands)?;
+            made.push((output, computes.clone(), local));
+            if owns != computes {
+                self.operand(&mut builder, &mut made, output, owns)?;
+            }
+        }
+        let mut outputs = Vec::new();
+        for value in self.outputs_of(phase) {
+            outputs.push(self.operand(&mut builder, &mut made, value, &self.owned[value.index()][worker])?);
+        }
+        builder.finish(&outputs)
+    }
+
+    /// `range` of the channels of a value, cut out of those that are here if they are more.
+    fn operand(
+        &self,
+        builder: &mut Builder,
+        made: &mut Vec<(ValueId, Range<usize>, ValueId)>,
+        value: ValueId,
+        range: &Range<usize>,
+    ) -> Result<ValueId, NetworkError> {
+        let here = |made: &[(ValueId, Range<usize>, ValueId)]| {
+            let exact = made.iter().find(|(of, is, _)| *of == value && is == range);
+            exact.or_else(|| made.iter().find(|(of, is, _)| *of == value && within(range, is))).cloned()
+        };
+        let (_, is, local) = match (here(made), self.constant(value)) {
+            (Some(found), _) => found,
+            (None, Some(node)) => {
+                let node = &self.network.nodes()[node];
+                let local = builder.named(&node.name, &self.network.value(value).name, node.operator.clone(), &[])?;
+                made.push((value, 0..channels(self.network, value), local));
+                made[made.len() - 1].clone()
+            }
+            (None, None) => {
+                let name = &self.network.value(value).name;
+                return Err(NetworkError::UnknownShape { value: format!("{}/{name}", self.network.name()) });
+            }
+        };
+        if is == *range {
+            return Ok(local);
+        }
+        let Some(shape) = builder.shape(local).cloned() else { return Ok(local) };
+        let slice = Slice::of(&shape, 1, range.start - is.start, range.len());
+        let name = named(&self.network.value(value).name, range, channels(self.network, value));
+        let local = builder.node(name, Operator::Slice(slice), &[local])?;
+        made.push((value, range.clone(), local));
+        Ok(local)
+    }
+}
+
+/// What a range of a value's channels is called.
+fn named(value: &str, range: &Range<usize>, channels: usize) -> String {
+    if *range == (0..channels) { value.into() } else { format!("{value}[{}..{}]", range.start, range.end) }
+}
+
+fn within(inner: &Range<usize>, outer: &Range<usize>) -> bool {
+    inner.start >= outer.start && inner.end <= outer.end
+}

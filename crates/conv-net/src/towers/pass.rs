@@ -1,0 +1,228 @@
+//! A worker's passes, phase by phase, and the exchanges between them.
+
+use conv_core::{PlanOptions, RunError};
+
+use super::cut::{Arrival, Feed, Towers};
+use super::peers::{PeerError, Peers};
+use super::share::Share;
+use crate::pass::{Chooser, ForwardError, ForwardPass};
+use crate::weights::Weights;
+
+/// Why a run of a cut network ended early.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TowerRunError {
+    /// The worker's own computation.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Another worker.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+}
+
+/// What one worker prepared: a pass for each phase, and what comes from others.
+pub struct TowerPass {
+    towers: Towers,
+    worker: usize,
+    passes: Vec<ForwardPass>,
+    /// Of each arrival the channels that this worker needs, of all images.
+    arrived: Vec<Vec<f32>>,
+    /// To and from each worker.
+    sends: Vec<Vec<f32>>,
+    receives: Vec<Vec<f32>>,
+}
+
+/// A run of a phase's pass.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Task {
+    phase: usize,
+    chunk: usize,
+    chunks: usize,
+}
+
+impl Task {
+    /// Whether it needs nothing of what `before`, the one before it, puts out.
+    fn is_apart_from(self, before: Task) -> bool {
+        self.chunks == before.chunks && self.chunk != before.chunk
+    }
+}
+
+impl TowerPass {
+    /// Prepares what `worker` computes of `towers`: its share of the weights, each layer by the method that `choose` names for
+    /// the *worker's* problem, which has the name of the whole layer's.
+    ///
+    /// `options.memory_limit` is for all phases together.
+    ///
+    /// # Errors
+    /// As [`ForwardPass::new`].
+    pub fn new(
+        towers: Towers,
+        worker: usize,
+        weights: &mut dyn Weights,
+        choose: &Chooser<'_>,
+        options: &PlanOptions,
+    ) -> Result<Self, ForwardError> {
+        let mut passes: Vec<ForwardPass> = Vec::new();
+        for phase in &towers.phases {
+            let kept: usize = passes.iter().map(|pass| pass.memory().total_bytes()).sum();
+            let options = options.memory_limit(options.memory_limit.saturating_sub(kept));
+            let mut share = Share { network: &towers.network, weights, first: &towers.first[worker] };
+            passes.push(ForwardPass::new(&phase.networks[worker], &mut share, choose, &options)?);
+        }
+        let floats = |arrival: &Arrival| arrival.pixels * arrival.needs[worker].len();
+        let arrived = towers.arrivals.iter().map(|arrival| vec![0.0; floats(arrival)]).collect();
+        let empty = || vec![Vec::new(); towers.workers];
+        Ok(TowerPass { worker, passes, arrived, sends: empty(), receives: empty(), towers })
+    }
+
+    /// The cut that it is of.
+    pub fn towers(&self) -> &Towers {
+        &self.towers
+    }
+
+    /// The passes of the phases.
+    pub fn passes(&self) -> &[ForwardPass] {
+        &self.passes
+    }
+
+    /// Bytes of everything that it keeps: prepared weights, scratch and activations of all phases, and what arrives.
+    pub fn total_bytes(&self) -> usize {
+        let passes: usize = self.passes.iter().map(|pass| pass.memory().total_bytes()).sum();
+        passes + size_of::<f32>() * self.arrived.iter().map(Vec::len).sum::<usize>()
+    }
+
+    /// Computes this worker's part of the network's outputs from all of its `inputs`, while the others do theirs. As
+    /// [`ForwardPass::run`], on the current rayon pool.
+    ///
+    /// # Errors
+    /// [`TowerRunError`].
+    pub fn run(&mut self, inputs: &[&[f32]], peers: &mut dyn Peers) -> Result<(), TowerRunError> {
+        let expected = self.towers.network.inputs().len();
+        if inputs.len() != expected {
+            return Err(RunError::Length { buffer: "inputs", got: inputs.len(), expected }.into());
+        }
+        let tasks: Vec<Task> = self.tasks();
+        let mut done = false;
+        for (index, &task) in tasks.iter().enumerate() {
+            if !done {
+                compute(&self.towers, self.worker, &mut self.passes, &self.arrived, inputs, task)?;
+            }
+            let next = tasks.get(index + 1).copied().filter(|next| next.is_apart_from(task));
+            self.keep_own(task);
+            done = self.exchange(task, next, inputs, peers)?;
+        }
+        Ok(())
+    }
+
+    /// The network's output number `index`, channels last. All of it with worker 0; of one that is cut others have their
+    /// own channels. `None` of one that is an input.
+    pub fn output(&self, index: usize) -> Option<&[f32]> {
+        match self.towers.outputs.get(index)? {
+            Feed::Arrival(arrival) => Some(&self.arrived[*arrival]),
+            Feed::Input(_) => None,
+        }
+    }
+
+    /// All chunks of a phase, then the next phase.
+    fn tasks(&self) -> Vec<Task> {
+        let chunks = |(phase, chunks): (usize, usize)| (0..chunks).map(move |chunk| Task { phase, chunk, chunks });
+        self.towers.phases.iter().map(|phase| phase.chunks).enumerate().flat_map(chunks).collect()
+    }
+
+    /// Puts what `task` computed and this worker needs itself where it belongs.
+    fn keep_own(&mut self, task: Task) {
+        for (arrival, arrived) in self.towers.arrivals.iter().zip(&mut self.arrived) {
+            if arrival.phase != task.phase {
+                continue;
+            }
+            let (own, need) = (&arrival.owned[self.worker], &arrival.needs[self.worker]);
+            let (start, end) = (own.start.max(need.start), own.end.min(need.end));
+            let computed = self.passes[task.phase].output(arrival.output).unwrap_or_default();
+            let pixels = arrival.pixels / task.chunks;
+            let into = &mut arrived[task.chunk * pixels * need.len()..][..pixels * need.len()];
+            for (from, into) in computed.chunks_exact(own.len()).zip(into.chunks_exact_mut(need.len())) {
+                into[start - need.start..end - need.start].copy_from_slice(&from[start - own.start..end - own.start]);
+            }
+        }
+    }
+
+    /// Sends what others need of what `task` computed, and receives theirs; computes `next` meanwhile. Whether it did.
+    fn exchange(
+        &mut self,
+        task: Task,
+        next: Option<Task>,
+        inputs: &[&[f32]],
+        peers: &mut dyn Peers,
+    ) -> Result<bool, TowerRunError> {
+        let arrivals = || self.towers.arrivals.iter().filter(|arrival| arrival.phase == task.phase);
+        for worker in 0..self.towers.workers {
+            let (send, receive) = (&mut self.sends[worker], &mut self.receives[worker]);
+            send.clear();
+            let mut expected = 0;
+            for arrival in arrivals() {
+                let (own, out) = (&arrival.owned[self.worker], arrival.crossing(self.worker, worker));
+                if !out.is_empty() {
+                    let computed = self.passes[task.phase].output(arrival.output).unwrap_or_default();
+                    let part = out.start - own.start..out.end - own.start;
+                    send.extend(computed.chunks_exact(own.len()).flat_map(|pixel| &pixel[part.clone()]));
+                }
+                expected += arrival.pixels / task.chunks * arrival.crossing(worker, self.worker).len();
+            }
+            receive.resize(expected, 0.0);
+        }
+        if self.sends.iter().chain(&self.receives).all(Vec::is_empty) {
+            return Ok(false);
+        }
+        let TowerPass { towers, worker, passes, arrived, sends, receives } = self;
+        let mut computed = Ok(());
+        peers.exchange(sends, receives, &mut || {
+            if let Some(next) = next {
+                computed = compute(towers, *worker, passes, arrived, inputs, next);
+            }
+        })?;
+        computed?;
+        for (from, receive) in receives.iter().enumerate() {
+            let mut rest = &receive[..];
+            for (arrival, arrived) in towers.arrivals.iter().zip(arrived.iter_mut()) {
+                let come = arrival.crossing(from, *worker);
+                if arrival.phase != task.phase || come.is_empty() {
+                    continue;
+                }
+                let need = &arrival.needs[*worker];
+                let pixels = arrival.pixels / task.chunks;
+                let (these, others) = rest.split_at(pixels * come.len());
+                let into = &mut arrived[task.chunk * pixels * need.len()..][..pixels * need.len()];
+                for (from, into) in these.chunks_exact(come.len()).zip(into.chunks_exact_mut(need.len())) {
+                    into[come.start - need.start..come.end - need.start].copy_from_slice(from);
+                }
+                rest = others;
+            }
+        }
+        Ok(next.is_some())
+    }
+}
+
+/// Runs the pass of a task's phase on the images of its chunk.
+fn compute(
+    towers: &Towers,
+    worker: usize,
+    passes: &mut [ForwardPass],
+    arrived: &[Vec<f32>],
+    inputs: &[&[f32]],
+    task: Task,
+) -> Result<(), RunError> {
+    let phase = &towers.phases[task.phase];
+    let mut given = Vec::with_capacity(phase.inputs.len());
+    for (feed, &local) in phase.inputs.iter().zip(phase.networks[worker].inputs()) {
+        let whole: &[f32] = match feed {
+            Feed::Input(input) => inputs[*input],
+            Feed::Arrival(arrival) => &arrived[*arrival],
+        };
+        let floats = phase.networks[worker].value(local).shape.as_ref().map_or(0, crate::Shape::floats);
+        let expected = floats * task.chunks;
+        if whole.len() != expected {
+            return Err(RunError::Length { buffer: "input", got: whole.len(), expected });
+        }
+        given.push(&whole[task.chunk * floats..][..floats]);
+    }
+    passes[task.phase].run(&given, &mut ())
+}

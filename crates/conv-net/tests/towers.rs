@@ -1,0 +1,225 @@
+//! A network cut for workers gives the bits of a single pass, whatever is cut, for however many.
+
+mod common;
+
+use std::thread;
+
+use common::{Kept, oracle_only, values};
+use conv_core::PlanOptions;
+use conv_net::{
+    Activation, AveragePool, BatchNormalization, Binary, Builder, Concat, Conv, ForwardPass, Linear, Lrn, Network,
+    Operator, Peers, Pool, Reduce, Reduction, Softmax, Split, Synthetic, Threads, TowerError, TowerPass, Towers,
+    ValueId, Window, owt, paper,
+};
+
+const RELU: Operator = Operator::Activation(Activation::Relu);
+
+fn conv(out_channels: usize, kernel: usize, groups: usize) -> Operator {
+    Operator::Conv(Conv { out_channels, windows: Window::square(kernel, 1, kernel / 2), groups, bias: true })
+}
+
+fn linear(out_features: usize) -> Operator {
+    Operator::Linear(Linear { out_features, bias: true })
+}
+
+/// A chain on maps of `channels` channels.
+fn chain(batch: usize, channels: usize, operators: &[Operator]) -> Network {
+    let mut builder = Builder::new("chain");
+    let mut last = builder.input("input", &[batch, channels, 6, 5]).unwrap();
+    for (index, operator) in operators.iter().enumerate() {
+        last = builder.node(format!("layer{index}"), operator.clone(), &[last]).unwrap();
+    }
+    builder.finish(&[last]).unwrap()
+}
+
+/// AlexNet's kinds of layers, small.
+fn small_alexnet(batch: usize) -> Network {
+    let lrn = Operator::Lrn(Lrn { size: 5, k: 2.0, alpha: 0.1, beta: 0.75 });
+    let pool = Operator::MaxPool(Pool::square(2, 1, 0));
+    let layers = [
+        conv(12, 3, 1),
+        RELU,
+        lrn,
+        pool.clone(),
+        conv(16, 3, 2),
+        RELU,
+        conv(8, 3, 1),
+        conv(12, 1, 4),
+        pool,
+        linear(20),
+        RELU,
+        linear(7),
+        Operator::Softmax(Softmax::channels()),
+    ];
+    chain(batch, 3, &layers)
+}
+
+/// Branches that meet, a value that is needed whole here and in parts there, and later still.
+fn graph(batch: usize) -> Network {
+    let mut builder = Builder::new("graph");
+    let mut count = 0;
+    let mut add = |builder: &mut Builder, operator: Operator, inputs: &[ValueId]| {
+        count += 1;
+        builder.node(format!("n{count}"), operator, inputs).unwrap()
+    };
+    let input = builder.input("input", &[batch, 4, 6, 5]).unwrap();
+    let first = add(&mut builder, conv(12, 3, 1), &[input]);
+    let norm = add(&mut builder, Operator::BatchNormalization(BatchNormalization { epsilon: 1e-5 }), &[first]);
+    let grouped = add(&mut builder, conv(12, 3, 4), &[norm]);
+    let sum = add(&mut builder, Operator::Binary(Binary::Add), &[grouped, norm]);
+    let depthwise = add(&mut builder, conv(12, 3, 12), &[sum]);
+    let shuffled = add(&mut builder, Operator::ChannelShuffle { groups: 3 }, &[depthwise]);
+    let joined = add(&mut builder, Operator::Concat(Concat { axis: 1 }), &[shuffled, norm, input]);
+    let mean = Operator::AveragePool(AveragePool { pool: Pool::square(3, 1, 1), count_padding: false });
+    let mean = add(&mut builder, mean, &[sum]);
+    let reduced = Reduce { reduction: Reduction::Mean, axes: vec![2, 3], keep: true };
+    let squeezed = add(&mut builder, Operator::Reduce(reduced), &[joined]);
+    let gate = add(&mut builder, conv(12, 1, 1), &[squeezed]);
+    let scaled = add(&mut builder, Operator::Binary(Binary::Mul), &[mean, gate]);
+    let again = add(&mut builder, Operator::Binary(Binary::Add), &[scaled, first]);
+    let classes = add(&mut builder, linear(9), &[again]);
+    builder.finish(&[classes, again]).unwrap()
+}
+
+/// What all workers together compute, outputs of the first, and the bytes that each sent.
+fn in_towers(network: &Network, towers: &Towers) -> (Vec<Vec<f32>>, Vec<usize>) {
+    let inputs: Vec<Vec<f32>> =
+        network.inputs().iter().map(|&input| values(network.shape(input).unwrap().floats())).collect();
+    let run = |peers: Threads| {
+        let mut weights = Kept::of(network, &mut Synthetic::new(network, 3)).unwrap();
+        let worker = peers.worker();
+        let options = PlanOptions::new(1);
+        let mut pass = TowerPass::new(towers.clone(), worker, &mut weights, &oracle_only, &options).unwrap();
+        let mut counted = Counted { peers, sent: 0 };
+        let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        // The second run finds the buffers of the first.
+        for _ in 0..2 {
+            counted.sent = 0;
+            pass.run(&slices, &mut counted).unwrap();
+        }
+        let outputs = (0..network.outputs().len()).map(|output| pass.output(output).unwrap().to_vec());
+        (outputs.collect::<Vec<_>>(), counted.sent)
+    };
+    let (outputs, sent): (Vec<_>, Vec<_>) = thread::scope(|scope| {
+        let threads: Vec<_> =
+            Threads::of(towers.workers()).into_iter().map(|peers| scope.spawn(|| run(peers))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).unzip()
+    });
+    (outputs.into_iter().next().unwrap(), sent)
+}
+
+/// Counts what is sent.
+struct Counted {
+    peers: Threads,
+    sent: usize,
+}
+
+impl Peers for Counted {
+    fn worker(&self) -> usize {
+        self.peers.worker()
+    }
+
+    fn workers(&self) -> usize {
+        self.peers.workers()
+    }
+
+    fn exchange(
+        &mut self,
+        sends: &[Vec<f32>],
+        receives: &mut [Vec<f32>],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), conv_net::PeerError> {
+        self.sent += sends.iter().map(|floats| 4 * floats.len()).sum::<usize>();
+        self.peers.exchange(sends, receives, meanwhile)
+    }
+}
+
+/// Holds a cut network against a single pass, and what crossed against what was told.
+fn same_bits(network: &Network, workers: usize, split: Split) {
+    let what = format!("{} of {} images, {workers} workers, {split:?}", network.name(), network.batch());
+    let inputs: Vec<Vec<f32>> =
+        network.inputs().iter().map(|&input| values(network.shape(input).unwrap().floats())).collect();
+    let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut weights = Synthetic::new(network, 3);
+    let mut single = ForwardPass::new(network, &mut weights, &oracle_only, &PlanOptions::new(1)).unwrap();
+    single.run(&slices, &mut ()).unwrap();
+    let towers = Towers::new(network, workers, split).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let (outputs, sent) = in_towers(network, &towers);
+    for (index, output) in outputs.iter().enumerate() {
+        let single = single.output(index).unwrap();
+        assert!(output == single, "{what}: output {index} is that of a single pass");
+    }
+    let told = (0..workers).map(|worker| towers.crossings().iter().map(|crossing| crossing.sent_bytes[worker]).sum());
+    assert_eq!(told.collect::<Vec<usize>>(), sent, "{what}: {:?}", towers.crossings());
+}
+
+#[test]
+fn towers_compute_what_one_pass_does() {
+    for batch in [1, 2, 3, 4] {
+        for workers in [2, 3, 4, 5] {
+            let groups = workers == 2 || workers == 4;
+            for network in [small_alexnet(batch), graph(batch)] {
+                same_bits(&network, workers, Split::Channels);
+                if groups || network.name() == "graph" && workers == 3 {
+                    same_bits(&network, workers, Split::Groups);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_paper_exchanges_where_it_says() {
+    let towers = Towers::new(&paper(1).unwrap(), 2, Split::Groups).unwrap();
+    let crossings = towers.crossings();
+    let told: Vec<(&str, usize, usize)> = crossings
+        .iter()
+        .map(|crossing| (crossing.readers[0].as_str(), crossing.sent_bytes[0], crossing.sent_bytes[1]))
+        .collect();
+    let expected = [
+        ("lrn1", 55 * 55 * 2, 55 * 55 * 2),
+        ("lrn2", 27 * 27 * 2, 27 * 27 * 2),
+        ("conv3", 13 * 13 * 128, 13 * 13 * 128),
+        ("fc6", 6 * 6 * 128, 6 * 6 * 128),
+        ("fc7", 2048, 2048),
+        ("fc8", 2048, 2048),
+        ("softmax", 500, 500),
+    ];
+    let bytes = expected.map(|(reader, first, second)| (reader, 4 * first, 4 * second));
+    assert_eq!(told, bytes);
+    let parameters = |worker| towers.networks(worker).map(Network::parameter_count).sum::<usize>();
+    assert_eq!([parameters(0), parameters(1)].iter().sum::<usize>(), 60_965_224);
+    assert_eq!(parameters(0), 60_965_224 / 2);
+}
+
+#[test]
+fn images_of_a_batch_cross_while_others_are_computed() {
+    let towers = Towers::new(&small_alexnet(4), 2, Split::Groups).unwrap();
+    // Two chunks of images for each phase of convolutions, one for each fully connected layer and the softmax.
+    let halves = towers.networks(0).filter(|network| network.batch() == 2).count();
+    assert_eq!((halves, towers.phases()), (3, 6), "{:?}", towers.crossings());
+}
+
+#[test]
+fn what_cannot_be_cut_is_told() {
+    let error = |network: &Network, workers, split| Towers::new(network, workers, split).unwrap_err();
+    let owt = owt(1).unwrap();
+    assert!(matches!(error(&owt, 2, Split::Groups), TowerError::NoGroups { .. }));
+    assert!(matches!(error(&owt, 1, Split::Channels), TowerError::Workers { workers: 1 }));
+    assert!(matches!(error(&paper(1).unwrap(), 3, Split::Groups), TowerError::NoGroups { .. }));
+    let convolutions = chain(1, 4, &[conv(8, 3, 1)]);
+    assert!(matches!(error(&convolutions, 2, Split::Channels), TowerError::NoConnected { .. }));
+}
+
+#[test]
+fn a_worker_that_ends_ends_those_that_wait_for_it() {
+    let network = small_alexnet(1);
+    let towers = Towers::new(&network, 2, Split::Groups).unwrap();
+    let mut peers = Threads::of(2);
+    drop(peers.pop());
+    let mut weights = Synthetic::new(&network, 3);
+    let mut pass = TowerPass::new(towers, 0, &mut weights, &oracle_only, &PlanOptions::new(1)).unwrap();
+    let input = values(network.shape(network.inputs()[0]).unwrap().floats());
+    let error = pass.run(&[&input], &mut peers[0]).unwrap_err();
+    assert!(error.to_string().starts_with("worker 1 ended"), "{error}");
+}
