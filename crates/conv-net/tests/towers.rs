@@ -11,6 +11,7 @@ use conv_net::{
     Operator, Peers, Pool, Reduce, Reduction, Softmax, Split, Synthetic, Threads, TowerError, TowerPass, Towers,
     ValueId, Window, owt, paper,
 };
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 const RELU: Operator = Operator::Activation(Activation::Relu);
 
@@ -20,6 +21,11 @@ fn conv(out_channels: usize, kernel: usize, groups: usize) -> Operator {
 
 fn linear(out_features: usize) -> Operator {
     Operator::Linear(Linear { out_features, bias: true })
+}
+
+/// One thread.
+fn pool() -> ThreadPool {
+    ThreadPoolBuilder::new().num_threads(1).build().unwrap()
 }
 
 /// A chain on maps of `channels` channels.
@@ -95,7 +101,7 @@ fn in_towers(network: &Network, towers: &Towers) -> (Vec<Vec<f32>>, Vec<usize>) 
         // The second run finds the buffers of the first.
         for _ in 0..2 {
             counted.sent = 0;
-            pass.run(&slices, &mut counted).unwrap();
+            pass.run(&pool(), &slices, &mut counted).unwrap();
         }
         let outputs = (0..network.outputs().len()).map(|output| pass.output(output).unwrap().to_vec());
         (outputs.collect::<Vec<_>>(), counted.sent)
@@ -220,6 +226,6 @@ fn a_worker_that_ends_ends_those_that_wait_for_it() {
     let mut weights = Synthetic::new(&network, 3);
     let mut pass = TowerPass::new(towers, 0, &mut weights, &oracle_only, &PlanOptions::new(1)).unwrap();
     let input = values(network.shape(network.inputs()[0]).unwrap().floats());
-    let error = pass.run(&[&input], &mut peers[0]).unwrap_err();
+    let error = pass.run(&pool(), &[&input], &mut peers[0]).unwrap_err();
     assert!(error.to_string().starts_with("worker 1 ended"), "{error}");
 }

@@ -106,6 +106,26 @@ pub struct LayerTime {
     pub scratch_bytes: usize,
 }
 
+/// One worker's part of a forward pass that several share.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TowerTime {
+    /// Median time of whole passes, nanoseconds.
+    pub median_ns: f64,
+    /// Median of what it computed, nanoseconds a pass.
+    pub computing_ns: f64,
+    /// Median of what it waited for others beyond that, nanoseconds a pass.
+    pub waiting_ns: f64,
+    /// What it sends to others in a pass, bytes.
+    pub sent_bytes: usize,
+    /// Its share of the weights, prepared, bytes.
+    pub prepared_bytes: usize,
+    /// Everything that it keeps, as planned: prepared weights, scratch, activations and what comes from others, bytes.
+    pub memory_bytes: usize,
+    /// Peak resident memory of its process, if it has one to itself, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_resident_bytes: Option<usize>,
+}
+
 /// One measurement. A field that does not apply is absent, in JSON too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -200,6 +220,15 @@ pub struct Record {
     /// A forward pass's layers, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerTime>,
+    /// How a forward pass is shared: `groups` or `channels` of a network in towers, `batch` where each has images of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// How those who share it reach each other: `memory` or `mpi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// Those who share a forward pass, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub towers: Vec<TowerTime>,
     /// Scratch (workspace) that the plan declares, bytes, all threads together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch_bytes: Option<usize>,

@@ -12,6 +12,8 @@ pub mod describe;
 pub mod forward;
 pub mod measure;
 pub mod problem_file;
+pub mod ranks;
 pub mod records;
 pub mod results;
 pub mod suite;
+pub mod towers;

@@ -163,8 +163,8 @@ impl Network {
         Ok(self)
     }
 
-    /// `network/node`.
-    pub(crate) fn qualified(&self, name: &str) -> String {
+    /// `network/name`, as a node's problem is called.
+    pub fn qualified(&self, name: &str) -> String {
         format!("{}/{name}", self.name)
     }
 

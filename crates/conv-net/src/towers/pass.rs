@@ -1,6 +1,7 @@
 //! A worker's passes, phase by phase, and the exchanges between them.
 
 use conv_core::{PlanOptions, RunError};
+use rayon::ThreadPool;
 
 use super::cut::{Arrival, Feed, Towers};
 use super::peers::{PeerError, Peers};
@@ -90,12 +91,13 @@ impl TowerPass {
         passes + size_of::<f32>() * self.arrived.iter().map(Vec::len).sum::<usize>()
     }
 
-    /// Computes this worker's part of the network's outputs from all of its `inputs`, while the others do theirs. As
-    /// [`ForwardPass::run`], on the current rayon pool.
+    /// Computes this worker's part of the network's outputs from all of its `inputs`, as [`ForwardPass::run`] does, while the
+    /// others do theirs. Computes on `pool`, and exchanges on the thread that it is called on: MPI's communicators stay with
+    /// one.
     ///
     /// # Errors
     /// [`TowerRunError`].
-    pub fn run(&mut self, inputs: &[&[f32]], peers: &mut dyn Peers) -> Result<(), TowerRunError> {
+    pub fn run(&mut self, pool: &ThreadPool, inputs: &[&[f32]], peers: &mut dyn Peers) -> Result<(), TowerRunError> {
         let expected = self.towers.network.inputs().len();
         if inputs.len() != expected {
             return Err(RunError::Length { buffer: "inputs", got: inputs.len(), expected }.into());
@@ -104,11 +106,11 @@ impl TowerPass {
         let mut done = false;
         for (index, &task) in tasks.iter().enumerate() {
             if !done {
-                compute(&self.towers, self.worker, &mut self.passes, &self.arrived, inputs, task)?;
+                pool.install(|| compute(&self.towers, self.worker, &mut self.passes, &self.arrived, inputs, task))?;
             }
             let next = tasks.get(index + 1).copied().filter(|next| next.is_apart_from(task));
             self.keep_own(task);
-            done = self.exchange(task, next, inputs, peers)?;
+            done = self.exchange(task, next, pool, inputs, peers)?;
         }
         Ok(())
     }
@@ -150,6 +152,7 @@ impl TowerPass {
         &mut self,
         task: Task,
         next: Option<Task>,
+        pool: &ThreadPool,
         inputs: &[&[f32]],
         peers: &mut dyn Peers,
     ) -> Result<bool, TowerRunError> {
@@ -176,7 +179,7 @@ impl TowerPass {
         let mut computed = Ok(());
         peers.exchange(sends, receives, &mut || {
             if let Some(next) = next {
-                computed = compute(towers, *worker, passes, arrived, inputs, next);
+                computed = pool.install(|| compute(towers, *worker, passes, arrived, inputs, next));
             }
         })?;
         computed?;

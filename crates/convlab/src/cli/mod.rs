@@ -86,6 +86,9 @@ pub enum CliError {
     /// Exit code 3: there is nothing here to compute, or no memory for any of it.
     #[error("{0}")]
     Nothing(String),
+    /// Exit code 2: what the first of several processes tells, or has told, is not told by each.
+    #[error("told by another process")]
+    Told,
     /// Standard output was closed by its reader, who has seen enough (`convlab list problems | head`): exit code 0.
     #[error("standard output is closed")]
     ReaderGone,
@@ -156,6 +159,7 @@ pub fn main() -> ExitCode {
         Ok(Exit::Done) | Err(CliError::ReaderGone) => ExitCode::SUCCESS,
         Ok(Exit::CheckFailed | Exit::Skipped | Exit::Slower) => ExitCode::from(1),
         Ok(Exit::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
+        Err(CliError::Told) => ExitCode::from(2),
         Err(error) => {
             tell(&error);
             ExitCode::from(if matches!(error, CliError::Unsupported(_) | CliError::Nothing(_)) { 3 } else { 2 })

@@ -1,6 +1,7 @@
 //! What `convlab forward` is told.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use conv_measure::MAX_THREADS;
 use conv_net::onnx::InputShape;
@@ -31,7 +32,11 @@ Examples:
   convlab forward --network paper --algorithm im2col/faer --batch 16 --threads 1 --json
   convlab forward --network paper --plan plan.toml
   convlab forward --network paper --input x.npy --output probabilities.npy
-  convlab forward --network resnet50 --dump layer1.0.add=sum.npy")]
+  convlab forward --network resnet50 --dump layer1.0.add=sum.npy
+  convlab forward --network paper --towers 2
+  convlab forward --network vgg16 --towers 2 --split channels
+  mpirun -n 2 convlab forward --network paper --towers mpi
+  mpirun -n 2 convlab forward --network paper --image photos --batch 16 --shard batch")]
 pub struct Args {
     /// The network, of `convlab list networks`: paper, owt, resnet50, …; or give --model.
     #[arg(long, value_name = "NAME", required_unless_present = "model")]
@@ -84,12 +89,78 @@ pub struct Args {
     /// Threads [default: all of this machine].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS as u64))]
     pub threads: Option<u64>,
+    /// Compute in towers, as the paper did on two devices: each worker its share of the channels, with its share of the weights
+    /// and of the threads. N workers of this process; or mpi: the processes that `mpirun -n N` started.
+    #[arg(long, value_name = "N|mpi", conflicts_with_all = ["dump", "shard"])]
+    pub towers: Option<Workers>,
+    /// Which layers the towers cut: those of a network with groups, so that between groups nothing crosses; or of any network the
+    /// fully connected layers' channels.
+    #[arg(long, value_enum, default_value_t = Split::Groups, requires = "towers")]
+    pub split: Split,
+    /// Of several processes that `mpirun -n N` started each computes images of its own.
+    #[arg(long, value_enum, conflicts_with = "dump")]
+    pub shard: Option<Shard>,
     /// Instruction set: avx512, avx2 or portable [default: the best of this machine].
     #[arg(long)]
     pub isa: Option<String>,
     /// As one JSON object, with the fields of a record; of a folder one object for each picture, a line each.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Who the towers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// So many of this process.
+    Threads(usize),
+    /// One for each process that `mpirun` started.
+    Mpi,
+}
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "mpi" => Ok(Workers::Mpi),
+            _ => text.parse().map(Workers::Threads).map_err(|_| "write how many workers, as 2, or mpi".into()),
+        }
+    }
+}
+
+/// Which layers towers cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// Convolutions and fully connected layers of a network with groups.
+    Groups,
+    /// Fully connected layers alone.
+    Channels,
+}
+
+impl Split {
+    /// What `--split` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Groups => "groups",
+            Split::Channels => "channels",
+        }
+    }
+}
+
+impl From<Split> for conv_net::Split {
+    fn from(split: Split) -> Self {
+        match split {
+            Split::Groups => conv_net::Split::Groups,
+            Split::Channels => conv_net::Split::Channels,
+        }
+    }
+}
+
+/// What several processes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shard {
+    /// The images.
+    Batch,
 }
 
 /// A layer whose result goes to a file.

@@ -10,18 +10,21 @@ use std::{fs, mem, thread};
 
 use conv_core::{format_bytes, format_value};
 use conv_measure::{Stop, memory};
-use conv_net::{ImageError, Map, read_image};
+use conv_net::{ImageError, Map, Network, read_image};
 use indicatif::ProgressBar;
 use rayon::ThreadPool;
 
 use super::args::Args;
 use super::classes::{Classes, no_classes};
-use super::given::{load, picture};
+use super::given::{Inputs, load, picture};
 use super::prepare::{prepare, setting};
 use super::report::{announcement, plural};
+use super::shard::{agreed, part, threads};
 use crate::cli::check::progress;
+use crate::cli::plan::Setting;
 use crate::cli::{CliError, Exit, interrupt, print, tell};
 use crate::forward::TimedPass;
+use crate::ranks::Ranks;
 
 /// How the names of pictures end, in whatever case.
 const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
@@ -55,52 +58,136 @@ pub(super) fn folder(args: &Args) -> Result<Option<&Path>, CliError> {
 /// [`CliError::Nothing`] for a folder without pictures, [`CliError::Input`] for one that cannot be listed, a network that does
 /// not tell the classes of pictures, whatever else [`super::run`] refuses, or too little memory.
 pub(super) fn run(args: &Args, folder: &Path) -> Result<Exit, CliError> {
-    let pictures = Pictures::of(folder)?;
-    let setting = setting(args)?;
-    let (network, mut weights) = load(args, args.batch)?;
-    let batch = network.batch();
-    let classes = Classes::of(&network, args)?.ok_or_else(|| {
-        CliError::input(format_args!(
-            "--image {}: {}; give pictures one by one, with --output Y.npy",
-            folder.display(),
-            no_classes(&network)
-        ))
-    })?;
-    let input = picture(&network, batch)?;
-    if input.channels != 3 {
-        return Err(CliError::input(ImageError::Channels { channels: input.channels }));
-    }
-    let batches = WAITING + 1;
-    let bytes = batches as u128 * batch as u128 * (size_of::<f32>() * input.floats()) as u128;
-    memory::admit(&format!("an input of {batches} batches of {batch} images"), bytes).map_err(CliError::input)?;
-    let (pool, mut pass, _) = prepare(args, &setting, &network, &mut *weights)?;
-    tell(&pictures);
-    tell(announcement(args, &network, &pass));
-    let stop = interrupt::listen()?;
-    let bar = progress(pictures.names.len() as u64).with_message("pictures");
-    let decoder = Decoder { pictures: &pictures, input, batch, stop: &stop, bar: &bar };
-    let streamed = stream(&decoder, args.json, &classes, &pool, &mut pass);
-    bar.finish_and_clear();
-    let tally = streamed?;
+    let mut ready = Ready::new(args, setting(args)?, Pictures::of(folder)?)?;
+    tell(&ready.pictures);
+    tell(announcement(args, &ready.network, &ready.pass));
+    let tally = ready.stream(args.json, &mut |lines| print(lines))?;
     tell(tally.text());
+    Ok(exit(ready.pictures.names.len(), &tally))
+}
+
+/// The same by processes that `mpirun` started, each of which computes a stretch of the pictures. The first tells the classes of
+/// its own as they come, then those of the others.
+///
+/// # Errors
+/// As [`run`], and if the processes do not agree; [`CliError::Told`] with all but the first.
+pub(super) fn run_shared(args: &Args, folder: &Path, ranks: &Ranks) -> Result<Exit, CliError> {
+    let first = ranks.rank() == 0;
+    let told = |error| if first { error } else { CliError::Told };
+    let mut count = 0;
+    let ready = Pictures::of(folder).and_then(|mut pictures| {
+        count = pictures.names.len();
+        pictures.names = pictures.names.drain(part(count, ranks)).collect();
+        let setting = Setting { threads: threads(args, ranks), ..setting(args)? };
+        let (network, mut weights) = load(args, args.batch)?;
+        let inputs = Inputs { names: Vec::new(), data: Vec::new() };
+        let mut agreement = agreed(&network, &mut *weights, &setting, &inputs)?;
+        agreement.push(("the number of pictures", count.to_string()));
+        Ok((agreement, Ready::new(args, setting, pictures)?))
+    });
+    ranks.agree(ready.as_ref().map(|(agreement, _)| agreement)).map_err(told)?;
+    let (_, mut ready) = ready.map_err(told)?;
+    if first {
+        tell(format_args!("{}: {count} pictures for {} ranks", folder.display(), ranks.count()));
+        tell(announcement(args, &ready.network, &ready.pass));
+    }
+    let start = Instant::now();
+    let mut kept = String::new();
+    let streamed = ready.stream(args.json, &mut |lines| {
+        if first {
+            return print(lines);
+        }
+        kept += &lines;
+        kept.push('\n');
+        Ok(())
+    });
+    let mut tally = ranks.or_abort(streamed);
+    for lines in ranks.all_texts(&kept).iter().filter(|lines| first && !lines.is_empty()) {
+        ranks.or_abort(print(lines.trim_end()));
+    }
+    let tallies = ranks.all_texts(&format!("{} {} {}", tally.images, tally.skipped, tally.computing.as_nanos()));
+    let sums = tallies.iter().skip(1).map(|told| told.split(' ').map(|count| count.parse().unwrap_or(0)).collect());
+    for sum in sums.collect::<Vec<Vec<u64>>>() {
+        if let (true, [images, skipped, computing]) = (first, &sum[..]) {
+            tally.images += *images as usize;
+            tally.skipped += *skipped as usize;
+            tally.computing += Duration::from_nanos(*computing);
+        }
+    }
+    if !first {
+        return Ok(Exit::Done);
+    }
+    tally.elapsed = start.elapsed();
+    tally.ranks = ranks.count();
+    tell(tally.text());
+    Ok(exit(count, &tally))
+}
+
+/// How a command ends that was to compute so many pictures.
+fn exit(pictures: usize, tally: &Tally) -> Exit {
     // Nothing but a signal leaves any.
-    match pictures.names.len() - tally.images - tally.skipped {
-        0 if tally.skipped == 0 => Ok(Exit::Done),
-        0 => Ok(Exit::Skipped),
+    match pictures - tally.images - tally.skipped {
+        0 if tally.skipped == 0 => Exit::Done,
+        0 => Exit::Skipped,
         left => {
-            tell(format_args!("interrupted; {left} of {} pictures are left", pictures.names.len()));
-            Ok(Exit::Interrupted)
+            tell(format_args!("interrupted; {left} of {pictures} pictures are left"));
+            Exit::Interrupted
         }
     }
 }
 
-/// Computes what `decoder` decodes, batch by batch, and prints a line for each picture.
+/// A pass that waits for pictures.
+struct Ready<'a> {
+    pictures: Pictures<'a>,
+    network: Network,
+    classes: Classes,
+    input: Map,
+    pool: ThreadPool,
+    pass: TimedPass,
+}
+
+impl<'a> Ready<'a> {
+    fn new(args: &Args, setting: Setting, pictures: Pictures<'a>) -> Result<Self, CliError> {
+        let (network, mut weights) = load(args, args.batch)?;
+        let batch = network.batch();
+        let classes = Classes::of(&network, args)?.ok_or_else(|| {
+            CliError::input(format_args!(
+                "--image {}: {}; give pictures one by one, with --output Y.npy",
+                pictures.folder.display(),
+                no_classes(&network)
+            ))
+        })?;
+        let input = picture(&network, batch)?;
+        if input.channels != 3 {
+            return Err(CliError::input(ImageError::Channels { channels: input.channels }));
+        }
+        let batches = WAITING + 1;
+        let bytes = batches as u128 * batch as u128 * (size_of::<f32>() * input.floats()) as u128;
+        memory::admit(&format!("an input of {batches} batches of {batch} images"), bytes).map_err(CliError::input)?;
+        let (pool, pass, _) = prepare(args, &setting, &network, &mut *weights)?;
+        Ok(Ready { pictures, network, classes, input, pool, pass })
+    }
+
+    /// Computes all pictures and hands their lines to `give`, batch by batch.
+    fn stream(&mut self, json: bool, give: &mut dyn FnMut(String) -> Result<(), CliError>) -> Result<Tally, CliError> {
+        let stop = interrupt::listen()?;
+        let bar = progress(self.pictures.names.len() as u64).with_message("pictures");
+        let batch = self.network.batch();
+        let decoder = Decoder { pictures: &self.pictures, input: self.input, batch, stop: &stop, bar: &bar };
+        let streamed = stream(&decoder, json, &self.classes, &self.pool, &mut self.pass, give);
+        bar.finish_and_clear();
+        streamed
+    }
+}
+
+/// Computes what `decoder` decodes, batch by batch, and gives a line for each picture.
 fn stream(
     decoder: &Decoder<'_>,
     json: bool,
     classes: &Classes,
     pool: &ThreadPool,
     pass: &mut TimedPass,
+    give: &mut dyn FnMut(String) -> Result<(), CliError>,
 ) -> Result<Tally, CliError> {
     let start = Instant::now();
     let mut tally = Tally::default();
@@ -125,7 +212,7 @@ fn stream(
             // What is an input, too, is not kept. Behind the last picture are no names.
             let scores = pass.pass().output(0).unwrap_or(&data);
             let lines: Vec<String> = names.iter().zip(classes.by_image(scores)).map(line).collect();
-            decoder.bar.suspend(|| print(lines.join("\n")))?;
+            decoder.bar.suspend(|| give(lines.join("\n")))?;
             decoder.bar.inc(names.len() as u64);
             tally.images += names.len();
         }
@@ -243,6 +330,8 @@ struct Tally {
     /// Of everything, and of the passes alone.
     elapsed: Duration,
     computing: Duration,
+    /// Processes that share it, if several do.
+    ranks: usize,
 }
 
 impl Tally {
@@ -258,7 +347,7 @@ impl Tally {
             plural(self.images),
             self.skipped,
             format_value(self.images as f64 / seconds),
-            100.0 * self.computing.as_secs_f64() / seconds,
+            100.0 * self.computing.as_secs_f64() / seconds / self.ranks.max(1) as f64,
         )
     }
 }

@@ -6,6 +6,9 @@ mod classes;
 mod given;
 mod prepare;
 mod report;
+pub(crate) mod several;
+mod shard;
+mod towers;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -17,6 +20,7 @@ use conv_net::Network;
 use conv_net::npy;
 
 pub use self::args::Args;
+use self::args::{Shard, Workers};
 
 use self::classes::Classes;
 use self::given::{Given, Inputs, matrix};
@@ -37,6 +41,17 @@ const SAMPLING: Duration = Duration::from_millis(500);
 /// [`CliError::Input`] for names that nothing has, files that cannot be read or written, inputs that do not fit the
 /// network or each other, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
+    match (args.towers, args.shard) {
+        (Some(_), _) if bulk::folder(args)?.is_some() => {
+            return Err(CliError::input(
+                "--towers is for pictures that are given one by one; --shard batch takes a folder",
+            ));
+        }
+        (Some(Workers::Threads(workers)), _) => return towers::in_threads(args, workers),
+        (Some(Workers::Mpi), _) => return towers::over_mpi(args),
+        (None, Some(Shard::Batch)) => return shard::run(args),
+        (None, None) => {}
+    }
     if let Some(folder) = bulk::folder(args)? {
         return bulk::run(args, folder);
     }

@@ -1,0 +1,207 @@
+//! What passes that several share have in common: what they must agree on, and what is told of them.
+
+use std::path::PathBuf;
+
+use conv_core::{format_bytes, format_value};
+use conv_net::{Crossing, Network, Weights, npy};
+use conv_report::narrow;
+use conv_report::record::Record;
+use crc32fast::Hasher;
+use serde_json::{Value, json};
+
+use super::args::Args;
+use super::classes::Classes;
+use super::given::{Inputs, matrix};
+use super::report::{Output, plural};
+use crate::cli::{CliError, print};
+use crate::conv::transpose;
+use crate::ranks::Agreement;
+
+/// Floats whose digest is computed at once.
+const CHUNK: usize = 1 << 18;
+
+/// What the ranks of a pass have in common, where they read their files themselves.
+///
+/// # Errors
+/// [`CliError::Input`] if weights cannot be read.
+pub(super) fn agreement(
+    network: &Network,
+    weights: &mut dyn Weights,
+    methods: &[String],
+    inputs: &Inputs,
+) -> Result<Agreement, CliError> {
+    let (mut digest, mut values) = (Digest::default(), vec![0.0; CHUNK]);
+    for node in network.nodes() {
+        for (index, parameter) in node.parameters.iter().enumerate() {
+            for first in (0..parameter.len()).step_by(CHUNK) {
+                let values = &mut values[..CHUNK.min(parameter.len() - first)];
+                weights.read(node, index, first, values).map_err(CliError::input)?;
+                digest.add(values);
+            }
+        }
+    }
+    let mut structure = Hasher::new();
+    structure.update(format!("{network:?}").as_bytes());
+    let (name, batch) = (network.name(), network.batch());
+    let mut given = Digest::default();
+    inputs.data.iter().for_each(|input| given.add(input));
+    Ok(vec![
+        ("the program", format!("convlab {} of {}", env!("CARGO_PKG_VERSION"), conv_tune::COMMIT)),
+        ("the network", format!("{name} of {batch} image{} ({:08x})", plural(batch), structure.finalize())),
+        ("the digest of the weights", digest.text()),
+        ("the digest of the input", given.text()),
+        ("the plan", methods.join("\n")),
+    ])
+}
+
+/// A checksum of floats.
+#[derive(Default)]
+struct Digest(Hasher);
+
+impl Digest {
+    fn add(&mut self, values: &[f32]) {
+        for values in values.chunks(CHUNK) {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            self.0.update(&bytes);
+        }
+    }
+
+    fn text(self) -> String {
+        format!("{:08x}", self.0.finalize())
+    }
+}
+
+/// Outputs as they are `stored`, channels last, in the order in which frameworks write, in their files.
+///
+/// # Errors
+/// [`CliError::Input`] if one cannot be written.
+pub(super) fn outputs(
+    network: &Network,
+    stored: &[Vec<f32>],
+    files: Vec<Option<PathBuf>>,
+) -> Result<Vec<Output>, CliError> {
+    let mut outputs = Vec::new();
+    for ((&value, stored), file) in network.outputs().iter().zip(stored).zip(files) {
+        let shape = network.shape(value).map_err(CliError::input)?.clone();
+        let [channels, pixels] = matrix(&shape);
+        let data = transpose(stored, [pixels, channels]).map_err(CliError::input)?;
+        if let Some(path) = &file {
+            npy::write(path, shape.sizes(), &data).map_err(CliError::input)?;
+        }
+        outputs.push(Output { name: network.value(value).name.clone(), shape, data, file });
+    }
+    Ok(outputs)
+}
+
+/// A pass that several computed.
+pub(super) struct Several<'a> {
+    pub args: &'a Args,
+    pub names: &'a [String],
+    pub classes: Option<&'a Classes>,
+    pub outputs: &'a [Output],
+}
+
+impl Several<'_> {
+    /// Tells images, outputs, and what `record` has of each of those who computed, who are called `one`.
+    ///
+    /// # Errors
+    /// As [`print()`].
+    pub(super) fn report(&self, record: &Record, one: &str, crossings: &[Crossing]) -> Result<(), CliError> {
+        if self.args.json {
+            return print(format_args!("{:#}", self.json(record, crossings)?));
+        }
+        print(self.text(record, one, crossings))
+    }
+
+    /// The images with their scores, if the first output is classes.
+    fn images(&self) -> Option<(&Classes, impl Iterator<Item = (&String, &[f32])>)> {
+        let classes = self.classes?;
+        Some((classes, self.names.iter().zip(classes.by_image(&self.outputs.first()?.data))))
+    }
+
+    fn json(&self, record: &Record, crossings: &[Crossing]) -> Result<Value, CliError> {
+        let mut value = serde_json::to_value(record).map_err(CliError::input)?;
+        value["images"] = match self.images() {
+            Some((classes, images)) => images.map(|(name, scores)| classes.json(name, scores)).collect(),
+            None => self.names.iter().map(|name| json!({ "name": name })).collect(),
+        };
+        let output = |output: &Output| {
+            let file = output.file.as_ref().map(|path| path.display().to_string());
+            json!({ "name": output.name, "shape": output.shape.sizes(), "file": file })
+        };
+        value["outputs"] = self.outputs.iter().map(output).collect();
+        value["crossings"] = crossings.iter().map(crossing_json).collect();
+        Ok(value)
+    }
+
+    fn text(&self, record: &Record, one: &str, crossings: &[Crossing]) -> String {
+        let mut lines = Vec::new();
+        if let Some((classes, images)) = self.images() {
+            for (name, scores) in images {
+                lines.push(name.clone());
+                lines.extend(classes.texts(scores).map(|text| format!("  {text}")));
+            }
+        }
+        if self.outputs.len() > 1 || self.classes.is_none() {
+            lines.extend(self.outputs.iter().map(|output| {
+                let file = output.file.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()));
+                format!("output {}: {}{file}", output.name, output.shape)
+            }));
+        }
+        let rows: Vec<Vec<String>> = record
+            .towers
+            .iter()
+            .enumerate()
+            .map(|(index, tower)| {
+                let [computing, waiting] = [tower.computing_ns, tower.waiting_ns].map(|ns| format!("{:.3}", ns / 1e6));
+                let bytes = [tower.sent_bytes, tower.prepared_bytes, tower.memory_bytes];
+                let [sent, prepared, memory] = bytes.map(|bytes| format_bytes(bytes as f64));
+                let resident = tower.peak_resident_bytes.map_or(String::new(), |bytes| format_bytes(bytes as f64));
+                vec![index.to_string(), computing, waiting, sent, prepared, memory, resident]
+            })
+            .collect();
+        let header = [one, "computes ms", "waits ms", "sends", "weights", "memory", "resident"];
+        lines.push(format!("\n{}\n", narrow(&header, &rows)));
+        if !crossings.is_empty() {
+            lines.push(format!("{}\n", crossings_text(crossings)));
+        }
+        let median = record.median_ns.unwrap_or(f64::NAN);
+        lines.push(format!(
+            "Time: {} ms, the median of {} passes by {} {one}s of {} thread{} each, by way of {}; {} images/s.",
+            format_value(median / 1e6),
+            record.samples.unwrap_or(0),
+            record.towers.len(),
+            record.threads / record.towers.len().max(1),
+            plural(record.threads / record.towers.len().max(1)),
+            record.transport.as_deref().unwrap_or_default(),
+            format_value(record.batch.unwrap_or(1) as f64 * 1e9 / median),
+        ));
+        lines.join("\n")
+    }
+}
+
+/// What crosses, as a table.
+pub(crate) fn crossings_text(crossings: &[Crossing]) -> String {
+    let bytes = |bytes: usize| format_bytes(bytes as f64);
+    let row = |crossing: &Crossing| {
+        let readers = match crossing.readers.len() {
+            0 => "the output".into(),
+            _ => crossing.readers.join(", "),
+        };
+        let sent = &crossing.sent_bytes;
+        let each = match sent.iter().all(|bytes| *bytes == sent[0]) {
+            true => format!("{} each", bytes(sent[0])),
+            false => sent.iter().map(|&sent| bytes(sent)).collect::<Vec<_>>().join(", "),
+        };
+        vec![crossing.value.clone(), readers, each, bytes(sent.iter().sum())]
+    };
+    let mut rows: Vec<Vec<String>> = crossings.iter().map(row).collect();
+    let all = crossings.iter().flat_map(|crossing| &crossing.sent_bytes).sum();
+    rows.push(vec!["all".into(), String::new(), String::new(), bytes(all)]);
+    narrow(&["what crosses", "for", "sent", "together"], &rows)
+}
+
+/// What crosses of one value, for programs.
+pub(crate) fn crossing_json(crossing: &Crossing) -> Value {
+    json!({ "value": crossing.value, "readers": crossing.readers, "sent_bytes": crossing.sent_bytes })
+}

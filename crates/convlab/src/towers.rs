@@ -1,0 +1,173 @@
+//! A network in towers with a clock: what each worker computes, waits for, sends and keeps.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use conv_core::{Method, PlanOptions, Problem};
+use conv_measure::Samples;
+use conv_net::{ForwardError, Network, Node, PeerError, Peers, TowerPass, TowerRunError, Towers, Weights};
+use conv_report::record::TowerTime;
+use conv_tune::Chooser;
+use rayon::ThreadPool;
+
+use crate::forward::choose;
+
+/// Samples of the time at most, and about how long they take together.
+const MAX_SAMPLES: usize = 21;
+const SAMPLING: Duration = Duration::from_secs(1);
+
+/// The methods of a whole network's layers, by which the workers compute their parts: then sums are the same.
+pub struct Methods(HashMap<String, Method>);
+
+impl Methods {
+    /// What `chooser` says for each layer of `network`.
+    pub fn of(network: &Network, chooser: &Chooser, options: &PlanOptions) -> Self {
+        let choice = |node: &Node| Some((network.qualified(&node.name), choose(chooser, node, options)?.method));
+        Methods(network.nodes().iter().filter_map(choice).collect())
+    }
+
+    /// That of a part of a layer, which has the layer's name. One that does not compute the part gives way to
+    /// `direct/nhwc`.
+    fn of_part(&self, problem: &Problem, options: &PlanOptions) -> Method {
+        let method = problem.name().and_then(|name| self.0.get(name)).copied();
+        let computes = |method: &Method| method.algorithm.supports(problem).is_ok();
+        method.filter(computes).unwrap_or_else(|| Chooser::direct().choose(problem, options).method)
+    }
+
+    /// Each layer and its method, in the order of names.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |(name, method): (&String, &Method)| {
+            format!("{name} by {} {}", method.algorithm.name(), method.parameters).trim_end().to_owned()
+        };
+        let mut lines: Vec<String> = self.0.iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+}
+
+/// One worker's part of a network, and how long its runs take.
+pub struct TimedTower {
+    pass: TowerPass,
+    whole: Samples,
+    computing: Samples,
+    waiting: Samples,
+    sent_bytes: usize,
+}
+
+impl TimedTower {
+    /// Prepares what `worker` computes of `towers`.
+    ///
+    /// # Errors
+    /// As [`TowerPass::new`].
+    pub fn new(
+        towers: Towers,
+        worker: usize,
+        weights: &mut dyn Weights,
+        methods: &Methods,
+        options: &PlanOptions,
+    ) -> Result<Self, ForwardError> {
+        let choose = |problem: &Problem| methods.of_part(problem, options);
+        let pass = TowerPass::new(towers, worker, weights, &choose, options)?;
+        let samples = Samples::default;
+        Ok(TimedTower { pass, whole: samples(), computing: samples(), waiting: samples(), sent_bytes: 0 })
+    }
+
+    /// The pass itself.
+    pub fn pass(&self) -> &TowerPass {
+        &self.pass
+    }
+
+    /// Times of whole runs.
+    pub fn samples(&self) -> &Samples {
+        &self.whole
+    }
+
+    /// Computes once for the result, and then against the clock, as often as worker 0 says. To be called by all workers.
+    ///
+    /// # Errors
+    /// As [`TowerPass::run`].
+    pub fn measure(
+        &mut self,
+        pool: &ThreadPool,
+        inputs: &[&[f32]],
+        peers: &mut dyn Peers,
+    ) -> Result<(), TowerRunError> {
+        self.pass.run(pool, inputs, peers)?;
+        let start = Instant::now();
+        self.pass.run(pool, inputs, peers)?;
+        let runs = SAMPLING.as_secs_f64() / start.elapsed().as_secs_f64();
+        let runs = agreed((runs as usize).clamp(1, MAX_SAMPLES), peers)?;
+        for _ in 0..runs {
+            let mut clocked = Clocked { peers, waited: Duration::ZERO, sent_bytes: 0 };
+            let start = Instant::now();
+            self.pass.run(pool, inputs, &mut clocked)?;
+            let (whole, waited) = (start.elapsed(), clocked.waited);
+            self.sent_bytes = clocked.sent_bytes;
+            self.whole.push(whole.as_nanos() as f64);
+            self.waiting.push(waited.as_nanos() as f64);
+            self.computing.push((whole - waited).as_nanos() as f64);
+        }
+        Ok(())
+    }
+
+    /// What there is to tell of this worker, of whose process `peak_resident_bytes` were resident if it has one to itself.
+    pub fn figures(&self, peak_resident_bytes: Option<usize>) -> TowerTime {
+        TowerTime {
+            median_ns: self.whole.median(),
+            computing_ns: self.computing.median(),
+            waiting_ns: self.waiting.median(),
+            sent_bytes: self.sent_bytes,
+            prepared_bytes: self.pass.passes().iter().map(|pass| pass.memory().prepared_bytes).sum(),
+            memory_bytes: self.pass.total_bytes(),
+            peak_resident_bytes,
+        }
+    }
+}
+
+/// `count` of worker 0.
+fn agreed(count: usize, peers: &mut dyn Peers) -> Result<usize, PeerError> {
+    let (worker, workers) = (peers.worker(), peers.workers());
+    let mut receives = vec![Vec::new(); workers];
+    let mut sends = receives.clone();
+    if worker == 0 {
+        sends[1..].fill(vec![count as f32]);
+    } else {
+        receives[0] = vec![0.0];
+    }
+    peers.exchange(&sends, &mut receives, &mut || {})?;
+    Ok(if worker == 0 { count } else { receives[0][0] as usize })
+}
+
+/// Tells how long exchanges take beyond what is computed meanwhile, and how much is sent.
+struct Clocked<'a> {
+    peers: &'a mut dyn Peers,
+    waited: Duration,
+    sent_bytes: usize,
+}
+
+impl Peers for Clocked<'_> {
+    fn worker(&self) -> usize {
+        self.peers.worker()
+    }
+
+    fn workers(&self) -> usize {
+        self.peers.workers()
+    }
+
+    fn exchange(
+        &mut self,
+        sends: &[Vec<f32>],
+        receives: &mut [Vec<f32>],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), PeerError> {
+        let (start, mut computed) = (Instant::now(), Duration::ZERO);
+        self.peers.exchange(sends, receives, &mut || {
+            let start = Instant::now();
+            meanwhile();
+            computed = start.elapsed();
+        })?;
+        self.waited += start.elapsed() - computed;
+        self.sent_bytes += sends.iter().map(|floats| size_of_val(&floats[..])).sum::<usize>();
+        Ok(())
+    }
+}
