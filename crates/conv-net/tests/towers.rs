@@ -141,15 +141,16 @@ impl Peers for Counted {
 }
 
 /// Holds a cut network against a single pass, and what crossed against what was told.
-fn same_bits(network: &Network, workers: usize, split: Split) {
-    let what = format!("{} of {} images, {workers} workers, {split:?}", network.name(), network.batch());
+fn same_bits(network: &Network, workers: usize, split: Split, chunks: usize) {
+    let what =
+        format!("{} of {} images, {workers} workers, {split:?}, {chunks} chunks", network.name(), network.batch());
     let inputs: Vec<Vec<f32>> =
         network.inputs().iter().map(|&input| values(network.shape(input).unwrap().floats())).collect();
     let slices: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
     let mut weights = Synthetic::new(network, 3);
     let mut single = ForwardPass::new(network, &mut weights, &oracle_only, &PlanOptions::new(1)).unwrap();
     single.run(&slices, &mut ()).unwrap();
-    let towers = Towers::new(network, workers, split).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let towers = Towers::new(network, workers, split, chunks).unwrap_or_else(|error| panic!("{what}: {error}"));
     let (outputs, sent) = in_towers(network, &towers);
     for (index, output) in outputs.iter().enumerate() {
         let single = single.output(index).unwrap();
@@ -161,13 +162,13 @@ fn same_bits(network: &Network, workers: usize, split: Split) {
 
 #[test]
 fn towers_compute_what_one_pass_does() {
-    for batch in [1, 2, 3, 4] {
+    for (batch, chunks) in [(1, 1), (2, 1), (2, 2), (3, 3), (4, 2)] {
         for workers in [2, 3, 4, 5] {
             let groups = workers == 2 || workers == 4;
             for network in [small_alexnet(batch), graph(batch)] {
-                same_bits(&network, workers, Split::Channels);
+                same_bits(&network, workers, Split::Channels, chunks);
                 if groups || network.name() == "graph" && workers == 3 {
-                    same_bits(&network, workers, Split::Groups);
+                    same_bits(&network, workers, Split::Groups, chunks);
                 }
             }
         }
@@ -176,7 +177,7 @@ fn towers_compute_what_one_pass_does() {
 
 #[test]
 fn the_paper_exchanges_where_it_says() {
-    let towers = Towers::new(&paper(1).unwrap(), 2, Split::Groups).unwrap();
+    let towers = Towers::new(&paper(1).unwrap(), 2, Split::Groups, 1).unwrap();
     let crossings = towers.crossings();
     let told: Vec<(&str, usize, usize)> = crossings
         .iter()
@@ -200,7 +201,7 @@ fn the_paper_exchanges_where_it_says() {
 
 #[test]
 fn images_of_a_batch_cross_while_others_are_computed() {
-    let towers = Towers::new(&small_alexnet(4), 2, Split::Groups).unwrap();
+    let towers = Towers::new(&small_alexnet(4), 2, Split::Groups, 2).unwrap();
     // Two chunks of images for each phase of convolutions, one for each fully connected layer and the softmax.
     let halves = towers.networks(0).filter(|network| network.batch() == 2).count();
     assert_eq!((halves, towers.phases()), (3, 6), "{:?}", towers.crossings());
@@ -208,19 +209,21 @@ fn images_of_a_batch_cross_while_others_are_computed() {
 
 #[test]
 fn what_cannot_be_cut_is_told() {
-    let error = |network: &Network, workers, split| Towers::new(network, workers, split).unwrap_err();
+    let error = |network: &Network, workers, split| Towers::new(network, workers, split, 1).unwrap_err();
     let owt = owt(1).unwrap();
     assert!(matches!(error(&owt, 2, Split::Groups), TowerError::NoGroups { .. }));
     assert!(matches!(error(&owt, 1, Split::Channels), TowerError::Workers { workers: 1 }));
     assert!(matches!(error(&paper(1).unwrap(), 3, Split::Groups), TowerError::NoGroups { .. }));
     let convolutions = chain(1, 4, &[conv(8, 3, 1)]);
     assert!(matches!(error(&convolutions, 2, Split::Channels), TowerError::NoConnected { .. }));
+    let chunks = Towers::new(&small_alexnet(3), 2, Split::Groups, 2).unwrap_err();
+    assert_eq!(chunks.to_string(), "2 chunks of a batch of 3; they must be as large as each other");
 }
 
 #[test]
 fn a_worker_that_ends_ends_those_that_wait_for_it() {
     let network = small_alexnet(1);
-    let towers = Towers::new(&network, 2, Split::Groups).unwrap();
+    let towers = Towers::new(&network, 2, Split::Groups, 1).unwrap();
     let mut peers = Threads::of(2);
     drop(peers.pop());
     let mut weights = Synthetic::new(&network, 3);

@@ -2,18 +2,19 @@
 
 use conv_core::Problem;
 use conv_core::{format_bytes, thousands};
-use conv_net::{Map, Network, Node, Operator, Value, ValueId, Window};
+use conv_net::{Crossing, Map, Network, Node, Operator, Split, Towers, Value, ValueId, Window};
 use conv_report::narrow;
 use serde_json::json;
 
 /// Describes `network` as text, both AlexNets in at most 100 columns: every node with its shapes and costs, and what is
-/// not computed. Of a chain of layers also the convolutions as im2col would multiply them, and what crosses between two
-/// halves as on the paper's two GPUs.
+/// not computed. Of a chain of layers also the convolutions as im2col would multiply them, and, where it has groups, what
+/// crosses between two towers as on the paper's two GPUs.
 pub fn describe(network: &Network) -> String {
     let mut parts = vec![summary(network), walk(network)];
     parts.extend(not_computed(network));
     if is_chain(network) {
-        parts.extend([matrices(network), halves(network)]);
+        parts.push(matrices(network));
+        parts.extend(Towers::new(network, 2, Split::Groups, 1).ok().as_ref().map(towers));
     }
     parts.join("\n\n")
 }
@@ -247,40 +248,55 @@ fn matrices(network: &Network) -> String {
     )
 }
 
-/// What the halves have and what crosses between them.
-fn halves(network: &Network) -> String {
-    let groups = |node: &Node| node.problem.as_ref().map_or(1, Problem::groups);
-    if !network.nodes().iter().any(|node| groups(node) % 2 == 0) {
-        return format!(
-            "{} is one tower: none of its layers has groups, so there are no halves to split\nit into.",
-            network.name()
-        );
-    }
-    let layers = network.nodes().iter().filter(|node| !matches!(node.operator, Operator::Activation(_)));
-    let rows: Vec<_> = layers.filter_map(|node| half_row(network, node)).collect();
+/// What each of `workers` has of `towers`, and what crosses between them.
+pub fn towers(towers: &Towers) -> String {
+    let workers = towers.workers();
+    let row = |worker: usize| {
+        let networks = || towers.networks(worker);
+        let nodes = networks().flat_map(|part| part.nodes().iter().map(move |node| (part, node)));
+        let flops: u128 = nodes.filter_map(|(part, node)| Some(flops(part, node)? * repeats(towers, part))).sum();
+        let parameters: usize = networks().map(Network::parameter_count).sum();
+        let bytes = format_bytes(4.0 * parameters as f64);
+        vec![worker.to_string(), thousands(parameters), bytes, format!("{:.1}", flops as f64 / 1e6)]
+    };
+    let rows: Vec<_> = (0..workers).map(row).collect();
     format!(
-        "Split into two halves, as on the paper's two GPUs: each computes half of every\nlayer's channels.\n\n{}",
-        narrow(&["layer", "each half computes", "reads", "crosses, each way"], &rows)
+        "In {workers} towers, {} phases:\n\n{}\n\n{}",
+        towers.phases(),
+        narrow(&["tower", "parameters", "bytes", "MFLOP"], &rows),
+        crossings(&towers.crossings())
     )
 }
 
-fn half_row(network: &Network, node: &Node) -> Option<Vec<String>> {
-    let half = |map: Map| Map { channels: map.channels / 2, ..map };
-    let bytes = |map: Map| format_bytes(4.0 * map.floats() as f64);
-    let (&[read], &[written]) = (&node.inputs[..], &node.outputs[..]) else { return None };
-    let input = map(network, read)?;
-    let (reads, crosses) = match (&node.problem, &node.operator) {
-        (Some(_), _) if network.inputs().contains(&read) => ("the image", "nothing: both have the image".into()),
-        (Some(problem), _) if problem.groups() % 2 == 0 => ("its own half", "nothing".into()),
-        (Some(_), _) => ("both halves", format!("{}, {}", half(input), bytes(half(input)))),
-        (None, Operator::Lrn(lrn)) if lrn.size > 1 => {
-            let margin = Map { channels: (lrn.size / 2).min(input.channels / 2), ..input };
-            ("its own half", format!("{margin}, {}: the channels beside the cut", bytes(margin)))
-        }
-        (None, Operator::Softmax(_)) => ("its own half", "a maximum and a sum".into()),
-        (None, _) => ("its own half", "nothing".into()),
+/// Runs of a part of a network for all images.
+fn repeats(towers: &Towers, part: &Network) -> u128 {
+    (towers.network().batch() / part.batch().max(1)) as u128
+}
+
+/// What crosses, as a table.
+pub fn crossings(crossings: &[Crossing]) -> String {
+    let bytes = |bytes: usize| format_bytes(bytes as f64);
+    let row = |crossing: &Crossing| {
+        let readers = match crossing.readers.len() {
+            0 => "the output".into(),
+            _ => crossing.readers.join(", "),
+        };
+        let sent = &crossing.sent_bytes;
+        let each = match sent.iter().all(|bytes| *bytes == sent[0]) {
+            true => format!("{} each", bytes(sent[0])),
+            false => sent.iter().map(|&sent| bytes(sent)).collect::<Vec<_>>().join(", "),
+        };
+        vec![crossing.value.clone(), readers, each, bytes(sent.iter().sum())]
     };
-    Some(vec![node.name.clone(), half(map(network, written)?).to_string(), reads.into(), crosses])
+    let mut rows: Vec<Vec<String>> = crossings.iter().map(row).collect();
+    let all = crossings.iter().flat_map(|crossing| &crossing.sent_bytes).sum();
+    rows.push(vec!["all".into(), String::new(), String::new(), bytes(all)]);
+    narrow(&["what crosses", "for", "sent", "together"], &rows)
+}
+
+/// What crosses of one value, for programs.
+pub fn crossing_json(crossing: &Crossing) -> serde_json::Value {
+    json!({ "value": crossing.value, "readers": crossing.readers, "sent_bytes": crossing.sent_bytes })
 }
 
 #[cfg(test)]
@@ -305,11 +321,10 @@ mod tests {
         assert_eq!(line(&text, "conv1", 1), "conv1 34,944 136 KiB 210.8");
         assert_eq!(line(&text, "conv1", 2), "conv1 1 363 x 3025 96 x 363 4.19 MiB 7.10");
         assert_eq!(line(&text, "conv2", 2), "conv2 2 1200 x 729 128 x 1200 6.67 MiB 25.00");
-        assert_eq!(line(&text, "conv2", 3), "conv2 27x27x128 its own half nothing");
-        assert_eq!(line(&text, "conv3", 3), "conv3 13x13x192 both halves 13x13x128, 84.5 KiB");
-        assert_eq!(line(&text, "fc6", 2), "fc6 1x1x2048 both halves 6x6x128, 18 KiB");
-        assert_eq!(line(&text, "conv1", 3), "conv1 55x55x48 the image nothing: both have the image");
-        assert!(line(&text, "lrn1", 2).starts_with("lrn1 55x55x48 its own half 55x55x2, 23.6 KiB"));
+        assert!(text.contains("In 2 towers, 8 phases:"), "{text}");
+        assert_eq!(line(&text, "pool2", 2), "pool2 conv3 84.5 KiB each 169 KiB");
+        assert_eq!(line(&text, "conv1.relu", 2), "conv1.relu lrn1 23.6 KiB each 47.3 KiB");
+        assert_eq!(line(&text, "1", 0), "1 30,482,612 116 MiB 724.0");
     }
 
     #[test]
@@ -321,7 +336,7 @@ mod tests {
             }
             assert!(!text.contains("NaN"));
         }
-        assert!(describe(&conv_net::owt(1).unwrap()).contains("owt is one tower"));
+        assert!(!describe(&conv_net::owt(1).unwrap()).contains("towers"), "it has no groups");
     }
 
     #[test]

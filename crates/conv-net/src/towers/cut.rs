@@ -28,6 +28,14 @@ pub enum TowerError {
         /// How many were asked for.
         workers: usize,
     },
+    /// Chunks of different sizes.
+    #[error("{chunks} chunks of a batch of {batch}; they must be as large as each other")]
+    Chunks {
+        /// How many were asked for.
+        chunks: usize,
+        /// Images.
+        batch: usize,
+    },
     /// No groups that so many workers could share.
     #[error(
         "{network} has no convolution with groups that {workers} workers could share; cut its fully connected layers with \
@@ -123,13 +131,16 @@ pub struct Crossing {
 }
 
 impl Towers {
-    /// Cuts `network` for `workers`.
+    /// Cuts `network` for `workers`. Up to the first fully connected layer a batch is computed in so many `chunks`.
     ///
     /// # Errors
     /// [`TowerError`] if it is not computed here, or nothing of it can be cut like that.
-    pub fn new(network: &Network, workers: usize, split: Split) -> Result<Self, TowerError> {
+    pub fn new(network: &Network, workers: usize, split: Split, chunks: usize) -> Result<Self, TowerError> {
         if !(2..=MAX_WORKERS).contains(&workers) {
             return Err(TowerError::Workers { workers });
+        }
+        if chunks == 0 || !network.batch().is_multiple_of(chunks) {
+            return Err(TowerError::Chunks { chunks, batch: network.batch() });
         }
         network.check_computed()?;
         let cut = Cut::of(network, workers, split);
@@ -144,7 +155,7 @@ impl Towers {
             Split::Channels if !is_cut(|node| matches!(node, Operator::Linear(_))) => {
                 Err(TowerError::NoConnected { network: name, workers })
             }
-            _ => Ok(cut.finish()?),
+            _ => Ok(cut.finish(chunks)?),
         }
     }
 
@@ -237,7 +248,7 @@ impl<'a> Cut<'a> {
         cut
     }
 
-    fn finish(mut self) -> Result<Towers, NetworkError> {
+    fn finish(mut self, chunks: usize) -> Result<Towers, NetworkError> {
         let network = self.network;
         let last = self.phase_of_node.iter().copied().max().unwrap_or(0);
         // Arrivals are found while the first worker's networks are made, and are the same for all.
@@ -254,13 +265,9 @@ impl<'a> Cut<'a> {
         let alike = network.values().iter().all(|value| {
             value.shape.as_ref().is_some_and(|shape| shape.batch() == network.batch()) //
         });
-        let chunked = if alike && network.batch().is_multiple_of(2) {
-            (0..=last).take_while(|&phase| apart(phase)).count()
-        } else {
-            0
-        };
+        let chunked = if alike { (0..=last).take_while(|&phase| apart(phase)).count() } else { 0 };
         for (index, phase) in phases.iter_mut().enumerate() {
-            phase.chunks = if index < chunked { 2 } else { 1 };
+            phase.chunks = if index < chunked { chunks } else { 1 };
             phase.networks = (0..self.workers)
                 .map(|worker| self.network_of(index, worker, &phase.inputs, phase.chunks))
                 .collect::<Result<_, _>>()?;

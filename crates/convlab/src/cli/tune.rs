@@ -8,13 +8,18 @@ use conv_measure::{MAX_THREADS, Machine, MeasureError, hardware_threads, pool};
 use conv_report::Record;
 use conv_report::narrow;
 use conv_simd::Isa;
-use conv_tune::{Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, Search, Tuned, TunedPlan, cache};
+use conv_tune::{
+    Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, PlannedLayer, Search, Tuned, TunedPlan, cache,
+};
+use serde::{Deserialize, Serialize};
 
+use crate::cli::bench::Shard;
 use crate::cli::check::progress;
 use crate::cli::explain::explain as explain_layer;
 use crate::cli::quantity::{bytes, duration, error};
 use crate::cli::selection::Selection;
 use crate::cli::{CliError, Exit, Output, interrupt, print, tell, writable};
+use crate::ranks::{Ranks, lines, program};
 use crate::records;
 use crate::results::Results;
 use crate::suite::is_model;
@@ -33,7 +38,8 @@ Examples:
   convlab tune --model vgg16.onnx -o plan.toml
   convlab tune paper/conv2 --workspace-limit 1MiB --max-error 1e-6
   convlab tune --explain paper/conv3
-  convlab tune paper --batch 16 --workspace-limit 0,1MiB,4MiB,16MiB --records results/local")]
+  convlab tune paper --batch 16 --workspace-limit 0,1MiB,4MiB,16MiB --records results/local
+  mpirun -n 8 convlab tune benches/problems/convbench.txt --shard problems -o plan.toml")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -71,6 +77,10 @@ pub struct Args {
     /// (commit), and add them to it.
     #[arg(long, conflicts_with_all = ["weights_limit", "workspace_limit", "explain"])]
     resume: bool,
+    /// Of several processes that `mpirun -n N` started each tunes some of the layers; what all of them chose is one plan. Their
+    /// machines must be alike. Records go to a folder of each process in that of --records.
+    #[arg(long, value_enum, conflicts_with_all = ["weights_limit", "workspace_limit", "explain", "resume"])]
+    shard: Option<Shard>,
     /// As JSON, a record a line: of each network what was chosen, and everything measured; all else goes to standard error.
     #[arg(long, conflicts_with = "explain")]
     json: bool,
@@ -82,15 +92,48 @@ pub struct Args {
 /// [`CliError`] for arguments that name nothing, limits that nothing keeps to, problems that do not fit into memory, or
 /// files that cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let end = Instant::now() + args.time;
+    let ranks = args.shard.map(|_| Ranks::join()).transpose().map_err(CliError::input)?;
+    let threads = ranks.as_ref().map_or_else(hardware_threads, Ranks::threads);
+    let threads = args.threads.map_or(threads, |count| count as usize);
+    let Some(ranks) = ranks else {
+        let (isa, problems) = asked_for(args)?;
+        return tune(args, isa, threads, problems, None);
+    };
+    let asked = asked_for(args).map(|(isa, problems)| {
+        let machine = format!("{} with {isa} on {threads} threads", Machine::detect().cpu);
+        let agreement = vec![program(), ("the machine", machine), ("the list of problems", lines(&problems))];
+        (agreement, (isa, problems))
+    });
+    let (isa, problems) = ranks.agree(asked)?;
+    Ok(ranks.or_abort(tune(args, isa, threads, problems, Some(&ranks))))
+}
+
+/// The instruction set and the problems.
+fn asked_for(args: &Args) -> Result<(Isa, Vec<Problem>), CliError> {
     let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name).map_err(CliError::input)?;
-    let threads = args.threads.map_or_else(hardware_threads, |count| count as usize);
-    let mut problems = problems(args, isa)?;
+    Ok((isa, problems(args, isa)?))
+}
+
+/// Tunes `problems`, with `ranks` this one's part of them.
+fn tune(
+    args: &Args,
+    isa: Isa,
+    threads: usize,
+    mut problems: Vec<Problem>,
+    ranks: Option<&Ranks>,
+) -> Result<Exit, CliError> {
+    let end = Instant::now() + args.time;
     if args.output.is_some() && args.workspace_limit.len() > 1 {
         return Err(CliError::input("-o takes one plan: give one --workspace-limit"));
     }
     args.output.iter().try_for_each(|path| writable("-o", path))?;
-    let results = args.records.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
+    let order: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let mut folder = args.records.clone();
+    if let Some(ranks) = ranks {
+        problems = ranks.deal(problems);
+        folder = folder.map(|folder| folder.join(ranks.folder()));
+    }
+    let results = folder.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
     let output = Output::new(args.json);
     let machine = Machine::detect();
     let older = if args.resume { older_plan(args, &machine, isa, threads)? } else { None };
@@ -112,8 +155,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     };
     let model = CostModel::new(constants, args.max_error);
     let search = Search::new(args.selection.algorithms()?, isa, model, limits, stop).map_err(CliError::input)?;
-    let Measured { groups, failed, interrupted } = pool.install(|| measure(&search, &problems, end, output))?;
-    if groups.is_empty() && !interrupted {
+    let Measured { groups, mut failed, mut interrupted } = pool.install(|| measure(&search, &problems, end, output))?;
+    if groups.is_empty() && !interrupted && ranks.is_none() {
         return Err(CliError::Nothing(
             "nothing was tuned: no layer's data fits into the memory that is available".into(),
         ));
@@ -157,6 +200,23 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let took =
         args.time + Instant::now().saturating_duration_since(end) - end.saturating_duration_since(Instant::now());
     output.say(format_args!("\nTook {:.1} s of {:.1} s.", took.as_secs_f64(), args.time.as_secs_f64()))?;
+    if let Some(ranks) = ranks {
+        let told = serde_json::to_string(&Part { layers, failed, interrupted }).map_err(CliError::input)?;
+        layers = Vec::new();
+        for told in ranks.all_texts(&told) {
+            let part: Part = serde_json::from_str(&told).map_err(CliError::input)?;
+            layers.extend(part.layers);
+            failed |= part.failed;
+            interrupted |= part.interrupted;
+        }
+        layers.sort_by_key(|layer| order.iter().position(|problem| *problem == layer.problem));
+        if ranks.rank() > 0 {
+            return results
+                .map_or(Ok(()), |results| results.finish().map(drop))
+                .map_err(CliError::input)
+                .map(|()| Exit::Done);
+        }
+    }
     let plan = TunedPlan::new(origin, limits, constants, layers).map_err(CliError::input)?;
     let plan = if let Some(older) = older { plan.merged_with(older) } else { plan };
     if !plan.layers().is_empty() {
@@ -203,6 +263,14 @@ fn problems(args: &Args, isa: Isa) -> Result<Vec<Problem>, CliError> {
         (None, None) => args.selection.cases(&[isa])?,
     };
     Ok(cases.into_iter().filter(|case| !case.candidates.is_empty()).map(|case| case.problem).collect())
+}
+
+/// What one of several processes tuned.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    layers: Vec<PlannedLayer>,
+    failed: bool,
+    interrupted: bool,
 }
 
 /// What was tuned.

@@ -26,6 +26,11 @@ impl Ranks {
         match self.0 {}
     }
 
+    /// How many of them are on this machine.
+    pub fn neighbours(&self) -> usize {
+        match self.0 {}
+    }
+
     /// The `text` of every rank, in their order.
     pub fn all_texts(&self, _text: &str) -> Vec<String> {
         match self.0 {}

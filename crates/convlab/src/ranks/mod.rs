@@ -12,6 +12,8 @@ pub use absent::Ranks;
 #[cfg(feature = "mpi")]
 pub use mpi::Ranks;
 
+use conv_measure::hardware_threads;
+
 use crate::cli::{CliError, tell};
 
 /// No ranks to join.
@@ -33,31 +35,50 @@ pub enum RanksError {
 /// What every rank must have in common, by what it is: the program, the network, the weights, the methods.
 pub type Agreement = Vec<(&'static str, String)>;
 
+/// The program, which must be the same.
+pub fn program() -> (&'static str, String) {
+    ("the program", format!("convlab {} of {}", env!("CARGO_PKG_VERSION"), conv_tune::COMMIT))
+}
+
+/// A list that must be the same, a line each.
+pub fn lines<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
+    all.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join("\n")
+}
+
 impl Ranks {
-    /// Whether all ranks prepared, and the same. To be called by all, with what each prepared.
+    /// What this rank `prepared`, if all did, and agree. To be called by all.
     ///
     /// # Errors
-    /// With every rank the same [`CliError`], which names the first rank that has another or none; rank 0's own as it is.
-    pub fn agree(&self, prepared: Result<&Agreement, &CliError>) -> Result<(), CliError> {
-        let told = match prepared {
-            Ok(agreement) => agreement.iter().map(|(what, is)| format!("{what}\n{is}")).collect::<Vec<_>>().join("\0"),
-            Err(error) => format!("!{error}"),
+    /// [`CliError::Told`] with every rank, after the first told which has no agreement, or another.
+    pub fn agree<T>(&self, prepared: Result<(Agreement, T), CliError>) -> Result<T, CliError> {
+        let told = match &prepared {
+            Ok((agreement, _)) => lines_of(agreement),
+            Err(error) => format!("{FAILED}{error}"),
         };
-        let all = self.all_texts(&told);
-        if let Some(rank) = all.iter().position(|told| told.starts_with('!')) {
-            return Err(CliError::input(format_args!("rank {rank}: {}", &all[rank][1..])));
+        match (disagreement(&self.all_texts(&told)), prepared) {
+            (None, Ok((_, prepared))) => Ok(prepared),
+            (why, _) => {
+                if let (0, Some(why)) = (self.rank(), why) {
+                    tell(why);
+                }
+                Err(CliError::Told)
+            }
         }
-        let Some(rank) = all.iter().position(|told| *told != all[0]) else { return Ok(()) };
-        let pairs = all[0].split('\0').zip(all[rank].split('\0'));
-        let differs = pairs.filter_map(|(first, other)| {
-            let ((what, first), (_, other)) = (first.split_once('\n')?, other.split_once('\n')?);
-            // Of many lines the first that differs.
-            let lines = first.lines().zip(other.lines()).find(|(first, other)| first != other);
-            let (first, other) = lines.unwrap_or((first, other));
-            (first != other).then(|| format!("{what} is {other} with rank {rank} and {first} with rank 0"))
-        });
-        let told = differs.collect::<Vec<_>>().join("; ");
-        Err(CliError::input(format_args!("{told}; give all ranks the same")))
+    }
+
+    /// Of `all`, which every rank has, those that are this one's.
+    pub fn deal<T>(&self, all: Vec<T>) -> Vec<T> {
+        all.into_iter().skip(self.rank()).step_by(self.count()).collect()
+    }
+
+    /// The folder of this rank in one that all have.
+    pub fn folder(&self) -> String {
+        format!("rank-{}", self.rank())
+    }
+
+    /// This rank's part of the threads that its machine lets it have.
+    pub fn threads(&self) -> usize {
+        (hardware_threads() / self.neighbours()).max(1)
     }
 
     /// Ends all ranks if `result` is an error that the others do not know of, after telling it.
@@ -66,5 +87,47 @@ impl Ranks {
             tell(format_args!("rank {}: {error}", self.rank()));
             self.abort()
         })
+    }
+}
+
+/// What a rank tells instead of an agreement begins with it.
+const FAILED: char = '!';
+
+fn lines_of(agreement: &Agreement) -> String {
+    agreement.iter().map(|(what, is)| format!("{what}\n{is}")).collect::<Vec<_>>().join("\0")
+}
+
+/// Why ranks that told `all` do not agree; `None` if they do.
+fn disagreement(all: &[String]) -> Option<String> {
+    let failed = all.iter().enumerate().find_map(|(rank, told)| Some((rank, told.strip_prefix(FAILED)?)));
+    if let Some((rank, why)) = failed {
+        return Some(format!("rank {rank}: {why}"));
+    }
+    let rank = all.iter().position(|told| *told != all[0])?;
+    let pairs = all[0].split('\0').zip(all[rank].split('\0'));
+    let differs = pairs.filter_map(|(first, other)| {
+        let ((what, first), (_, other)) = (first.split_once('\n')?, other.split_once('\n')?);
+        // Of many lines the first that differs.
+        let line = first.lines().zip(other.lines()).find(|(first, other)| first != other);
+        let (first, other) = line.unwrap_or((first, other));
+        (first != other).then(|| format!("{what} is {other} with rank {rank} and {first} with rank 0"))
+    });
+    Some(format!("{}; give all ranks the same", differs.collect::<Vec<_>>().join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let told =
+            |weights: &str, plan: &str| lines_of(&vec![("the weights", weights.into()), ("the plan", plan.into())]);
+        let first = told("a", "x by f\ny by g");
+        assert_eq!(disagreement(&[first.clone(), first.clone()]), None);
+        let other = disagreement(&[first.clone(), first.clone(), told("a", "x by f\ny by h")]).unwrap();
+        assert_eq!(other, "the plan is y by h with rank 2 and y by g with rank 0; give all ranks the same");
+        let failed = disagreement(&[first.clone(), format!("{FAILED}no such file")]).unwrap();
+        assert_eq!(failed, "rank 1: no such file");
     }
 }

@@ -17,6 +17,7 @@ const ABORTED: i32 = 2;
 /// The processes that `mpirun` started, of which this is one.
 pub struct Ranks {
     world: SimpleCommunicator,
+    neighbours: usize,
     /// MPI ends with it.
     _universe: Universe,
 }
@@ -30,7 +31,11 @@ impl Ranks {
         // Communicators stay with the thread that made them.
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled).ok_or(RanksError::Started)?;
         let world = universe.world();
-        if world.size() < 2 { Err(RanksError::Alone) } else { Ok(Ranks { world, _universe: universe }) }
+        if world.size() < 2 {
+            return Err(RanksError::Alone);
+        }
+        let neighbours = world.split_shared(world.rank()).size() as usize;
+        Ok(Ranks { world, neighbours, _universe: universe })
     }
 
     /// Which this is, from 0.
@@ -41,6 +46,11 @@ impl Ranks {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.world.size() as usize
+    }
+
+    /// How many of them are on this machine.
+    pub fn neighbours(&self) -> usize {
+        self.neighbours
     }
 
     /// The `text` of every rank, in their order.

@@ -3,7 +3,7 @@
 mod text;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::slice;
 use std::time::Instant;
@@ -17,6 +17,7 @@ use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
 use conv_tune::{Chooser, TUNED};
 use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
@@ -24,6 +25,7 @@ use crate::cli::quantity::bytes;
 use crate::cli::selection::{Selection, each_once, isas, refusals};
 use crate::cli::{CliError, Exit, Output, interrupt, tell};
 use crate::measure::{Bench, ForwardMeasureError};
+use crate::ranks::{Agreement, Ranks, lines, program};
 use crate::results::{LOCAL_RESULTS, Results, holds, holds_passes, is_of};
 use crate::suite::{Case, ModelProblems};
 
@@ -46,7 +48,8 @@ Examples:
   convlab bench mb1ic64ih56oc64kh3ph1 --quick
   convlab bench detector.onnx --shape 1x3x320x320     a model whose input's size is open
   convlab bench benches/problems/convbench.txt --resume    after an interruption
-  convlab bench paper --batch 16 --plan plan.toml")]
+  convlab bench paper --batch 16 --plan plan.toml
+  mpirun -n 8 convlab bench benches/problems/convbench.txt --shard problems")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -76,9 +79,20 @@ pub struct Args {
     /// by side is measured in waves, each beside the problem's first algorithm.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     memory_limit: Option<usize>,
+    /// Of several processes that `mpirun -n N` started each measures some of the problems, into a folder of its own in that of --out;
+    /// then all that was measured is put together. Whole passes are measured by the first.
+    #[arg(long, value_enum, conflicts_with = "plan")]
+    shard: Option<Shard>,
     /// As JSON, a record a line, when it is measured; everything else goes to standard error.
     #[arg(long)]
     json: bool,
+}
+
+/// What several processes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shard {
+    /// The problems.
+    Problems,
 }
 
 /// What is said before a build that checks every sum and index measures anything.
@@ -96,79 +110,19 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         // Nothing is lost if stderr is closed.
         let _ = writeln!(io::stderr(), "{SLOW_BUILD}");
     }
-    let planned = args.plan.as_deref().map(|path| Setting::planned(path, Asked { isa: None, threads: None }));
-    let planned = planned.transpose()?;
-    let isas = isas(&args.isa, vec![planned.as_ref().map_or(Isa::best(), |(setting, _)| setting.isa)])?;
-    let (mut cases, models) = args.selection.cases_and_models(&isas)?;
-    let results = Results::open(&args.out).map_err(CliError::input)?;
-    let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
-    if threads.is_empty() {
-        threads.push(hardware_threads());
-    }
-    let mut effort = if args.quick { Effort::QUICK } else { Effort::FULL };
-    let mut choosers = args.selection.choosers();
-    if let (Some((setting, plan)), Some(path)) = (planned, &args.plan) {
-        let problems: Vec<Problem> = cases.iter().map(|case| case.problem.clone()).collect();
-        covers(&plan, path, &problems, &args.selection.text())?;
-        choosers.push(setting.chooser);
-        threads = vec![setting.threads];
-        effort = Effort::NETWORK;
-        keep_chosen(&mut cases, &choosers, &PlanOptions::new(setting.threads).isa(setting.isa));
-    }
-    let run = Run {
-        networks: args.selection.networks(),
-        models,
-        planned: args.plan.is_some(),
-        memory_limit: args.memory_limit.unwrap_or(usize::MAX),
-        output: Output::new(args.json),
-        held: if args.resume || args.retry { results.records().map_err(CliError::input)? } else { Vec::new() },
-        retry: args.retry,
-        machine: Machine::detect(),
-        stop: interrupt::listen()?,
-        cases,
-        isas,
-        effort,
-        choosers,
-        results,
+    let ranks = args.shard.map(|_| Ranks::join()).transpose().map_err(CliError::input)?;
+    let made = Run::new(args, ranks.as_ref());
+    let Some(ranks) = ranks else {
+        let (_, run) = made?;
+        let (tally, interrupted) = run.all()?;
+        return run.conclude(&tally, interrupted);
     };
-    let (mut tally, mut interrupted) = (Tally::default(), false);
-    for &threads in &threads {
-        match run.on(threads, &mut tally) {
-            Ok(()) => {}
-            Err(Ended::Stopped) => {
-                interrupted = true;
-                break;
-            }
-            Err(Ended::Error(error)) => return Err(error),
-        }
-    }
-    let places = run.results.finish().map_err(CliError::input)?;
-    let measured = Query { names: tally.names.clone(), ..Query::default() };
-    let records = run.results.records().map_err(CliError::input)?;
-    for made in tables(&records, Topic::Best, &measured) {
-        let parts = [made.caption, narrow(&made.header, &made.rows)].into_iter().chain(made.notes);
-        run.output.give(format_args!("\n{}", parts.collect::<Vec<_>>().join("\n\n")), &[])?;
-    }
-    for model in &run.models {
-        for &threads in &threads {
-            run.output.say(format_args!("\n{}", run.sum(model, threads, &records)))?;
-        }
-    }
-    run.output.say(format_args!("\n{places}"))?;
-    if interrupted {
-        let again = interrupt::command_again("--resume");
-        run.output.say(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"))?;
-        return Ok(Exit::Interrupted);
-    }
-    if tally.held > 0 {
-        run.output.say(format_args!("{} problems were there already, measured by this program", tally.held))?;
-    }
-    if tally.names.is_empty() && tally.held == 0 && !tally.failed {
-        return Err(CliError::Nothing(
-            "nothing was measured: every plan needs more memory than there is for it, as the lines above say".into(),
-        ));
-    }
-    Ok(if tally.failed { Exit::CheckFailed } else { Exit::Done })
+    let run = ranks.agree(made)?;
+    let (tally, interrupted) = ranks.or_abort(run.all());
+    let records = ranks.or_abort(run.results.records().map_err(CliError::input));
+    let told = ranks.or_abort(serde_json::to_string(&Part { tally, interrupted, records }).map_err(CliError::input));
+    let parts = ranks.all_texts(&told);
+    if ranks.rank() > 0 { Ok(Exit::Done) } else { run.put_together(&args.out, &parts) }
 }
 
 /// What is to be measured, and how.
@@ -188,12 +142,21 @@ struct Run {
     held: Vec<Record>,
     /// Whether of that only what was disturbed is to be measured, and nothing else.
     retry: bool,
+    threads: Vec<usize>,
     results: Results,
     stop: Stop,
 }
 
+/// What one of several processes measured.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    tally: Tally,
+    interrupted: bool,
+    records: Vec<Record>,
+}
+
 /// What came of a run so far.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Tally {
     /// What was measured.
     names: Vec<String>,
@@ -216,6 +179,118 @@ impl<E: Into<CliError>> From<E> for Ended {
 }
 
 impl Run {
+    /// What `args` ask for, with `ranks` this one's part, after what all of them must have in common.
+    fn new(args: &Args, ranks: Option<&Ranks>) -> Result<(Agreement, Self), CliError> {
+        let planned = args.plan.as_deref().map(|path| Setting::planned(path, Asked { isa: None, threads: None }));
+        let planned = planned.transpose()?;
+        let isas = isas(&args.isa, vec![planned.as_ref().map_or(Isa::best(), |(setting, _)| setting.isa)])?;
+        let (mut cases, models) = args.selection.cases_and_models(&isas)?;
+        let mut networks = args.selection.networks();
+        let problems = cases.iter().map(|case| &case.problem);
+        let agreement = vec![program(), ("the list of problems", lines(problems))];
+        let mut out = args.out.clone();
+        if let Some(ranks) = ranks {
+            out.push(ranks.folder());
+            cases = ranks.deal(cases);
+            networks.truncate(if ranks.rank() == 0 { networks.len() } else { 0 });
+        }
+        let results = Results::open(&out).map_err(CliError::input)?;
+        let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
+        if threads.is_empty() {
+            threads.push(ranks.map_or_else(hardware_threads, Ranks::threads));
+        }
+        let mut effort = if args.quick { Effort::QUICK } else { Effort::FULL };
+        let mut choosers = args.selection.choosers();
+        if let (Some((setting, plan)), Some(path)) = (planned, &args.plan) {
+            let problems: Vec<Problem> = cases.iter().map(|case| case.problem.clone()).collect();
+            covers(&plan, path, &problems, &args.selection.text())?;
+            choosers.push(setting.chooser);
+            threads = vec![setting.threads];
+            effort = Effort::NETWORK;
+            keep_chosen(&mut cases, &choosers, &PlanOptions::new(setting.threads).isa(setting.isa));
+        }
+        let run = Run {
+            networks,
+            models,
+            planned: args.plan.is_some(),
+            memory_limit: args.memory_limit.unwrap_or(usize::MAX),
+            output: Output::new(args.json),
+            held: if args.resume || args.retry { results.records().map_err(CliError::input)? } else { Vec::new() },
+            retry: args.retry,
+            machine: Machine::detect(),
+            stop: interrupt::listen()?,
+            cases,
+            isas,
+            effort,
+            choosers,
+            threads,
+            results,
+        };
+        Ok((agreement, run))
+    }
+
+    /// Measures all of it. What came of it, and whether it was interrupted.
+    fn all(&self) -> Result<(Tally, bool), CliError> {
+        let mut tally = Tally::default();
+        for &threads in &self.threads {
+            match self.on(threads, &mut tally) {
+                Ok(()) => {}
+                Err(Ended::Stopped) => return Ok((tally, true)),
+                Err(Ended::Error(error)) => return Err(error),
+            }
+        }
+        Ok((tally, false))
+    }
+
+    /// Concludes for all processes, which told what their `parts` are: the records go into `out`.
+    fn put_together(mut self, out: &Path, parts: &[String]) -> Result<Exit, CliError> {
+        let (mut all, mut interrupted, mut records) = (Tally::default(), false, Vec::new());
+        for told in parts {
+            let part: Part = serde_json::from_str(told).map_err(CliError::input)?;
+            all.names.extend(part.tally.names);
+            all.held += part.tally.held;
+            all.failed |= part.tally.failed;
+            interrupted |= part.interrupted;
+            records.extend(part.records);
+        }
+        self.results = Results::open(out).map_err(CliError::input)?;
+        self.results.keep(&records).map_err(CliError::input)?;
+        self.conclude(&all, interrupted)
+    }
+
+    /// Charts, tables, and how to go on.
+    fn conclude(&self, tally: &Tally, interrupted: bool) -> Result<Exit, CliError> {
+        let places = self.results.finish().map_err(CliError::input)?;
+        let measured = Query { names: tally.names.clone(), ..Query::default() };
+        let records = self.results.records().map_err(CliError::input)?;
+        for made in tables(&records, Topic::Best, &measured) {
+            let parts = [made.caption, narrow(&made.header, &made.rows)].into_iter().chain(made.notes);
+            self.output.give(format_args!("\n{}", parts.collect::<Vec<_>>().join("\n\n")), &[])?;
+        }
+        for model in &self.models {
+            for &threads in &self.threads {
+                self.output.say(format_args!("\n{}", self.sum(model, threads, &records)))?;
+            }
+        }
+        self.output.say(format_args!("\n{places}"))?;
+        if interrupted {
+            let again = interrupt::command_again("--resume");
+            self.output.say(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"))?;
+            return Ok(Exit::Interrupted);
+        }
+        if tally.held > 0 {
+            let held = tally.held;
+            self.output.say(format_args!("{held} problems were there already, measured by this program"))?;
+        }
+        if tally.names.is_empty() && tally.held == 0 && !tally.failed {
+            return Err(CliError::Nothing(
+                "nothing was measured: every plan needs more memory than there is for it, as the lines above say"
+                    .into(),
+            ));
+        }
+        Ok(if tally.failed { Exit::CheckFailed } else { Exit::Done })
+    }
+
     /// Measures everything on so many threads that is not there already.
     fn on(&self, threads: usize, tally: &mut Tally) -> Result<(), Ended> {
         let cache = if self.effort.cold && !self.effort.network { Cache::Cold } else { self.cache() };

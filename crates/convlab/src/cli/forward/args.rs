@@ -97,6 +97,10 @@ pub struct Args {
     /// fully connected layers' channels.
     #[arg(long, value_enum, default_value_t = Split::Groups, requires = "towers")]
     pub split: Split,
+    /// Parts of a batch that towers compute one after the other up to the first fully connected layer, so that what one part sends
+    /// crosses while the next is computed. It pays where crossing takes long: weights are read once for each part.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "towers")]
+    pub chunks: usize,
     /// Of several processes that `mpirun -n N` started each computes images of its own.
     #[arg(long, value_enum, conflicts_with = "dump")]
     pub shard: Option<Shard>,

@@ -73,7 +73,6 @@ pub(super) fn run(args: &Args, folder: &Path) -> Result<Exit, CliError> {
 /// As [`run`], and if the processes do not agree; [`CliError::Told`] with all but the first.
 pub(super) fn run_shared(args: &Args, folder: &Path, ranks: &Ranks) -> Result<Exit, CliError> {
     let first = ranks.rank() == 0;
-    let told = |error| if first { error } else { CliError::Told };
     let mut count = 0;
     let ready = Pictures::of(folder).and_then(|mut pictures| {
         count = pictures.names.len();
@@ -85,8 +84,7 @@ pub(super) fn run_shared(args: &Args, folder: &Path, ranks: &Ranks) -> Result<Ex
         agreement.push(("the number of pictures", count.to_string()));
         Ok((agreement, Ready::new(args, setting, pictures)?))
     });
-    ranks.agree(ready.as_ref().map(|(agreement, _)| agreement)).map_err(told)?;
-    let (_, mut ready) = ready.map_err(told)?;
+    let mut ready = ranks.agree(ready)?;
     if first {
         tell(format_args!("{}: {count} pictures for {} ranks", folder.display(), ranks.count()));
         tell(announcement(args, &ready.network, &ready.pass));

@@ -6,7 +6,7 @@ mod classes;
 mod given;
 mod prepare;
 mod report;
-pub(crate) mod several;
+mod several;
 mod shard;
 mod towers;
 
@@ -19,7 +19,7 @@ use conv_measure::{BANDWIDTH_BYTES, Limits};
 use conv_net::Network;
 use conv_net::npy;
 
-pub use self::args::Args;
+pub use self::args::{Args, Split};
 use self::args::{Shard, Workers};
 
 use self::classes::Classes;

@@ -15,7 +15,8 @@ use super::given::{Inputs, matrix};
 use super::report::{Output, plural};
 use crate::cli::{CliError, print};
 use crate::conv::transpose;
-use crate::ranks::Agreement;
+use crate::describe;
+use crate::ranks::{Agreement, lines, program};
 
 /// Floats whose digest is computed at once.
 const CHUNK: usize = 1 << 18;
@@ -46,11 +47,11 @@ pub(super) fn agreement(
     let mut given = Digest::default();
     inputs.data.iter().for_each(|input| given.add(input));
     Ok(vec![
-        ("the program", format!("convlab {} of {}", env!("CARGO_PKG_VERSION"), conv_tune::COMMIT)),
+        program(),
         ("the network", format!("{name} of {batch} image{} ({:08x})", plural(batch), structure.finalize())),
         ("the digest of the weights", digest.text()),
         ("the digest of the input", given.text()),
-        ("the plan", methods.join("\n")),
+        ("the plan", lines(methods)),
     ])
 }
 
@@ -130,7 +131,7 @@ impl Several<'_> {
             json!({ "name": output.name, "shape": output.shape.sizes(), "file": file })
         };
         value["outputs"] = self.outputs.iter().map(output).collect();
-        value["crossings"] = crossings.iter().map(crossing_json).collect();
+        value["crossings"] = crossings.iter().map(describe::crossing_json).collect();
         Ok(value)
     }
 
@@ -163,7 +164,7 @@ impl Several<'_> {
         let header = [one, "computes ms", "waits ms", "sends", "weights", "memory", "resident"];
         lines.push(format!("\n{}\n", narrow(&header, &rows)));
         if !crossings.is_empty() {
-            lines.push(format!("{}\n", crossings_text(crossings)));
+            lines.push(format!("{}\n", describe::crossings(crossings)));
         }
         let median = record.median_ns.unwrap_or(f64::NAN);
         lines.push(format!(
@@ -178,30 +179,4 @@ impl Several<'_> {
         ));
         lines.join("\n")
     }
-}
-
-/// What crosses, as a table.
-pub(crate) fn crossings_text(crossings: &[Crossing]) -> String {
-    let bytes = |bytes: usize| format_bytes(bytes as f64);
-    let row = |crossing: &Crossing| {
-        let readers = match crossing.readers.len() {
-            0 => "the output".into(),
-            _ => crossing.readers.join(", "),
-        };
-        let sent = &crossing.sent_bytes;
-        let each = match sent.iter().all(|bytes| *bytes == sent[0]) {
-            true => format!("{} each", bytes(sent[0])),
-            false => sent.iter().map(|&sent| bytes(sent)).collect::<Vec<_>>().join(", "),
-        };
-        vec![crossing.value.clone(), readers, each, bytes(sent.iter().sum())]
-    };
-    let mut rows: Vec<Vec<String>> = crossings.iter().map(row).collect();
-    let all = crossings.iter().flat_map(|crossing| &crossing.sent_bytes).sum();
-    rows.push(vec!["all".into(), String::new(), String::new(), bytes(all)]);
-    narrow(&["what crosses", "for", "sent", "together"], &rows)
-}
-
-/// What crosses of one value, for programs.
-pub(crate) fn crossing_json(crossing: &Crossing) -> Value {
-    json!({ "value": crossing.value, "readers": crossing.readers, "sent_bytes": crossing.sent_bytes })
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use conv_core::PlanOptions;
-use conv_measure::{Machine, Samples, hardware_threads, memory};
+use conv_measure::{Machine, Samples, memory};
 use conv_net::{Network, NetworkError, Shape, Weights};
 use conv_report::record::{Kind, Record, TowerTime};
 use rayon::ThreadPool;
@@ -18,7 +18,7 @@ use super::{bulk, output_files};
 use crate::cli::plan::Setting;
 use crate::cli::{CliError, Exit, writable};
 use crate::forward::{TimedPass, slices};
-use crate::ranks::{Agreement, Ranks};
+use crate::ranks::{Agreement, Ranks, program};
 use crate::records;
 use crate::towers::Methods;
 
@@ -28,7 +28,6 @@ const SAMPLING: Duration = Duration::from_secs(1);
 
 /// What a rank prepared.
 struct Prepared {
-    agreement: Agreement,
     setting: Setting,
     /// Of all images.
     network: Network,
@@ -47,16 +46,11 @@ struct Prepared {
 /// [`CliError::Told`] with all but the first.
 pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
     let ranks = Ranks::join().map_err(CliError::input)?;
-    let told = |error| if ranks.rank() == 0 { error } else { CliError::Told };
-    if let Some(folder) = bulk::folder(args).transpose() {
-        return match folder {
-            Ok(folder) => bulk::run_shared(args, folder, &ranks),
-            Err(error) => Err(told(error)),
-        };
+    let folder = ranks.agree(bulk::folder(args).map(|folder| (vec![program()], folder)))?;
+    if let Some(folder) = folder {
+        return bulk::run_shared(args, folder, &ranks);
     }
-    let prepared = Prepared::new(args, &ranks);
-    ranks.agree(prepared.as_ref().map(|prepared| &prepared.agreement)).map_err(told)?;
-    let mut prepared = prepared.map_err(told)?;
+    let mut prepared = ranks.agree(Prepared::new(args, &ranks))?;
     let measured = prepared.measure(&ranks);
     let (stored, samples, figures) = ranks.or_abort(measured);
     let told = serde_json::to_string(&figures).map_err(CliError::input);
@@ -91,9 +85,9 @@ pub(super) fn part(count: usize, ranks: &Ranks) -> Range<usize> {
     ranks.rank() * count / ranks.count()..(ranks.rank() + 1) * count / ranks.count()
 }
 
-/// The threads of a rank, if it was not told: its part of this machine's.
+/// The threads of a rank: as asked for, or its part of what its machine lets it have.
 pub(super) fn threads(args: &Args, ranks: &Ranks) -> usize {
-    args.threads.map_or_else(|| (hardware_threads() / ranks.count()).max(1), |threads| threads as usize)
+    args.threads.map_or_else(|| ranks.threads(), |threads| threads as usize)
 }
 
 /// The methods for the network of a whole batch and the weights, in common.
@@ -109,7 +103,7 @@ pub(super) fn agreed(
 }
 
 impl Prepared {
-    fn new(args: &Args, ranks: &Ranks) -> Result<Self, CliError> {
+    fn new(args: &Args, ranks: &Ranks) -> Result<(Agreement, Self), CliError> {
         if ranks.rank() == 0 {
             args.output.iter().try_for_each(|path| writable("--output", path))?;
         }
@@ -130,7 +124,7 @@ impl Prepared {
         let own = part(batch, ranks);
         let (part, mut weights) = load(args, Some(own.len()))?;
         let (pool, pass, _) = prepare(args, &setting, &part, &mut *weights)?;
-        Ok(Prepared { agreement, setting, network, classes, inputs, own, pool, pass })
+        Ok((agreement, Prepared { setting, network, classes, inputs, own, pool, pass }))
     }
 
     /// Computes this rank's images, as often as the first rank says, and gathers the outputs of all with that one.

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use conv_core::PlanOptions;
-use conv_measure::{Machine, Samples, hardware_threads, memory, pool};
+use conv_measure::{Machine, Samples, memory, pool};
 use conv_net::{Network, Peers, Threads, TowerRunError, Towers, Weights};
 use conv_report::record::{Kind, Record, TowerTime};
 use rayon::ThreadPool;
@@ -15,6 +15,7 @@ use super::given::{Given, Inputs};
 use super::output_files;
 use super::prepare::setting;
 use super::several::{Several, agreement, outputs};
+use super::shard::threads;
 use crate::cli::plan::Setting;
 use crate::cli::{CliError, Exit, writable};
 use crate::forward::slices;
@@ -74,11 +75,7 @@ pub(super) fn in_threads(args: &Args, workers: usize) -> Result<Exit, CliError> 
 pub(super) fn over_mpi(args: &Args) -> Result<Exit, CliError> {
     let mut ranks = Ranks::join().map_err(CliError::input)?;
     let (rank, workers) = (ranks.rank(), ranks.count());
-    let prepared = prepare_rank(args, rank, workers);
-    let agreed = ranks.agree(prepared.as_ref().map(|(_, agreement, ..)| agreement));
-    let told = |error| if rank == 0 { error } else { CliError::Told };
-    agreed.map_err(told)?;
-    let (common, _, pool, mut tower) = prepared.map_err(told)?;
+    let (common, pool, mut tower) = ranks.agree(prepare_rank(args, &ranks))?;
     let worked = work(&common, &pool, &mut tower, &mut ranks, memory::peak_resident_bytes());
     let worked = ranks.or_abort(worked.map_err(CliError::input));
     let told = serde_json::to_string(&worked.figures).map_err(CliError::input);
@@ -115,20 +112,17 @@ impl From<CliError> for Failure {
 }
 
 /// Everything of a rank up to its first exchange.
-fn prepare_rank(
-    args: &Args,
-    rank: usize,
-    workers: usize,
-) -> Result<(Common, Agreement, ThreadPool, TimedTower), CliError> {
+fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, ThreadPool, TimedTower)), CliError> {
+    let (rank, workers) = (ranks.rank(), ranks.count());
     if rank == 0 {
         args.output.iter().try_for_each(|path| writable("--output", path))?;
     }
     let (common, mut weights) = common(args, workers)?;
-    let threads = args.threads.map_or_else(|| (hardware_threads() / workers).max(1), |threads| threads as usize);
+    let threads = threads(args, ranks);
     let agreement = agreement(&common.network, &mut *weights, &common.methods.lines(), &common.inputs)?;
-    let limit = memory::available_bytes() / workers;
+    let limit = memory::available_bytes() / ranks.neighbours();
     let (pool, tower) = prepare(&common, weights, rank, threads, limit)?;
-    Ok((common, agreement, pool, tower))
+    Ok((agreement, (common, pool, tower)))
 }
 
 /// What does not depend on the worker, and weights.
@@ -137,7 +131,7 @@ fn common(args: &Args, workers: usize) -> Result<(Common, Box<dyn Weights>), Cli
     let given = Given::read(args)?;
     let (network, weights) = given.load(args)?;
     let classes = Classes::of(&network, args)?;
-    let towers = Towers::new(&network, workers, args.split.into()).map_err(CliError::input)?;
+    let towers = Towers::new(&network, workers, args.split.into(), args.chunks).map_err(CliError::input)?;
     let inputs = given.inputs(args, &network)?;
     let options = PlanOptions::new(setting.threads).isa(setting.isa);
     let methods = Methods::of(&network, &setting.chooser, &options);
