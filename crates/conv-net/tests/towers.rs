@@ -101,7 +101,7 @@ fn in_towers(network: &Network, towers: &Towers) -> (Vec<Vec<f32>>, Vec<usize>) 
         // The second run finds the buffers of the first.
         for _ in 0..2 {
             counted.sent = 0;
-            pass.run(&pool(), &slices, &mut counted).unwrap();
+            pass.run(&pool(), &slices, &mut counted, &mut ()).unwrap();
         }
         let outputs = (0..network.outputs().len()).map(|output| pass.output(output).unwrap().to_vec());
         (outputs.collect::<Vec<_>>(), counted.sent)
@@ -229,6 +229,6 @@ fn a_worker_that_ends_ends_those_that_wait_for_it() {
     let mut weights = Synthetic::new(&network, 3);
     let mut pass = TowerPass::new(towers, 0, &mut weights, &oracle_only, &PlanOptions::new(1)).unwrap();
     let input = values(network.shape(network.inputs()[0]).unwrap().floats());
-    let error = pass.run(&pool(), &[&input], &mut peers[0]).unwrap_err();
+    let error = pass.run(&pool(), &[&input], &mut peers[0], &mut ()).unwrap_err();
     assert!(error.to_string().starts_with("worker 1 ended"), "{error}");
 }

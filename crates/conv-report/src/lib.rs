@@ -14,6 +14,7 @@ mod plot;
 mod ranking;
 pub mod record;
 mod roof;
+mod sharing;
 pub mod tables;
 mod text;
 

@@ -25,6 +25,8 @@ pub enum Kind {
     Machine,
     /// Errors of one algorithm on data of one kind; nothing was timed.
     Check,
+    /// What a forward pass is predicted to take, and took, shared by several ranks.
+    Scale,
 }
 
 /// What the numbers are like that an algorithm was checked on.
@@ -129,7 +131,7 @@ pub struct TowerTime {
 /// One measurement. A field that does not apply is absent, in JSON too.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Record {
-    /// `conv`, `forward`, `machine` or `check`.
+    /// `conv`, `forward`, `tune`, `machine`, `check` or `scale`.
     pub kind: Kind,
     /// What it is called: `paper/conv2`, the descriptor of a problem without name, `paper` for a forward pass, `machine`.
     pub name: String,
@@ -229,6 +231,18 @@ pub struct Record {
     /// Those who share a forward pass, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub towers: Vec<TowerTime>,
+    /// Ranks that share it (`scale` records).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<usize>,
+    /// Bandwidth of the network between them, Gbit/s (10⁹ bits a second); absent where they are on one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_gbit_s: Option<f64>,
+    /// Latency of one exchange between them, nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ns: Option<f64>,
+    /// What the model says that a pass takes, nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_ns: Option<f64>,
     /// Scratch (workspace) that the plan declares, bytes, all threads together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch_bytes: Option<usize>,
@@ -374,8 +388,9 @@ pub fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
 /// Writes `records` into the [`FILE_NAME`] of `folder`, beside it first and then renamed. Returns the file's path.
 ///
 /// Records of earlier runs stay, except those of a measurement that is made again: everything is compared within one
-/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock, data) are replaced. The
-/// new ones stand where the old ones stood: tables and charts keep their order when one layer is measured again.
+/// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock, data, and of a pass who
+/// shares it how and over what) are replaced. The new ones stand where the old ones stood: tables and charts keep their order
+/// when one layer is measured again.
 ///
 /// # Errors
 /// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
@@ -401,7 +416,13 @@ pub fn merged(old: Vec<Record>, new: &[Record]) -> Vec<Record> {
 
 fn same_comparison(a: &Record, b: &Record) -> bool {
     let key = |r: &Record| (r.kind, r.batch, r.threads, r.model, r.cache, r.clock, r.data, r.workspace_limit_bytes);
-    key(a) == key(b) && a.name == b.name && a.isa == b.isa
+    let sharing = |r: &Record| (r.ranks, r.link_gbit_s);
+    key(a) == key(b)
+        && a.name == b.name
+        && a.isa == b.isa
+        && sharing(a) == sharing(b)
+        && a.shard == b.shard
+        && a.transport == b.transport
 }
 
 fn write(folder: &Path, path: &Path, records: &[Record]) -> io::Result<()> {
@@ -447,9 +468,13 @@ mod tests {
             Record { isa: "avx2".into(), ..a.clone() },
             Record { threads: 2, ..a.clone() },
             Record { batch: Some(7), ..a.clone() },
+            Record { shard: Some("groups".into()), ..a.clone() },
+            Record { transport: Some("mpi".into()), ..a.clone() },
+            Record { ranks: Some(2), ..a.clone() },
+            Record { link_gbit_s: Some(10.0), ..a.clone() },
+            Record { link_gbit_s: Some(25.0), ..a.clone() },
         ];
         merge_into(folder.path(), &others).unwrap();
-        let [isa, threads, batch] = others;
-        assert_eq!(read(&path).unwrap(), [a, b, old[3].clone(), d, isa, threads, batch]);
+        assert_eq!(read(&path).unwrap(), [&[a, b, old[3].clone(), d], &others[..]].concat());
     }
 }

@@ -15,5 +15,6 @@ pub mod problem_file;
 pub mod ranks;
 pub mod records;
 pub mod results;
+pub mod scale;
 pub mod suite;
 pub mod towers;

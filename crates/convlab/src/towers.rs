@@ -1,12 +1,17 @@
 //! A network in towers with a clock: what each worker computes, waits for, sends and keeps.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use conv_core::{Method, PlanOptions, Problem};
 use conv_measure::Samples;
-use conv_net::{ForwardError, Network, Node, PeerError, Peers, TowerPass, TowerRunError, Towers, Weights};
-use conv_report::record::TowerTime;
+use conv_net::{
+    ForwardError, LayerMemory, LayerObserver, LayerOutput, Network, Node, PeerError, Peers, Threads, TowerPass,
+    TowerRunError, Towers, Weights,
+};
+use conv_report::record::{LayerTime, TowerTime};
 use conv_tune::Chooser;
 use rayon::ThreadPool;
 
@@ -51,6 +56,8 @@ pub struct TimedTower {
     whole: Samples,
     computing: Samples,
     waiting: Samples,
+    /// Of all phases, one after the other.
+    layers: Vec<Samples>,
     sent_bytes: usize,
 }
 
@@ -69,7 +76,8 @@ impl TimedTower {
         let choose = |problem: &Problem| methods.of_part(problem, options);
         let pass = TowerPass::new(towers, worker, weights, &choose, options)?;
         let samples = Samples::default;
-        Ok(TimedTower { pass, whole: samples(), computing: samples(), waiting: samples(), sent_bytes: 0 })
+        let layers = pass.passes().iter().flat_map(|pass| &pass.memory().layers).map(|_| samples()).collect();
+        Ok(TimedTower { pass, whole: samples(), computing: samples(), waiting: samples(), layers, sent_bytes: 0 })
     }
 
     /// The pass itself.
@@ -92,15 +100,17 @@ impl TimedTower {
         inputs: &[&[f32]],
         peers: &mut dyn Peers,
     ) -> Result<(), TowerRunError> {
-        self.pass.run(pool, inputs, peers)?;
+        self.pass.run(pool, inputs, peers, &mut ())?;
         let start = Instant::now();
-        self.pass.run(pool, inputs, peers)?;
+        self.pass.run(pool, inputs, peers, &mut ())?;
         let runs = SAMPLING.as_secs_f64() / start.elapsed().as_secs_f64();
         let runs = agreed((runs as usize).clamp(1, MAX_SAMPLES), peers)?;
         for _ in 0..runs {
             let mut clocked = Clocked { peers, waited: Duration::ZERO, sent_bytes: 0 };
             let start = Instant::now();
-            self.pass.run(pool, inputs, &mut clocked)?;
+            let mut clock = LayerClock { begun: start, spent: vec![0.0; self.layers.len()] };
+            self.pass.run(pool, inputs, &mut clocked, &mut clock)?;
+            self.layers.iter_mut().zip(clock.spent).for_each(|(layer, spent)| layer.push(spent));
             let (whole, waited) = (start.elapsed(), clocked.waited);
             self.sent_bytes = clocked.sent_bytes;
             self.whole.push(whole.as_nanos() as f64);
@@ -108,6 +118,19 @@ impl TimedTower {
             self.computing.push((whole - waited).as_nanos() as f64);
         }
         Ok(())
+    }
+
+    /// Its layers, phase by phase.
+    pub fn layers(&self) -> Vec<LayerTime> {
+        let layers = self.pass.passes().iter().flat_map(|pass| &pass.memory().layers).zip(&self.layers);
+        let time = |(layer, samples): (&LayerMemory, &Samples)| LayerTime {
+            name: layer.name.clone(),
+            algorithm: layer.algorithm.map(Into::into),
+            median_ns: samples.median(),
+            bound_ns: None,
+            scratch_bytes: layer.scratch_bytes,
+        };
+        layers.map(time).collect()
     }
 
     /// What there is to tell of this worker, of whose process `peak_resident_bytes` were resident if it has one to itself.
@@ -124,6 +147,25 @@ impl TimedTower {
     }
 }
 
+/// [`TimedTower::measure`] of all `towers` of a network, each on a thread and a pool of its own.
+///
+/// # Errors
+/// The first [`TowerRunError`] that is not another's doing.
+pub fn measure_together(towers: &mut [(TimedTower, ThreadPool)], inputs: &[&[f32]]) -> Result<(), TowerRunError> {
+    let ways = Threads::of(towers.len());
+    let results: Vec<Result<(), TowerRunError>> = thread::scope(|scope| {
+        let mut workers = Vec::new();
+        for ((tower, pool), mut peers) in towers.iter_mut().zip(ways) {
+            workers.push(scope.spawn(move || tower.measure(pool, inputs, &mut peers)));
+        }
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let mut errors: Vec<TowerRunError> = results.into_iter().filter_map(Result::err).collect();
+    // Who waited for another comes last.
+    errors.sort_by_key(|error| matches!(error, TowerRunError::Peer(_)));
+    errors.into_iter().next().map_or(Ok(()), Err)
+}
+
 /// `count` of worker 0.
 fn agreed(count: usize, peers: &mut dyn Peers) -> Result<usize, PeerError> {
     let (worker, workers) = (peers.worker(), peers.workers());
@@ -136,6 +178,22 @@ fn agreed(count: usize, peers: &mut dyn Peers) -> Result<usize, PeerError> {
     }
     peers.exchange(&sends, &mut receives, &mut || {})?;
     Ok(if worker == 0 { count } else { receives[0][0] as usize })
+}
+
+/// Sums up what layers take in a run, of all chunks.
+struct LayerClock {
+    begun: Instant,
+    spent: Vec<f64>,
+}
+
+impl LayerObserver for LayerClock {
+    fn begin(&mut self, _: usize) {
+        self.begun = Instant::now();
+    }
+
+    fn end(&mut self, layer: usize, _: LayerOutput<'_>) {
+        self.spent[layer] += self.begun.elapsed().as_nanos() as f64;
+    }
 }
 
 /// Tells how long exchanges take beyond what is computed meanwhile, and how much is sent.

@@ -124,8 +124,12 @@ impl Arrival {
 pub struct Crossing {
     /// The value's name.
     pub value: String,
+    /// The phase after which it crosses. What crosses after the same phase is one exchange.
+    pub phase: usize,
     /// Bytes that each worker sends, to all others together.
     pub sent_bytes: Vec<usize>,
+    /// Bytes that each worker receives, from all others together.
+    pub received_bytes: Vec<usize>,
     /// The nodes that wait for it; none if it is an output.
     pub readers: Vec<String>,
 }
@@ -182,10 +186,10 @@ impl Towers {
     /// What crosses, value by value, in order.
     pub fn crossings(&self) -> Vec<Crossing> {
         let crossing = |(index, arrival): (usize, &Arrival)| {
-            let sent = |from: usize| {
-                let channels: usize = (0..self.workers).map(|to| arrival.crossing(from, to).len()).sum();
-                size_of::<f32>() * arrival.pixels * channels
-            };
+            let all = || 0..self.workers;
+            let bytes = |channels: usize| size_of::<f32>() * arrival.pixels * channels;
+            let sent = |from: usize| bytes(all().map(|to| arrival.crossing(from, to).len()).sum());
+            let received = |to: usize| bytes(all().map(|from| arrival.crossing(from, to).len()).sum());
             let reads = |phase: &&Phase| phase.inputs.contains(&Feed::Arrival(index));
             let name = &self.network.value(arrival.value).name;
             let readers = self.phases.iter().filter(reads).flat_map(|phase| {
@@ -195,7 +199,9 @@ impl Towers {
             });
             Crossing {
                 value: name.clone(),
-                sent_bytes: (0..self.workers).map(sent).collect(),
+                phase: arrival.phase,
+                sent_bytes: all().map(sent).collect(),
+                received_bytes: all().map(received).collect(),
                 readers: readers.collect(),
             }
         };
@@ -213,6 +219,8 @@ struct Cut<'a> {
     phase_of_node: Vec<usize>,
     /// By value; what the caller has belongs to the first.
     owned: Vec<Ranges>,
+    /// What is computed of it where it is computed, at least what is owned.
+    made: Vec<Ranges>,
     phase_of: Vec<usize>,
     arrivals: Vec<Arrival>,
 }
@@ -227,19 +235,23 @@ impl<'a> Cut<'a> {
             rules: Vec::new(),
             phase_of_node: Vec::new(),
             owned: (0..values).map(whole).collect(),
+            made: (0..values).map(whole).collect(),
             phase_of: vec![0; values],
             arrivals: Vec::new(),
         };
         for node in network.nodes() {
-            let owned: Vec<&Ranges> = node.inputs.iter().map(|input| &cut.owned[input.index()]).collect();
-            let rule = rules::rule(network, node, &owned, split, workers);
+            let of = |ranges: &'_ [Ranges]| node.inputs.iter().map(|input| ranges[input.index()].clone()).collect();
+            let [owned, made]: [Vec<Ranges>; 2] = [of(&cut.owned), of(&cut.made)];
+            let [owned, made] = [&owned, &made].map(|ranges| ranges.iter().collect::<Vec<_>>());
+            let rule = rules::rule(network, node, [&owned, &made], split, workers);
             let after = |(input, needs): (&ValueId, &Ranges)| {
-                let crosses = needs.iter().zip(&cut.owned[input.index()]).any(|(need, own)| !within(need, own));
+                let crosses = needs.iter().zip(&cut.made[input.index()]).any(|(need, made)| !within(need, made));
                 cut.phase_of[input.index()] + usize::from(crosses)
             };
             let phase = node.inputs.iter().zip(&rule.needs).map(after).max().unwrap_or(0);
             for output in &node.outputs {
                 cut.owned[output.index()] = rule.owns.clone();
+                cut.made[output.index()] = rule.computes.clone();
                 cut.phase_of[output.index()] = phase;
             }
             cut.rules.push(rule);
@@ -277,7 +289,8 @@ impl<'a> Cut<'a> {
             cut.map(|(node, rule)| (node.name.clone(), rule.computes[worker].start)).collect()
         };
         let first = (0..self.workers).map(first).collect();
-        Ok(Towers { network: network.clone(), workers: self.workers, phases, arrivals: self.arrivals, outputs, first })
+        let (workers, arrivals) = (self.workers, self.arrivals);
+        Ok(Towers { network: network.clone(), workers, phases, arrivals, outputs, first })
     }
 
     /// The arrival that `needs` of a value are.
@@ -396,15 +409,12 @@ impl<'a> Cut<'a> {
                 operands.push(self.operand(&mut builder, &mut made, value, &rule.needs[operand][worker])?);
             }
             let filter_channels = node.parameters.first().and_then(|weight| weight.shape.get(1)).copied().unwrap_or(1);
-            let (computes, owns) = (&rule.computes[worker], &rule.owns[worker]);
+            let computes = &rule.computes[worker];
             let needs = rule.needs.first().map_or(0..0, |needs| needs[worker].clone());
             let operator = rules::local(&node.operator, computes, &needs, filter_channels);
             let output = node.outputs[0];
             let local = builder.named(&node.name, &network.value(output).name, operator, &operands)?;
             made.push((output, computes.clone(), local));
-            if owns != computes {
-                self.operand(&mut builder, &mut made, output, owns)?;
-            }
         }
         let mut outputs = Vec::new();
         for value in self.outputs_of(phase) {

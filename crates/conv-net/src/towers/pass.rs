@@ -6,7 +6,7 @@ use rayon::ThreadPool;
 use super::cut::{Arrival, Feed, Towers};
 use super::peers::{PeerError, Peers};
 use super::share::Share;
-use crate::pass::{Chooser, ForwardError, ForwardPass};
+use crate::pass::{Chooser, ForwardError, ForwardPass, LayerObserver, LayerOutput};
 use crate::weights::Weights;
 
 /// Why a run of a cut network ended early.
@@ -92,12 +92,18 @@ impl TowerPass {
     }
 
     /// Computes this worker's part of the network's outputs from all of its `inputs`, as [`ForwardPass::run`] does, while the
-    /// others do theirs. Computes on `pool`, and exchanges on the thread that it is called on: MPI's communicators stay with
+    /// others do theirs. The `observer` is told of the layers of all passes, one after the other, once for each chunk. Computes on `pool`, and exchanges on the thread that it is called on: MPI's communicators stay with
     /// one.
     ///
     /// # Errors
     /// [`TowerRunError`].
-    pub fn run(&mut self, pool: &ThreadPool, inputs: &[&[f32]], peers: &mut dyn Peers) -> Result<(), TowerRunError> {
+    pub fn run(
+        &mut self,
+        pool: &ThreadPool,
+        inputs: &[&[f32]],
+        peers: &mut dyn Peers,
+        observer: &mut (dyn LayerObserver + Send),
+    ) -> Result<(), TowerRunError> {
         let expected = self.towers.network.inputs().len();
         if inputs.len() != expected {
             return Err(RunError::Length { buffer: "inputs", got: inputs.len(), expected }.into());
@@ -106,11 +112,13 @@ impl TowerPass {
         let mut done = false;
         for (index, &task) in tasks.iter().enumerate() {
             if !done {
-                pool.install(|| compute(&self.towers, self.worker, &mut self.passes, &self.arrived, inputs, task))?;
+                pool.install(|| {
+                    compute(&self.towers, self.worker, &mut self.passes, &self.arrived, inputs, task, observer)
+                })?;
             }
             let next = tasks.get(index + 1).copied().filter(|next| next.is_apart_from(task));
             self.keep_own(task);
-            done = self.exchange(task, next, pool, inputs, peers)?;
+            done = self.exchange(task, next, pool, inputs, peers, observer)?;
         }
         Ok(())
     }
@@ -155,6 +163,7 @@ impl TowerPass {
         pool: &ThreadPool,
         inputs: &[&[f32]],
         peers: &mut dyn Peers,
+        observer: &mut (dyn LayerObserver + Send),
     ) -> Result<bool, TowerRunError> {
         let arrivals = || self.towers.arrivals.iter().filter(|arrival| arrival.phase == task.phase);
         for worker in 0..self.towers.workers {
@@ -179,7 +188,7 @@ impl TowerPass {
         let mut computed = Ok(());
         peers.exchange(sends, receives, &mut || {
             if let Some(next) = next {
-                computed = pool.install(|| compute(towers, *worker, passes, arrived, inputs, next));
+                computed = pool.install(|| compute(towers, *worker, passes, arrived, inputs, next, observer));
             }
         })?;
         computed?;
@@ -212,6 +221,7 @@ fn compute(
     arrived: &[Vec<f32>],
     inputs: &[&[f32]],
     task: Task,
+    observer: &mut dyn LayerObserver,
 ) -> Result<(), RunError> {
     let phase = &towers.phases[task.phase];
     let mut given = Vec::with_capacity(phase.inputs.len());
@@ -227,5 +237,22 @@ fn compute(
         }
         given.push(&whole[task.chunk * floats..][..floats]);
     }
-    passes[task.phase].run(&given, &mut ())
+    let before = passes[..task.phase].iter().map(|pass| pass.memory().layers.len()).sum();
+    passes[task.phase].run(&given, &mut Behind { before, observer })
+}
+
+/// Numbers a phase's layers behind those of the phases before it.
+struct Behind<'a> {
+    before: usize,
+    observer: &'a mut dyn LayerObserver,
+}
+
+impl LayerObserver for Behind<'_> {
+    fn begin(&mut self, layer: usize) {
+        self.observer.begin(self.before + layer);
+    }
+
+    fn end(&mut self, layer: usize, output: LayerOutput<'_>) {
+        self.observer.end(self.before + layer, output);
+    }
 }

@@ -31,8 +31,14 @@ pub(super) fn is_cut(ranges: &Ranges) -> bool {
     ranges.windows(2).any(|pair| pair[0] != pair[1])
 }
 
-/// The rule for `node`, of whose inputs the workers own `owned`.
-pub(super) fn rule(network: &Network, node: &Node, owned: &[&Ranges], split: Split, workers: usize) -> Rule {
+/// The rule for `node`, of whose inputs the workers own `owned`, and have at least that: what they `made`.
+pub(super) fn rule(
+    network: &Network,
+    node: &Node,
+    [owned, made]: [&[&Ranges]; 2],
+    split: Split,
+    workers: usize,
+) -> Rule {
     let everything = || everything(network, node, workers);
     match &node.operator {
         Operator::Conv(conv) if split == Split::Groups => convolution(network, node, conv, workers),
@@ -43,11 +49,13 @@ pub(super) fn rule(network: &Network, node: &Node, owned: &[&Ranges], split: Spl
             let needs: Ranges = owned[0].iter().map(wider).collect();
             Some(Rule { needs: vec![needs.clone()], computes: needs, owns: owned[0].clone() })
         }
-        Operator::BatchNormalization(_)
-        | Operator::Affine(_)
-        | Operator::Activation(_)
-        | Operator::MaxPool(_)
-        | Operator::AveragePool(_) => Some(alike(owned[0], vec![owned[0].clone()])),
+        Operator::BatchNormalization(_) | Operator::Affine(_) | Operator::Activation(_) => {
+            Some(alike(owned[0], vec![owned[0].clone()]))
+        }
+        // The margin of a normalisation is cut off behind the pool, where there is less of it, and both stay one stage.
+        Operator::MaxPool(_) | Operator::AveragePool(_) => {
+            Some(Rule { owns: owned[0].clone(), ..alike(made[0], vec![made[0].clone()]) })
+        }
         Operator::Binary(_) => elementwise(network, node, owned),
         _ => None,
     }

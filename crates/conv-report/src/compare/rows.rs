@@ -68,9 +68,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// That of `record`, if times are in it.
+    /// That of `record`, if times are in it; what is compared with predictions is not compared here.
     fn of(record: &Record) -> Option<Setting> {
-        record.median_ns?;
+        record.median_ns.filter(|_| record.kind != Kind::Scale)?;
         let mut method = record.algorithm.clone()?;
         if let Some(parameters) = &record.parameters {
             method += &format!(" {parameters}");

@@ -60,18 +60,26 @@ pub(super) fn sections(records: &[Record]) -> Vec<Section> {
     let mut charts = all(&own);
     let charted: Vec<Section> =
         CHARTED.iter().filter_map(|plan| charted(plan, &own, drain(&mut charts, plan.subject), newest)).collect();
+    let shared = shared(&own, &drain(&mut charts, Subject::Scale));
     let beside = charted_of_peers(&peers, newest);
     let alone = TABLES.into_iter().filter_map(|(id, title, topics)| {
         let html: String = topics.iter().flat_map(|&topic| made(&own, topic)).collect();
         (!html.is_empty()).then_some(Section { id, title, html })
     });
-    charted.into_iter().chain(beside).chain(alone).collect()
+    charted.into_iter().chain(shared).chain(beside).chain(alone).collect()
 }
 
 fn charted_of_peers(peers: &[Record], newest: &str) -> Option<Section> {
     let mut section = charted(&PEERS, peers, all(peers), newest)?;
     section.html.extend(made(peers, Topic::Peers));
     Some(section)
+}
+
+/// Passes that ranks share: each chart is of every number of threads, and so are the tables below them.
+fn shared(records: &[Record], charts: &[Chart<'_>]) -> Option<Section> {
+    let figures = (1..).zip(charts).map(|(i, chart)| figure(&chart.picture, &format!("scale-{i}")));
+    let html: String = figures.chain(made(records, Topic::Scale)).collect();
+    (!html.is_empty()).then_some(Section { id: "scale", title: "Shared by ranks", html })
 }
 
 fn drain<'a>(charts: &mut Vec<Chart<'a>>, subject: Subject) -> Vec<Chart<'a>> {

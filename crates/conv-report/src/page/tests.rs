@@ -226,3 +226,20 @@ fn commands_make_it_again() {
         assert!(html.contains(line), "{line}");
     }
 }
+
+#[test]
+fn what_ranks_share_has_its_chart_above_its_table() {
+    let shared = |ranks| Record {
+        kind: Kind::Scale,
+        shard: Some("batch".into()),
+        ranks: Some(ranks),
+        threads: ranks,
+        predicted_ns: Some(1e7 / ranks as f64),
+        median_ns: None,
+        ..record("paper", "auto", 1.0)
+    };
+    let html = html(&[shared(1), shared(2)]);
+    assert!(ids(&html).contains(&"scale-1-title".into()));
+    let (_, section) = html.split_once("<section id=\"scale\">").unwrap();
+    assert!(section.find("<svg") < section.find("images apart</td>"), "{section}");
+}

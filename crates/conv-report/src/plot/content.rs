@@ -332,13 +332,18 @@ fn threads(threads: usize) -> String {
     format!("{threads} thread{}", if threads == 1 { "" } else { "s" })
 }
 
-pub(super) fn subtitle(group: &Group<'_>) -> String {
-    let (setting, record) = (&group.setting, group.records[0]);
-    let isa = match setting.isa {
+/// As people write it.
+pub(super) fn isa_name(isa: &str) -> &str {
+    match isa {
         "avx512" => "AVX-512",
         "avx2" => "AVX2",
         other => other,
-    };
+    }
+}
+
+pub(super) fn subtitle(group: &Group<'_>) -> String {
+    let (setting, record) = (&group.setting, group.records[0]);
+    let isa = isa_name(setting.isa);
     let caches = match (record.cache, setting.cold) {
         (Some(Cache::Network), _) => "cold weights",
         (_, true) => "cold caches",

@@ -8,7 +8,7 @@ use plotters::style::RGBColor;
 
 use super::content::{caption, subtitle};
 use super::frame::{Entry, Frame, GREY, Look, PALETTE, Sample, family_colour};
-use super::points::{Join, Panel, Point, PointChart, Series};
+use super::points::{Join, Panel, Point, PointChart, SMALL_PLOT, Series};
 use super::scale::Scale;
 use super::select::Group;
 use crate::family::{family, family_rank};
@@ -89,6 +89,7 @@ pub(super) fn crossover(group: &Group<'_>) -> Option<PointChart> {
         },
         groups: vec![panels],
         axes: ["filter, taps a side".into(), "times as fast as direct".into()],
+        plot: SMALL_PLOT,
     })
 }
 

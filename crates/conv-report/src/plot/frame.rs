@@ -51,16 +51,19 @@ pub(super) enum Look {
     Dashed,
     /// Dots with diamonds.
     Dotted,
+    /// Dashes and dots by turns with triangles.
+    DashDotted,
 }
 
 impl Look {
-    pub const ALL: [Look; 3] = [Look::Plain, Look::Dashed, Look::Dotted];
+    pub const ALL: [Look; 4] = [Look::Plain, Look::Dashed, Look::Dotted, Look::DashDotted];
 
     pub fn line(self, picture: &mut Picture, from: (f64, f64), to: (f64, f64), colour: RGBColor) {
         match self {
             Look::Plain => picture.line(from, to, colour),
             Look::Dashed => picture.dashed(from, to, [7.0, 4.0], colour),
             Look::Dotted => picture.dashed(from, to, [2.0, 3.0], colour),
+            Look::DashDotted => picture.dashed(from, to, [8.0, 3.0, 2.0, 3.0], colour),
         }
     }
 
@@ -71,6 +74,7 @@ impl Look {
             Look::Plain => picture.disc((x, y), radius, colour),
             Look::Dashed => picture.rect((x - half, y - half), (x + half, y + half), colour),
             Look::Dotted => picture.diamond((x, y), 1.25 * radius, colour),
+            Look::DashDotted => picture.triangle((x, y), 1.2 * radius, colour),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Charts from records: throughput, memory, both against each other, and phases of each layer; speed by filter size; each
-//! family beneath the machine's roofs; time of whole forward passes, also by limit of the workspace. Nothing is measured here.
+//! family beneath the machine's roofs; time of whole forward passes, also by limit of the workspace; their speed by the number of
+//! ranks that share them. Nothing is measured here.
 //!
 //! One chart of each kind for each combination of batch, threads, instruction set, cache state and processor that the
-//! records have: `throughput-b1-t1.svg`, `memory-b16-t2.png`. Instruction sets below the best one of the file add their
-//! name (`throughput-b1-t1-avx2.svg`), measurements with cold caches `-cold`, and processors other than the last record's
-//! theirs.
+//! records have: `throughput-b1-t1.svg`, `memory-b16-t2.png`; of passes that ranks share one for each network instead of each
+//! number of threads: `scale-paper-b16.svg`. Instruction sets below the best one of the file add their name
+//! (`throughput-b1-t1-avx2.svg`), measurements with cold caches `-cold`, and processors other than the last record's theirs.
 
 mod bars;
 mod content;
@@ -13,6 +14,7 @@ mod frame;
 mod picture;
 mod points;
 mod price;
+mod ranks;
 mod roofline;
 mod scale;
 mod select;
@@ -110,6 +112,7 @@ pub(crate) enum Subject {
     Roofline,
     Forward,
     Workspace,
+    Scale,
 }
 
 impl Subject {
@@ -124,6 +127,7 @@ impl Subject {
             Subject::Roofline => "roofline",
             Subject::Forward => "forward",
             Subject::Workspace => "workspace",
+            Subject::Scale => "scale",
         }
     }
 }
@@ -161,7 +165,11 @@ pub(crate) fn all(records: &[Record]) -> Vec<Chart<'_>> {
         let drawn = [(Subject::Workspace, content::workspace(&group).map(|chart| chart.picture()))];
         charts_of(group, drawn)
     });
-    of_layers.chain(of_passes).chain(of_tuning).collect()
+    let of_ranks = select::shared(records).into_iter().flat_map(|group| {
+        let drawn = [(Subject::Scale, ranks::ranks(&group).map(|chart| chart.picture()))];
+        charts_of(group, drawn)
+    });
+    of_layers.chain(of_passes).chain(of_tuning).chain(of_ranks).collect()
 }
 
 fn charts_of<const N: usize>(

@@ -125,6 +125,11 @@ impl Picture {
         self.items.push(Item::Shape { points, fill });
     }
 
+    pub fn triangle(&mut self, (x, y): (f64, f64), radius: f64, fill: RGBColor) {
+        let points = vec![(x - radius, y + 0.7 * radius), (x, y - radius), (x + radius, y + 0.7 * radius)];
+        self.items.push(Item::Shape { points, fill });
+    }
+
     /// A disc, as a polygon whose corners nobody sees.
     pub fn disc(&mut self, (x, y): (f64, f64), radius: f64, fill: RGBColor) {
         let corner = |i: u32| f64::from(i) * std::f64::consts::TAU / 24.0;
@@ -136,15 +141,20 @@ impl Picture {
         self.items.push(Item::Line { from, to, colour });
     }
 
-    /// A line of which `on` pixels are drawn and `off` pixels left out.
-    pub fn dashed(&mut self, from: (f64, f64), to: (f64, f64), [on, off]: [f64; 2], colour: RGBColor) {
+    /// A line of which by turns so many pixels are drawn and so many left out, again and again.
+    pub fn dashed<const N: usize>(&mut self, from: (f64, f64), to: (f64, f64), pattern: [f64; N], colour: RGBColor) {
         let (x, y) = (to.0 - from.0, to.1 - from.1);
         let length = x.hypot(y);
         let at = |along: f64| (from.0 + x * along / length, from.1 + y * along / length);
         let mut start = 0.0;
-        while start < length {
-            self.line(at(start), at((start + on).min(length)), colour);
-            start += on + off;
+        for (pixels, drawn) in pattern.into_iter().cycle().zip([true, false].into_iter().cycle()) {
+            if start >= length {
+                break;
+            }
+            if drawn {
+                self.line(at(start), at((start + pixels).min(length)), colour);
+            }
+            start += pixels;
         }
     }
 

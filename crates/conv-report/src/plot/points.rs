@@ -10,8 +10,8 @@ use super::scale::Scale;
 use crate::record::Record;
 
 const PANELS_A_ROW: usize = 3;
-const PLOT_WIDTH: f64 = 290.0;
-const PLOT_HEIGHT: f64 = 190.0;
+/// Pixels of a plot of many, width and height.
+pub(super) const SMALL_PLOT: [f64; 2] = [290.0, 190.0];
 const PANEL_GAP: f64 = 24.0;
 /// At the left of a plot, for the values along its height.
 const PANEL_LEFT: f64 = 34.0;
@@ -89,6 +89,8 @@ pub(super) struct PointChart {
     pub groups: Vec<Vec<Panel>>,
     /// What is measured along the width and along the height, with the unit.
     pub axes: [String; 2],
+    /// Pixels of each plot, width and height.
+    pub plot: [f64; 2],
 }
 
 /// Left, top, right, bottom.
@@ -98,8 +100,8 @@ impl PointChart {
     /// # Errors
     /// [`PlotError::TooLarge`], before anything is drawn.
     pub fn picture(&self) -> Result<Picture, PlotError> {
-        let panel_width = PANEL_LEFT + PLOT_WIDTH + PANEL_GAP;
-        let panel_height = PANEL_HEAD + PLOT_HEIGHT + PANEL_FOOT;
+        let panel_width = PANEL_LEFT + self.plot[0] + PANEL_GAP;
+        let panel_height = PANEL_HEAD + self.plot[1] + PANEL_FOOT;
         let columns = self.groups.iter().map(Vec::len).max().unwrap_or(0).clamp(1, PANELS_A_ROW);
         let width = 2.0 * MARGIN + columns as f64 * panel_width;
         let lines = || self.groups.iter().flat_map(|group| group.chunks(PANELS_A_ROW));
@@ -116,14 +118,14 @@ impl PointChart {
     }
 
     fn draw_panel(&self, picture: &mut Picture, (left, top): (f64, f64), panel: &Panel) {
-        let width = PANEL_LEFT + PLOT_WIDTH;
+        let width = PANEL_LEFT + self.plot[0];
         let texts =
             [(14.0, &panel.name, HEADING, INK), (26.0, &panel.detail, SMALL, GREY), (43.0, &self.axes[1], SMALL, GREY)];
         for (down, text, font, colour) in texts {
             picture.text((left, top + down), shorten(text, font, width), font, Anchor::Start, colour);
         }
         let plot = Plot {
-            area: [left + PANEL_LEFT, top + PANEL_HEAD, left + width, top + PANEL_HEAD + PLOT_HEIGHT],
+            area: [left + PANEL_LEFT, top + PANEL_HEAD, left + width, top + PANEL_HEAD + self.plot[1]],
             scales: &panel.scales,
         };
         plot.draw_axes(picture, &self.axes[0]);

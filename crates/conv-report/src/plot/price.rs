@@ -4,7 +4,7 @@ use conv_core::Problem;
 
 use super::content::{by_network, caption, families, row_name, shape, subtitle};
 use super::frame::{Frame, GREY, Sample};
-use super::points::{Join, Named, Panel, Point, PointChart, Series};
+use super::points::{Join, Named, Panel, Point, PointChart, SMALL_PLOT, Series};
 use super::scale::Scale;
 use super::select::Group;
 use crate::family::family;
@@ -55,6 +55,7 @@ pub(super) fn price(group: &Group<'_>) -> Option<PointChart> {
         },
         groups,
         axes: ["scratch + prepared beyond the given weights, bytes (K = 1024)".into(), "effective GFLOP/s".into()],
+        plot: SMALL_PLOT,
     })
 }
 

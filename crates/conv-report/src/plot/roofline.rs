@@ -2,7 +2,7 @@
 
 use super::content::{caption, families, subtitle};
 use super::frame::{Frame, GREY, INK, Sample};
-use super::points::{Join, Named, Panel, Point, PointChart, Series};
+use super::points::{Join, Named, Panel, Point, PointChart, SMALL_PLOT, Series};
 use super::scale::Scale;
 use super::select::Group;
 use crate::family::{family, family_of};
@@ -81,6 +81,7 @@ pub(super) fn roofline(group: &Group<'_>) -> Option<PointChart> {
         // Two beside two, so that families are told apart at a glance.
         groups: panels.chunks(2).map(<[Panel]>::to_vec).collect(),
         axes: ["executed operations a byte".into(), "executed GFLOP/s".into()],
+        plot: SMALL_PLOT,
     })
 }
 

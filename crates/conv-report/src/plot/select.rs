@@ -15,6 +15,7 @@ use crate::roof::{Level, caches, credible};
 pub(crate) struct Setting<'a> {
     pub cpu: &'a str,
     pub batch: usize,
+    /// Zero where a chart compares several numbers of them.
     pub threads: usize,
     /// Strongest first; a name from elsewhere comes last.
     isa_rank: usize,
@@ -28,7 +29,7 @@ pub(super) struct Group<'a> {
     pub setting: Setting<'a>,
     /// The end of the charts' file names, `b1-t2-avx2-cold`.
     pub suffix: String,
-    /// At least one, each with an algorithm and a median.
+    /// At least one, each with an algorithm and, unless it is of a pass that ranks share, a median.
     pub records: Vec<&'a Record>,
     /// The last record of each name and algorithm.
     by_name: HashMap<(&'a str, &'a str), &'a Record>,
@@ -52,9 +53,9 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// `b1-t2`, and whatever differs from the best instruction set of the newest processor with warm caches.
-    fn suffix(&self, best: Option<(usize, &str)>, newest_cpu: &str) -> String {
-        let mut suffix = format!("b{}-t{}", self.batch, self.threads);
+    /// `start`, and whatever differs from the best instruction set of the newest processor with warm caches.
+    fn suffix(&self, start: String, best: Option<(usize, &str)>, newest_cpu: &str) -> String {
+        let mut suffix = start;
         if best != Some((self.isa_rank, self.isa)) {
             suffix += &format!("-{}", file_name_part(self.isa));
         }
@@ -74,6 +75,8 @@ pub(crate) fn check(records: &[Record], path: &Path) -> Result<(), PlotError> {
         let bytes = |bytes: Option<usize>| bytes.map(|bytes| bytes as f64);
         let values = [
             ("median_ns", record.median_ns),
+            ("predicted_ns", record.predicted_ns),
+            ("link_gbit_s", record.link_gbit_s),
             ("gflops_effective", record.gflops_effective),
             ("peak_gflops", record.peak_gflops),
             ("scratch_bytes", bytes(record.scratch_bytes)),
@@ -107,20 +110,56 @@ pub(super) fn groups<'a>(records: &'a [Record], kind: Kind) -> Vec<Group<'a>> {
         groups.entry(Setting::of(record)).or_default().push(record);
     }
     let settings: Vec<Setting<'_>> = groups.keys().copied().collect();
-    let newest_cpu = records.last().map_or("", |record| &record.cpu);
+    let newest_cpu = newest_cpu(records);
     let group = |(setting, mut members): (Setting<'a>, Vec<&'a Record>)| {
         // Convlab's interleaved clock is the better one to compare by; the others' stand in.
         let clock = |record: &Record| record.clock.unwrap_or_default();
         let best = members.iter().map(|record| clock(record)).min();
         members.retain(|record| Some(clock(record)) == best);
-        let isas = settings.iter().filter(|other| other.cpu == setting.cpu).map(|other| (other.isa_rank, other.isa));
-        let suffix = setting.suffix(isas.min(), newest_cpu);
+        let start = format!("b{}-t{}", setting.batch, setting.threads);
+        let suffix = setting.suffix(start, best_isa(&settings, &setting), newest_cpu);
         let by_name = members.iter().filter_map(|r| Some(((r.name.as_str(), r.algorithm.as_deref()?), *r))).collect();
         let peak = peak(records, &members, &setting);
         let (other_peaks, caches) = (other_peaks(records, &setting), caches(records, members[0]));
         Group { setting, suffix, records: members, by_name, peak, other_peaks, caches }
     };
     groups.into_iter().map(group).collect()
+}
+
+/// The groups of passes that ranks share, of each network one, ordered by processor, batch, instruction set (best first) and
+/// network.
+pub(super) fn shared<'a>(records: &'a [Record]) -> Vec<Group<'a>> {
+    let mut groups: BTreeMap<_, Vec<&Record>> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.kind == Kind::Scale && record.algorithm.is_some()) {
+        let setting = Setting { threads: 0, ..Setting::of(record) };
+        groups.entry((setting, record.name.as_str())).or_default().push(record);
+    }
+    let settings: Vec<Setting<'_>> = groups.keys().map(|(setting, _)| *setting).collect();
+    let newest_cpu = newest_cpu(records);
+    let group = |((setting, network), records): ((Setting<'a>, &str), _)| {
+        let start = format!("{}-b{}", file_name_part(network), setting.batch);
+        let suffix = setting.suffix(start, best_isa(&settings, &setting), newest_cpu);
+        Group {
+            setting,
+            suffix,
+            records,
+            by_name: HashMap::new(),
+            peak: None,
+            other_peaks: BTreeMap::new(),
+            caches: Vec::new(),
+        }
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// The best instruction set of the processor of `setting` among `settings`, with its rank.
+fn best_isa<'a>(settings: &[Setting<'a>], setting: &Setting<'_>) -> Option<(usize, &'a str)> {
+    settings.iter().filter(|other| other.cpu == setting.cpu).map(|other| (other.isa_rank, other.isa)).min()
+}
+
+/// The processor of the last record.
+fn newest_cpu(records: &[Record]) -> &str {
+    records.last().map_or("", |record| &record.cpu)
 }
 
 /// The peak that the records carry themselves, or else the machine's.

@@ -301,6 +301,84 @@ fn no_two_lines_of_a_crossover_look_alike() {
     assert_eq!(samples.collect::<std::collections::BTreeSet<_>>().len(), 16);
 }
 
+/// Passes that 1, 2, 4 to 64 ranks share, in towers and apart, on one machine and over three networks.
+fn shared() -> Vec<Record> {
+    let links = [None, Some(100.0), Some(25.0), Some(10.0)];
+    let ways = ["groups", "batch"].into_iter().flat_map(|shard| links.map(|link| (shard, link)));
+    let passes = ways.flat_map(|(shard, link)| {
+        (0..=6).map(move |power| {
+            let ranks = 1 << power;
+            let exchange = link.map_or(0.02, |rate| 10.0 / rate) * if shard == "batch" { 0.02 } else { 0.2 };
+            let predicted = 1e8 * (1.0 / f64::from(ranks) + exchange * f64::from(power) / 6.0);
+            Record {
+                name: "paper".into(),
+                algorithm: Some("auto".into()),
+                shard: Some(shard.into()),
+                link_gbit_s: link,
+                ranks: Some(ranks as usize),
+                threads: ranks as usize,
+                predicted_ns: Some(predicted),
+                median_ns: (link.is_none() && ranks <= 2).then_some(1.25 * predicted),
+                ..blank(Kind::Scale, 16)
+            }
+        })
+    });
+    passes.collect()
+}
+
+#[test]
+fn a_line_for_each_way_of_sharing_and_points_for_what_was_measured() {
+    let mut records = shared();
+    // One of two ranks in towers, and the one that images apart are compared with.
+    for i in [1, 28] {
+        records[i].disturbed = Some("a neighbour".into());
+    }
+    let pictures = pictures(&records);
+    assert_eq!(pictures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["scale-paper-b16"]);
+    assert_tidy("scale", &pictures[0].1);
+
+    let chart = ranks::ranks(&select::shared(&records)[0]).unwrap();
+    let [panel] = &chart.groups.concat()[..] else { panic!("{:?}", chart.groups) };
+    let ticks: Vec<&str> = panel.scales[0].ticks.iter().map(|(_, label)| label.as_str()).collect();
+    assert_eq!(ticks, ["1", "2", "4", "8", "16", "32", "64"]);
+    let (lines, points): (Vec<_>, Vec<_>) = panel.series.iter().partition(|series| !series.marked);
+    assert_eq!(lines[0].points, [(1.0, 1.0), (64.0, 64.0)], "the ideal");
+    assert_eq!(lines.len(), 1 + 8);
+    assert!(lines[1..].iter().all(|line| line.points.len() == 7 && line.points[0] == (1.0, 1.0)));
+    let looks: std::collections::BTreeSet<_> =
+        lines[1..].iter().map(|line| format!("{:?} {:?}", line.colour, line.look)).collect();
+    assert_eq!(looks.len(), 8, "no two look alike");
+    assert!(lines[1..5].iter().all(|line| line.colour == lines[1].colour), "a way of sharing has one colour");
+    let two = 1.0 / (0.5 + 0.02 * 0.2 / 6.0);
+    let measured: Vec<_> = points.iter().flat_map(|series| &series.points).collect();
+    assert_eq!(measured.len(), 2);
+    assert!(measured[0].0 == 2.0 && (measured[0].1 - two).abs() < 1e-12, "over the measured time of one rank");
+    assert_eq!(points.iter().map(|series| series.hollow.len()).sum::<usize>(), 2);
+    let legend: Vec<&str> = chart.frame.legend.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!((legend[0], legend[3]), ("towers (groups), one machine", "towers (groups), 10 Gbit/s"));
+    assert_eq!((legend[4], legend[8]), ("images apart, one machine", "as many times as ranks"));
+}
+
+#[test]
+fn one_rank_is_compared_with_where_there_is_one() {
+    let records = shared();
+    let chart = |keep: fn(&Record) -> bool| {
+        let kept: Vec<Record> = records.iter().filter(|record| keep(record)).cloned().collect();
+        select::shared(&kept).first().and_then(ranks::ranks)
+    };
+    assert!(chart(|record| record.ranks != Some(1)).is_none());
+    assert!(chart(|record| record.ranks == Some(1)).is_none(), "one number of ranks is no comparison");
+    let chart = chart(|record| record.ranks != Some(1) || record.link_gbit_s.is_none()).unwrap();
+    let lines = chart.groups[0][0].series.iter().filter(|series| !series.marked);
+    assert_eq!(lines.count(), 1 + 8, "one rank has nobody to reach, so it stands for every link");
+    let unmeasured: Vec<Record> =
+        records.into_iter().map(|r| Record { median_ns: r.median_ns.filter(|_| r.ranks > Some(1)), ..r }).collect();
+    let chart = ranks::ranks(&select::shared(&unmeasured)[0]).unwrap();
+    let points: Vec<_> = chart.groups[0][0].series.iter().filter(|s| s.marked).flat_map(|s| &s.points).collect();
+    let two = 1.0 / (0.5 + 0.02 * 0.2 / 6.0) / 1.25;
+    assert!(points.len() == 2 && (points[0].1 - two).abs() < 1e-12, "over the predicted time of one rank: {points:?}");
+}
+
 #[test]
 fn layers_and_algorithms_stand_as_in_the_records() {
     let record = |name: &str, algorithm: &str| Record {

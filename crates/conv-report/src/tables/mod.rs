@@ -10,6 +10,7 @@ mod peer_layers;
 mod peers;
 mod phases;
 mod roofline;
+mod scale;
 mod speedup;
 mod summary;
 mod tuning;
@@ -52,6 +53,8 @@ pub enum Topic {
     Passes,
     /// Whole forward passes beside those of other inference engines (records of `scripts/peers`).
     Peers,
+    /// Whole forward passes shared by ranks: time as predicted and as measured (records of `convlab scale`).
+    Scale,
     /// Shares of the phases of a run (records of algorithms that tell them).
     Phases,
     /// Executed operations a byte and a second, which of the machine's roofs is the lowest, and the share of it.
@@ -74,6 +77,7 @@ impl Topic {
             Topic::Peers => "scripts/peers/run",
             Topic::PeerLayers => "scripts/peers/run --problems",
             Topic::Choices => "convlab bench --plan",
+            Topic::Scale => "convlab scale",
             Topic::Regret | Topic::Stability => "convlab tune --records",
             Topic::Summary
             | Topic::Best
@@ -179,6 +183,7 @@ fn made(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
         Topic::Phases => &phases::table,
         Topic::Roofline => &|members| roofline::table(members, records),
         Topic::Peers => return peers::tables(records, query),
+        Topic::Scale => return scale::tables(records, query),
         Topic::PeerLayers => return peer_layers::tables(records, query),
         Topic::Choices => return tuning::choices(records).into_iter().collect(),
         Topic::Regret => return tuning::regret(records).into_iter().collect(),
@@ -186,7 +191,7 @@ fn made(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
     };
     let takes = |record: &&Record| match topic {
         Topic::Errors => record.kind == Kind::Check,
-        Topic::Passes => record.kind == Kind::Forward,
+        Topic::Passes => record.kind == Kind::Forward && record.shard.is_none(),
         Topic::Memory | Topic::Phases | Topic::Roofline => record.kind == Kind::Conv,
         _ => {
             matches!(record.kind, Kind::Conv | Kind::Forward)

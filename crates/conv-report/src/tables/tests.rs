@@ -290,3 +290,39 @@ fn whole_passes_are_marked_as_their_direct_one_is() {
     );
     assert_eq!(table.notes.len(), 1);
 }
+
+#[test]
+fn shared_passes_beside_their_predictions() {
+    let pass = |batch, shard: &str, link, ranks, predicted, measured: Option<f64>| Record {
+        kind: Kind::Scale,
+        batch: Some(batch),
+        threads: ranks,
+        shard: Some(shard.into()),
+        link_gbit_s: link,
+        ranks: Some(ranks),
+        predicted_ns: Some(predicted),
+        median_ns: measured,
+        ..record("paper", "auto", 0.0)
+    };
+    let records = [
+        pass(16, "batch", Some(10.0), 4, 5e6, None),
+        pass(16, "batch", Some(25.0), 4, 4e6, None),
+        Record { disturbed: Some("a neighbour".into()), ..pass(16, "batch", None, 2, 8e6, Some(1e7)) },
+        pass(16, "groups", None, 2, 9e6, Some(8e6)),
+        pass(1, "groups", None, 2, 1e6, None),
+        Record { kind: Kind::Forward, ..record("paper", "auto", 1.0) },
+    ];
+    let table = only(&records, Topic::Scale, &Query::default());
+    let rows: Vec<String> = table.rows.iter().map(|row| row.join(",")).collect();
+    let expected = [
+        "paper,1,towers (groups),one machine,2,2,1.000,,,1000.0",
+        "paper,16,towers (groups),one machine,2,2,9.000,8.000,1.12,2000.0",
+        "paper,16,images apart,one machine,2,2,8.000,10.000 ~,0.80 ~,1600.0 ~",
+        "paper,16,images apart,25 Gbit/s,4,4,4.000,,,4000.0",
+        "paper,16,images apart,10 Gbit/s,4,4,5.000,,,3200.0",
+    ];
+    assert_eq!(rows, expected);
+    assert!(table.caption.starts_with("Model 7, avx512, auto; commit"), "{}", table.caption);
+    assert_eq!(only(&records, Topic::Scale, &Query { batch: Some(1), ..Query::default() }).rows.len(), 1);
+    assert_eq!(only(&records, Topic::Passes, &Query::default()).rows.len(), 1, "what ranks share is no pass of one");
+}

@@ -27,6 +27,7 @@ mod plan;
 mod plot;
 mod quantity;
 mod report;
+mod scale;
 mod selection;
 mod tune;
 mod turn;
@@ -54,6 +55,7 @@ enum Command {
     Report(report::Args),
     Compare(compare::Args),
     Tune(tune::Args),
+    Scale(scale::Args),
     Completions(completions::Args),
     Manual(manual::Args),
     Turn(turn::Args),
@@ -151,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Scale(args) => scale::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Manual(args) => manual::run(&args),
         Command::Turn(args) => turn::run(&args),

@@ -17,15 +17,15 @@ pub fn bytes(text: &str) -> Result<usize, String> {
     Ok(bytes as usize)
 }
 
-/// `60s`, `1.5m`, `500ms` or `1h`, of a day at most.
+/// `60s`, `1.5m`, `500ms`, `20us` or `1h`, of a day at most.
 ///
 /// # Errors
 /// What may be given.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, f64); 4] = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let seconds = quantity(text, &UNITS).ok_or("give a number and ms, s, m or h, for example 60s")?;
-    if !(1e-3..=86400.0).contains(&seconds) {
-        return Err("give 1ms to 24h".into());
+    const UNITS: [(&str, f64); 5] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let seconds = quantity(text, &UNITS).ok_or("give a number and us, ms, s, m or h, for example 60s")?;
+    if !(1e-6..=86400.0).contains(&seconds) {
+        return Err("give 1us to 24h".into());
     }
     Ok(Duration::from_secs_f64(seconds))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use conv_core::{format_bytes, format_value};
 use conv_net::{Crossing, Network, Weights, npy};
 use conv_report::narrow;
-use conv_report::record::Record;
+use conv_report::record::{LayerTime, Record};
 use crc32fast::Hasher;
 use serde_json::{Value, json};
 
@@ -149,6 +149,9 @@ impl Several<'_> {
                 format!("output {}: {}{file}", output.name, output.shape)
             }));
         }
+        if !record.layers.is_empty() {
+            lines.push(format!("\n{}", layers(record, one)));
+        }
         let rows: Vec<Vec<String>> = record
             .towers
             .iter()
@@ -179,4 +182,14 @@ impl Several<'_> {
         ));
         lines.join("\n")
     }
+}
+
+/// What the first of those who share a pass spends on each layer.
+fn layers(record: &Record, one: &str) -> String {
+    let row = |layer: &LayerTime| {
+        let algorithm = layer.algorithm.clone().unwrap_or_default();
+        vec![layer.name.clone(), algorithm, format!("{:.3}", layer.median_ns / 1e6)]
+    };
+    let rows: Vec<Vec<String>> = record.layers.iter().map(row).collect();
+    narrow(&["layer", &format!("{one} 0 computes by"), "ms"], &rows)
 }

@@ -5,8 +5,8 @@ use std::thread;
 
 use conv_core::PlanOptions;
 use conv_measure::{Machine, Samples, memory, pool};
-use conv_net::{Network, Peers, Threads, TowerRunError, Towers, Weights};
-use conv_report::record::{Kind, Record, TowerTime};
+use conv_net::{Network, Towers, Weights};
+use conv_report::record::{Kind, LayerTime, Record, TowerTime};
 use rayon::ThreadPool;
 
 use super::args::Args;
@@ -21,7 +21,7 @@ use crate::cli::{CliError, Exit, writable};
 use crate::forward::slices;
 use crate::ranks::{Agreement, Ranks};
 use crate::records;
-use crate::towers::{Methods, TimedTower};
+use crate::towers::{Methods, TimedTower, measure_together};
 
 /// What all workers have in common.
 struct Common {
@@ -33,11 +33,11 @@ struct Common {
     classes: Option<Classes>,
 }
 
-/// What one worker computed: its outputs, its times, and what there is to tell of it.
+/// What the first worker computed, and how long that took.
 struct Worked {
     outputs: Vec<Vec<f32>>,
     samples: Samples,
-    figures: TowerTime,
+    layers: Vec<LayerTime>,
 }
 
 /// By `workers` of this process.
@@ -46,26 +46,18 @@ struct Worked {
 /// [`CliError::Input`] as of a single pass, and for a network that cannot be cut like that.
 pub(super) fn in_threads(args: &Args, workers: usize) -> Result<Exit, CliError> {
     args.output.iter().try_for_each(|path| writable("--output", path))?;
-    let (common, _) = common(args, workers)?;
+    let common = &common(args, workers)?.0;
     let threads = (common.setting.threads / workers).max(1);
     let memory_limit = memory::available_bytes() / workers;
-    let work = |mut peers: Threads| {
-        let (pool, mut tower) = prepare(&common, weights(args, &common)?, peers.worker(), threads, memory_limit)?;
-        let worked = work(&common, &pool, &mut tower, &mut peers, None);
-        worked.map_err(Failure::from)
-    };
-    let results: Vec<Result<Worked, Failure>> = thread::scope(|scope| {
-        let start = |peers: Threads| scope.spawn(|| work(peers));
-        let workers: Vec<_> = Threads::of(workers).into_iter().map(start).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    // Who waited for another is not to blame.
-    let mut failures = results.iter().filter_map(|result| result.as_ref().err());
-    if let Some(failure) = failures.clone().find(|failure| !failure.waited).or(failures.next()) {
-        return Err(CliError::input(&failure.told));
-    }
-    let worked = results.into_iter().flatten().collect();
-    report(args, &common, "memory", threads * workers, worked)
+    let mut prepared = thread::scope(|scope| {
+        let prepare = |worker| move || prepare(common, weights(args, common)?, worker, threads, memory_limit);
+        let workers: Vec<_> = (0..workers).map(|worker| scope.spawn(prepare(worker))).collect();
+        let prepared = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        prepared.collect::<Result<Vec<_>, CliError>>()
+    })?;
+    measure_together(&mut prepared, &slices(&common.inputs.data)).map_err(CliError::input)?;
+    let figures = prepared.iter().map(|(tower, _)| tower.figures(None)).collect();
+    report(args, common, "memory", threads * workers, worked(common, &prepared[0].0), figures)
 }
 
 /// By the processes that `mpirun` started.
@@ -75,44 +67,22 @@ pub(super) fn in_threads(args: &Args, workers: usize) -> Result<Exit, CliError> 
 pub(super) fn over_mpi(args: &Args) -> Result<Exit, CliError> {
     let mut ranks = Ranks::join().map_err(CliError::input)?;
     let (rank, workers) = (ranks.rank(), ranks.count());
-    let (common, pool, mut tower) = ranks.agree(prepare_rank(args, &ranks))?;
-    let worked = work(&common, &pool, &mut tower, &mut ranks, memory::peak_resident_bytes());
-    let worked = ranks.or_abort(worked.map_err(CliError::input));
-    let told = serde_json::to_string(&worked.figures).map_err(CliError::input);
+    let (common, (mut tower, pool)) = ranks.agree(prepare_rank(args, &ranks))?;
+    let measured = tower.measure(&pool, &slices(&common.inputs.data), &mut ranks);
+    ranks.or_abort(measured.map_err(CliError::input));
+    let told = serde_json::to_string(&tower.figures(memory::peak_resident_bytes())).map_err(CliError::input);
     let figures = ranks.all_texts(&ranks.or_abort(told));
     if rank > 0 {
         return Ok(Exit::Done);
     }
     let figures = figures.iter().map(|told| serde_json::from_str(told).map_err(CliError::input));
     let figures: Vec<TowerTime> = ranks.or_abort(figures.collect());
-    let threads = pool.current_num_threads() * workers;
-    let Worked { outputs, samples, .. } = worked;
-    let first = |figures| Worked { outputs: Vec::new(), samples: Samples::default(), figures };
-    let mut all: Vec<Worked> = figures.into_iter().map(first).collect();
-    (all[0].outputs, all[0].samples) = (outputs, samples);
-    report(args, &common, "mpi", threads, all)
-}
-
-/// Why a worker ended, and whether that was another's fault.
-struct Failure {
-    told: String,
-    waited: bool,
-}
-
-impl From<TowerRunError> for Failure {
-    fn from(error: TowerRunError) -> Self {
-        Failure { told: error.to_string(), waited: matches!(error, TowerRunError::Peer(_)) }
-    }
-}
-
-impl From<CliError> for Failure {
-    fn from(error: CliError) -> Self {
-        Failure { told: error.to_string(), waited: false }
-    }
+    let (threads, worked) = (pool.current_num_threads() * workers, worked(&common, &tower));
+    report(args, &common, "mpi", threads, worked, figures)
 }
 
 /// Everything of a rank up to its first exchange.
-fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, ThreadPool, TimedTower)), CliError> {
+fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, (TimedTower, ThreadPool))), CliError> {
     let (rank, workers) = (ranks.rank(), ranks.count());
     if rank == 0 {
         args.output.iter().try_for_each(|path| writable("--output", path))?;
@@ -121,8 +91,8 @@ fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, Threa
     let threads = threads(args, ranks);
     let agreement = agreement(&common.network, &mut *weights, &common.methods.lines(), &common.inputs)?;
     let limit = memory::available_bytes() / ranks.neighbours();
-    let (pool, tower) = prepare(&common, weights, rank, threads, limit)?;
-    Ok((agreement, (common, pool, tower)))
+    let prepared = prepare(&common, weights, rank, threads, limit)?;
+    Ok((agreement, (common, prepared)))
 }
 
 /// What does not depend on the worker, and weights.
@@ -150,32 +120,23 @@ fn prepare(
     worker: usize,
     threads: usize,
     memory_limit: usize,
-) -> Result<(ThreadPool, TimedTower), CliError> {
+) -> Result<(TimedTower, ThreadPool), CliError> {
     let pool = pool(threads).map_err(CliError::input)?;
     let options = PlanOptions::new(threads).isa(common.setting.isa);
     let options = options.memory_limit(memory_limit.min(options.memory_limit));
     let towers = common.towers.clone();
     let tower = pool.install(|| TimedTower::new(towers, worker, &mut *weights, &common.methods, &options));
-    Ok((pool, tower.map_err(CliError::input)?))
+    Ok((tower.map_err(CliError::input)?, pool))
 }
 
-/// Runs a worker's share, until all samples are taken.
-fn work(
-    common: &Common,
-    pool: &ThreadPool,
-    tower: &mut TimedTower,
-    peers: &mut dyn Peers,
-    peak_resident_bytes: Option<usize>,
-) -> Result<Worked, TowerRunError> {
-    let inputs = slices(&common.inputs.data);
-    tower.measure(pool, &inputs, peers)?;
+/// What came of a worker's share.
+fn worked(common: &Common, tower: &TimedTower) -> Worked {
     let given = |output| common.network.inputs().iter().position(|&input| input == output);
     let outputs = common.network.outputs().iter().enumerate().map(|(index, &output)| {
-        let kept = tower.pass().output(index).or_else(|| Some(inputs[given(output)?]));
+        let kept = tower.pass().output(index).or_else(|| Some(&common.inputs.data[given(output)?][..]));
         kept.unwrap_or_default().to_vec()
     });
-    let figures = tower.figures(peak_resident_bytes);
-    Ok(Worked { outputs: outputs.collect(), samples: tower.samples().clone(), figures })
+    Worked { outputs: outputs.collect(), samples: tower.samples().clone(), layers: tower.layers() }
 }
 
 /// Tells what came of it.
@@ -184,13 +145,11 @@ fn report(
     common: &Common,
     transport: &'static str,
     threads: usize,
-    worked: Vec<Worked>,
+    worked: Worked,
+    figures: Vec<TowerTime>,
 ) -> Result<Exit, CliError> {
     let network = &common.network;
-    let (figures, mut rest): (Vec<TowerTime>, Vec<_>) =
-        worked.into_iter().map(|worked| (worked.figures, (worked.outputs, worked.samples))).unzip();
-    let (stored, samples) = rest.swap_remove(0);
-    let outputs = outputs(network, &stored, output_files(args, network))?;
+    let outputs = outputs(network, &worked.outputs, output_files(args, network))?;
     let record = Record {
         kind: Kind::Forward,
         name: network.name().into(),
@@ -201,10 +160,10 @@ fn report(
         shard: Some(args.split.name().into()),
         transport: Some(transport.into()),
         towers: figures,
-        prepared_bytes: None,
+        layers: worked.layers,
         ..records::origin(&Machine::detect())
     };
-    let record = records::times(&samples, record);
+    let record = records::times(&worked.samples, record);
     let crossings = common.towers.crossings();
     let several = Several { args, names: &common.inputs.names, classes: common.classes.as_ref(), outputs: &outputs };
     several.report(&record, "tower", &crossings)?;
