@@ -18,7 +18,7 @@ mod subject;
 mod watch;
 
 pub use limits::{BANDWIDTH_BYTES, Limits, PeakProbe, Stream, cache_gb_s, core_to_core_ns};
-pub use machine::{MAX_THREADS, Machine, PoolError, hardware_threads, pool};
+pub use machine::{MAX_THREADS, Machine, PoolError, hardware_threads, online_threads, pool};
 pub use pairs::Pairs;
 pub use phases::PhaseClock;
 pub use rounds::{Effort, rounds};

@@ -40,6 +40,18 @@ pub fn hardware_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
+/// Threads that the whole machine runs at once, whatever of it this process is bound to.
+pub fn online_threads() -> usize {
+    let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    // As in `0-3,8`.
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
+    };
+    let all = online.trim().split(',').map(count).sum::<Option<usize>>();
+    all.unwrap_or_else(hardware_threads).max(hardware_threads())
+}
+
 /// A pool that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {

@@ -96,7 +96,15 @@ pub fn counted<T>(work: impl FnOnce() -> T) -> (T, Option<Counts>) {
 
 /// Bytes that may be allocated without the system swapping or killing: Linux's `MemAvailable`, elsewhere 4 GiB.
 pub fn available_bytes() -> usize {
-    proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(4 << 30)
+    proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(4 << 30) / SHARERS.load(Relaxed)
+}
+
+/// Processes that share this machine's memory by agreement.
+static SHARERS: AtomicUsize = AtomicUsize::new(1);
+
+/// From now on this process takes its part alone of what is available: it is one of `processes` that do the same at the same time.
+pub fn share_between(processes: usize) {
+    SHARERS.store(processes.max(1), Relaxed);
 }
 
 /// Bytes of the available ones that no plan may take: what is read between cold runs, and room for the system.

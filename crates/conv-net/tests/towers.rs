@@ -166,12 +166,62 @@ fn towers_compute_what_one_pass_does() {
         for workers in [2, 3, 4, 5] {
             let groups = workers == 2 || workers == 4;
             for network in [small_alexnet(batch), graph(batch)] {
-                same_bits(&network, workers, Split::Channels, chunks);
+                // Fully connected layers on what everybody has are in the first phase.
+                same_bits(&network, workers, Split::Channels, 1);
                 if groups || network.name() == "graph" && workers == 3 {
                     same_bits(&network, workers, Split::Groups, chunks);
                 }
             }
         }
+    }
+}
+
+/// What the caller gives is needed whole and in parts, and after an exchange.
+fn inputs_again(batch: usize) -> [Network; 4] {
+    let on = |name: &str| {
+        let mut builder = Builder::new(name);
+        let input = builder.input("x", &[batch, 8, 4, 3]).unwrap();
+        (builder, input)
+    };
+    let add = Operator::Binary(Binary::Add);
+    let (mut builder, x) = on("residual");
+    let whole = builder.node("whole", conv(8, 3, 1), &[x]).unwrap();
+    let grouped = builder.node("grouped", conv(8, 3, 2), &[whole]).unwrap();
+    let sum = builder.node("sum", add.clone(), &[grouped, x]).unwrap();
+    let residual = builder.finish(&[sum]).unwrap();
+    let (mut builder, x) = on("first");
+    let depthwise = builder.node("depthwise", conv(16, 3, 8), &[x]).unwrap();
+    let classes = builder.node("classes", linear(6), &[depthwise]).unwrap();
+    let first = builder.finish(&[classes]).unwrap();
+    let mut builder = Builder::new("connected");
+    let a = builder.input("a", &[batch, 8]).unwrap();
+    let b = builder.input("b", &[batch, 8]).unwrap();
+    let product = builder.node("product", linear(8), &[a]).unwrap();
+    let sum = builder.node("sum", add.clone(), &[product, b]).unwrap();
+    let sum = builder.node("again", add, &[sum, a]).unwrap();
+    let connected = builder.finish(&[sum]).unwrap();
+    // For the worker in the middle alone all forms of `v` are the same.
+    let (mut builder, x) = on("alike");
+    let v = builder.node("v", conv(6, 1, 1), &[x]).unwrap();
+    let lrn = |size| Operator::Lrn(Lrn { size, k: 2.0, alpha: 0.1, beta: 0.75 });
+    let five = builder.node("five", lrn(5), &[v]).unwrap();
+    let three = builder.node("three", lrn(3), &[v]).unwrap();
+    let all = builder.node("all", conv(6, 1, 1), &[v]).unwrap();
+    let grouped = builder.node("grouped", conv(6, 1, 6), &[v]).unwrap();
+    let joined = builder.node("joined", Operator::Concat(Concat { axis: 1 }), &[five, three, all, grouped]).unwrap();
+    [residual, first, connected, builder.finish(&[joined]).unwrap()]
+}
+
+#[test]
+fn inputs_are_with_everybody_in_every_form() {
+    for batch in [1, 2] {
+        let [residual, first, connected, alike] = inputs_again(batch);
+        for workers in [2, 3] {
+            same_bits(&connected, workers, Split::Channels, 1);
+            same_bits(&alike, workers, Split::Groups, 1);
+        }
+        same_bits(&residual, 2, Split::Groups, batch.min(1));
+        same_bits(&first, 2, Split::Groups, batch);
     }
 }
 
@@ -216,6 +266,8 @@ fn what_cannot_be_cut_is_told() {
     assert!(matches!(error(&paper(1).unwrap(), 3, Split::Groups), TowerError::NoGroups { .. }));
     let convolutions = chain(1, 4, &[conv(8, 3, 1)]);
     assert!(matches!(error(&convolutions, 2, Split::Channels), TowerError::NoConnected { .. }));
+    let chunks = Towers::new(&small_alexnet(2), 2, Split::Channels, 2).unwrap_err();
+    assert!(matches!(chunks, TowerError::NoChunks { chunks: 2, .. }));
     let chunks = Towers::new(&small_alexnet(3), 2, Split::Groups, 2).unwrap_err();
     assert_eq!(chunks.to_string(), "2 chunks of a batch of 3; they must be as large as each other");
 }

@@ -142,6 +142,19 @@ impl Network {
         })
     }
 
+    /// A node that may compute what belongs to one image from what belongs to others, if there is one: along the first axis.
+    pub fn mixes_images(&self) -> Option<&Node> {
+        self.nodes.iter().find(|node| !self.keeps_images_apart(node))
+    }
+
+    /// Whether a node computes what belongs to an image from that alone.
+    pub(crate) fn keeps_images_apart(&self, node: &Node) -> bool {
+        let shape = |value: &ValueId| self.value(*value).shape.as_ref();
+        let inputs: Option<Vec<&Shape>> = node.inputs.iter().map(shape).collect();
+        let output = node.outputs.first().and_then(shape);
+        inputs.zip(output).is_some_and(|(inputs, output)| node.operator.keeps_images_apart(&inputs, output))
+    }
+
     /// [`Node::parameter_count`] of all nodes.
     pub fn parameter_count(&self) -> usize {
         self.nodes.iter().map(Node::parameter_count).sum()

@@ -186,6 +186,27 @@ impl Operator {
         }
     }
 
+    /// Whether what belongs to an image, the first axis, is computed from what belongs to it alone.
+    pub(crate) fn keeps_images_apart(&self, inputs: &[&Shape], output: &Shape) -> bool {
+        let images = |shape: &Shape| shape.sizes().first().copied();
+        match self {
+            Operator::Softmax(softmax) => softmax.axis > 0,
+            Operator::Reduce(reduce) => !reduce.axes.contains(&0),
+            Operator::Concat(concat) => concat.axis > 0,
+            Operator::Slice(slice) => {
+                slice.starts[0] == 0 && slice.steps[0] == 1 && Some(slice.sizes[0]) == images(inputs[0])
+            }
+            Operator::Pad(pad) => pad.amounts[0] == [0, 0],
+            Operator::Transpose(transpose) => transpose.permutation[0] == 0,
+            Operator::Reshape(shape) => images(shape) == images(inputs[0]),
+            // One that is as large as the batch is of a batch of this size.
+            Operator::Constant(shape) => images(shape).is_none_or(|images| images == 1),
+            Operator::Binary(_) => inputs.iter().all(|input| input.rank() == output.rank() || input.floats() == 1),
+            Operator::Opaque(_) => false,
+            _ => true,
+        }
+    }
+
     /// The constants that a node with these inputs has, in order.
     pub(crate) fn parameters(&self, inputs: &[&Shape]) -> Vec<Parameter> {
         match self {

@@ -28,6 +28,16 @@ pub enum TowerError {
         /// How many were asked for.
         workers: usize,
     },
+    /// Nothing that could be computed in chunks.
+    #[error(
+        "{network} has nothing before its first exchange that could be computed in {chunks} chunks of images; leave --chunks out"
+    )]
+    NoChunks {
+        /// Which.
+        network: String,
+        /// How many were asked for.
+        chunks: usize,
+    },
     /// Chunks of different sizes.
     #[error("{chunks} chunks of a batch of {batch}; they must be as large as each other")]
     Chunks {
@@ -159,7 +169,12 @@ impl Towers {
             Split::Channels if !is_cut(|node| matches!(node, Operator::Linear(_))) => {
                 Err(TowerError::NoConnected { network: name, workers })
             }
-            _ => Ok(cut.finish(chunks)?),
+            _ => match cut.finish(chunks)? {
+                towers if chunks > 1 && towers.phases[0].chunks == 1 => {
+                    Err(TowerError::NoChunks { network: name, chunks })
+                }
+                towers => Ok(towers),
+            },
         }
     }
 
@@ -272,7 +287,7 @@ impl<'a> Cut<'a> {
         self.number_outputs();
         let apart = |phase: usize| {
             let mut nodes = network.nodes().iter().zip(&self.phase_of_node).filter(|(_, of)| **of == phase);
-            nodes.all(|(node, _)| rules::images_apart(&node.operator))
+            nodes.all(|(node, _)| rules::images_apart(network, node))
         };
         let alike = network.values().iter().all(|value| {
             value.shape.as_ref().is_some_and(|shape| shape.batch() == network.batch()) //
@@ -295,9 +310,8 @@ impl<'a> Cut<'a> {
 
     /// The arrival that `needs` of a value are.
     fn arrival(&mut self, value: ValueId, needs: &Ranges) -> Feed {
-        if let Some(input) = self.network.inputs().iter().position(|&input| input == value)
-            && needs.iter().all(|need| *need == (0..channels(self.network, value)))
-        {
+        // Everybody has all of what the network is given.
+        if let Some(input) = self.network.inputs().iter().position(|&input| input == value) {
             return Feed::Input(input);
         }
         let same = |arrival: &Arrival| arrival.value == value && arrival.needs == *needs;
@@ -398,7 +412,9 @@ impl<'a> Cut<'a> {
             if let Some(size) = sizes.first_mut() {
                 *size /= chunks;
             }
-            let name = named(&network.value(value).name, &range, channels(network, value));
+            // Of one value there may be several that are alike for this worker alone.
+            let name =
+                format!("{}@{}", named(&network.value(value).name, &range, channels(network, value)), made.len());
             let local = builder.input(name, &sizes)?;
             made.push((value, range, local));
         }

@@ -62,14 +62,20 @@ impl TowerPass {
         choose: &Chooser<'_>,
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
+        let floats = |arrival: &Arrival| arrival.pixels * arrival.needs[worker].len();
+        let exchanged = size_of::<f32>() * towers.arrivals.iter().map(floats).sum::<usize>();
+        let limit = options.memory_limit;
+        if exchanged > limit {
+            let layer = format!("{}: what other workers send", towers.network.name());
+            return Err(ForwardError::Memory { layer, needed: exchanged as u128, limit });
+        }
         let mut passes: Vec<ForwardPass> = Vec::new();
         for phase in &towers.phases {
-            let kept: usize = passes.iter().map(|pass| pass.memory().total_bytes()).sum();
+            let kept = exchanged + passes.iter().map(|pass| pass.memory().total_bytes()).sum::<usize>();
             let options = options.memory_limit(options.memory_limit.saturating_sub(kept));
             let mut share = Share { network: &towers.network, weights, first: &towers.first[worker] };
             passes.push(ForwardPass::new(&phase.networks[worker], &mut share, choose, &options)?);
         }
-        let floats = |arrival: &Arrival| arrival.pixels * arrival.needs[worker].len();
         let arrived = towers.arrivals.iter().map(|arrival| vec![0.0; floats(arrival)]).collect();
         let empty = || vec![Vec::new(); towers.workers];
         Ok(TowerPass { worker, passes, arrived, sends: empty(), receives: empty(), towers })

@@ -106,7 +106,9 @@ impl Peers for Threads {
                     return Err(PeerError::Length { worker, got, expected });
                 }
                 floats.copy_from_slice(&message);
-                self.spare.push(message);
+                if self.spare.len() < self.to.len() {
+                    self.spare.push(message);
+                }
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Split;
 use crate::network::{Network, Node, ValueId};
-use crate::operators::{AveragePool, Conv, Linear, Operator};
+use crate::operators::{Conv, Linear, Operator};
 use crate::shape::Shape;
 
 /// A range of channels for each worker.
@@ -43,7 +43,8 @@ pub(super) fn rule(
     match &node.operator {
         Operator::Conv(conv) if split == Split::Groups => convolution(network, node, conv, workers),
         Operator::Linear(linear) => outputs_apart(network, node, linear.out_features, workers),
-        Operator::Lrn(lrn) if is_cut(owned[0]) => {
+        // Windows of other sizes are summed up in another order where a worker's channels end: other bits.
+        Operator::Lrn(lrn) if lrn.size == 5 && is_cut(owned[0]) => {
             let (margin, all) = (lrn.size / 2, channels(network, node.inputs[0]));
             let wider = |own: &Range<usize>| own.start.saturating_sub(margin)..(own.end + margin).min(all);
             let needs: Ranges = owned[0].iter().map(wider).collect();
@@ -149,19 +150,9 @@ pub(super) fn local(
     }
 }
 
-/// Whether the images of a batch have nothing to do with each other in `operator`, whose parameters know no batch either.
-pub(super) fn images_apart(operator: &Operator) -> bool {
-    match operator {
-        Operator::Conv(_)
-        | Operator::ConvTranspose(_)
-        | Operator::MaxPool(_)
-        | Operator::AveragePool(AveragePool { .. })
-        | Operator::Lrn(_)
-        | Operator::BatchNormalization(_)
-        | Operator::Affine(_)
-        | Operator::Activation(_)
-        | Operator::ChannelShuffle { .. } => true,
-        Operator::Concat(concat) => concat.axis == 1,
-        _ => false,
-    }
+/// Whether a node may be computed for some images of a batch at a time: they have nothing to do with each other there, and its
+/// parameters know no batch. Of fully connected layers the weights are read once, for all.
+pub(super) fn images_apart(network: &Network, node: &Node) -> bool {
+    let of_a_batch = matches!(node.operator, Operator::Reshape(_) | Operator::Slice(_) | Operator::Constant(_));
+    !of_a_batch && !matches!(node.operator, Operator::Linear(_)) && network.keeps_images_apart(node)
 }

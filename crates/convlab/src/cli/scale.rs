@@ -267,7 +267,9 @@ impl<'a> Subject<'a> {
 
     fn options(&self) -> PlanOptions {
         let options = PlanOptions::new(self.args.threads).isa(self.setting.isa);
-        options.memory_limit(memory::available_bytes().min(options.memory_limit))
+        // Those that are threads plan at the same time.
+        let sharers = if self.args.mpi { 1 } else { self.towers.workers() };
+        options.memory_limit((memory::available_bytes() / sharers).min(options.memory_limit))
     }
 
     /// The pass of so many images by one rank.
@@ -279,23 +281,31 @@ impl<'a> Subject<'a> {
     }
 
     /// Of so many ranks what `worker` computes.
-    fn tower(&self, towers: Towers, worker: usize, pool: &ThreadPool) -> Result<TimedTower, CliError> {
+    fn tower(&self, towers: &Towers, worker: usize, pool: &ThreadPool) -> Result<TimedTower, CliError> {
         let (mut weights, options) = (Synthetic::new(&self.network, SEED), self.options());
         let methods = Methods::of(&self.network, &self.setting.chooser, &options);
         let tower = || TimedTower::new(towers.clone(), worker, &mut weights, &methods, &options);
         pool.install(tower).map_err(CliError::input)
     }
 
-    /// Numbers of ranks that there can be towers for.
+    /// Numbers of ranks that times are predicted for, those that measure among them.
+    fn ranks(&self) -> Vec<usize> {
+        let mut ranks = [&RANKS[..], &[self.towers.workers()]].concat();
+        ranks.sort_unstable();
+        ranks.dedup();
+        ranks
+    }
+
+    /// The towers that there can be.
     fn cuts(&self) -> impl Iterator<Item = Towers> {
-        let cut = |ranks: &usize| Towers::new(&self.network, *ranks, self.args.split.into(), 1).ok();
-        RANKS.iter().filter_map(cut)
+        let cut = |ranks| Towers::new(&self.network, ranks, self.args.split.into(), 1).ok();
+        self.ranks().into_iter().filter_map(cut)
     }
 
     /// Numbers of ranks that have images each.
     fn sharings(&self) -> impl Iterator<Item = usize> {
         let batch = self.network.batch();
-        RANKS.into_iter().filter(move |&ranks| batch > 1 && ranks <= batch)
+        self.ranks().into_iter().filter(move |&ranks| batch > 1 && ranks <= batch)
     }
 
     /// One rank, its shares, towers, and ranks with images each, in turn. `None` with others than the first.
@@ -316,13 +326,13 @@ impl<'a> Subject<'a> {
         if worker == 0 {
             single = Some(self.pass(batch, pool)?);
             for towers in self.cuts() {
-                shares.push((towers.workers(), self.tower(towers, 0, pool)?));
+                shares.push((towers.workers(), self.tower(&towers, 0, pool)?));
             }
             for ranks in self.sharings().filter(|&ranks| ranks > 1) {
                 apart_shares.push((ranks, self.pass(batch.div_ceil(ranks), pool)?));
             }
         }
-        let mut tower = self.tower(self.towers.clone(), worker, pool)?;
+        let mut tower = self.tower(&self.towers, worker, pool)?;
         let own = worker * batch / workers..(worker + 1) * batch / workers;
         let mut share = if batch < workers { None } else { Some(self.pass(own.len(), pool)?) };
         let (mut apart, mut alone, mut together) = (Samples::default(), Samples::default(), Samples::default());

@@ -157,15 +157,14 @@ fn tune(
     let search = Search::new(args.selection.algorithms()?, isa, model, limits, stop).map_err(CliError::input)?;
     let Measured { groups, mut failed, mut interrupted } = pool.install(|| measure(&search, &problems, end, output))?;
     if groups.is_empty() && !interrupted && ranks.is_none() {
-        return Err(CliError::Nothing(
-            "nothing was tuned: no layer's data fits into the memory that is available".into(),
-        ));
+        return Err(nothing());
     }
     if let (Some(layer), false) = (&args.explain, interrupted) {
         return explain(&groups, layer, &limits).map(|()| done(failed));
     }
+    let started_by = ranks.map_or_else(String::new, Ranks::started_by);
     let origin = Origin {
-        command: interrupt::command_again(""),
+        command: started_by.clone() + &interrupt::command_again(""),
         processor: machine.cpu.clone(),
         isa: isa.name().into(),
         threads,
@@ -217,6 +216,9 @@ fn tune(
                 .map(|()| Exit::Done);
         }
     }
+    if layers.is_empty() && !interrupted {
+        return Err(nothing());
+    }
     let plan = TunedPlan::new(origin, limits, constants, layers).map_err(CliError::input)?;
     let plan = if let Some(older) = older { plan.merged_with(older) } else { plan };
     if !plan.layers().is_empty() {
@@ -226,8 +228,11 @@ fn tune(
         output.say(results.finish().map_err(CliError::input)?)?;
     }
     if interrupted {
-        let resumes = args.workspace_limit.is_empty() && args.weights_limit.is_none() && args.explain.is_none();
-        let again = interrupt::command_again(if resumes { "--resume" } else { "" });
+        let resumes = ranks.is_none()
+            && args.workspace_limit.is_empty()
+            && args.weights_limit.is_none()
+            && args.explain.is_none();
+        let again = started_by + &interrupt::command_again(if resumes { "--resume" } else { "" });
         output.say(format_args!("\ninterrupted; the plan has the layers that were finished; go on with\n  {again}"))?;
         return Ok(Exit::Interrupted);
     }
@@ -263,6 +268,10 @@ fn problems(args: &Args, isa: Isa) -> Result<Vec<Problem>, CliError> {
         (None, None) => args.selection.cases(&[isa])?,
     };
     Ok(cases.into_iter().filter(|case| !case.candidates.is_empty()).map(|case| case.problem).collect())
+}
+
+fn nothing() -> CliError {
+    CliError::Nothing("nothing was tuned: no layer's data fits into the memory that is available".into())
 }
 
 /// What one of several processes tuned.

@@ -12,7 +12,7 @@ pub use absent::Ranks;
 #[cfg(feature = "mpi")]
 pub use mpi::Ranks;
 
-use conv_measure::hardware_threads;
+use conv_measure::{hardware_threads, online_threads};
 
 use crate::cli::{CliError, tell};
 
@@ -66,6 +66,11 @@ impl Ranks {
         }
     }
 
+    /// What stands before a command that is to be started like this one.
+    pub fn started_by(&self) -> String {
+        format!("mpirun -n {} ", self.count())
+    }
+
     /// Of `all`, which every rank has, those that are this one's.
     pub fn deal<T>(&self, all: Vec<T>) -> Vec<T> {
         all.into_iter().skip(self.rank()).step_by(self.count()).collect()
@@ -76,9 +81,10 @@ impl Ranks {
         format!("rank-{}", self.rank())
     }
 
-    /// This rank's part of the threads that its machine lets it have.
+    /// The threads that `mpirun` bound this rank to, or its part of the whole machine's.
     pub fn threads(&self) -> usize {
-        (hardware_threads() / self.neighbours()).max(1)
+        let own = hardware_threads();
+        if own < online_threads() { own } else { (own / self.neighbours()).max(1) }
     }
 
     /// Ends all ranks if `result` is an error that the others do not know of, after telling it.
@@ -107,12 +113,20 @@ fn disagreement(all: &[String]) -> Option<String> {
     let pairs = all[0].split('\0').zip(all[rank].split('\0'));
     let differs = pairs.filter_map(|(first, other)| {
         let ((what, first), (_, other)) = (first.split_once('\n')?, other.split_once('\n')?);
-        // Of many lines the first that differs.
+        // Of many lines the first that differs, or how many there are.
         let line = first.lines().zip(other.lines()).find(|(first, other)| first != other);
-        let (first, other) = line.unwrap_or((first, other));
+        let count = |lines: &str| format!("of {} lines", lines.lines().count());
+        let (first, other) = match line {
+            Some((first, other)) => (first.to_owned(), other.to_owned()),
+            None => (count(first), count(other)),
+        };
         (first != other).then(|| format!("{what} is {other} with rank {rank} and {first} with rank 0"))
     });
-    Some(format!("{}; give all ranks the same", differs.collect::<Vec<_>>().join("; ")))
+    let differs: Vec<String> = differs.collect();
+    Some(match differs.is_empty() {
+        true => format!("rank {rank} computes something else than rank 0; give all ranks the same command"),
+        false => format!("{}; give all ranks the same", differs.join("; ")),
+    })
 }
 
 #[cfg(test)]
@@ -129,5 +143,9 @@ mod tests {
         assert_eq!(other, "the plan is y by h with rank 2 and y by g with rank 0; give all ranks the same");
         let failed = disagreement(&[first.clone(), format!("{FAILED}no such file")]).unwrap();
         assert_eq!(failed, "rank 1: no such file");
+        let longer = disagreement(&[first.clone(), told("a", "x by f\ny by g\nz by g")]).unwrap();
+        assert_eq!(longer, "the plan is of 3 lines with rank 1 and of 2 lines with rank 0; give all ranks the same");
+        let other = disagreement(&[first, lines_of(&vec![("the weights", "a".into())])]).unwrap();
+        assert!(other.starts_with("rank 1 computes something else"), "{other}");
     }
 }

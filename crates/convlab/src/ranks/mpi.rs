@@ -1,5 +1,6 @@
 //! Ranks by MPI.
 
+use conv_measure::memory;
 use conv_net::{PeerError, Peers};
 use mpi::Threading;
 use mpi::datatype::PartitionMut;
@@ -35,6 +36,7 @@ impl Ranks {
             return Err(RanksError::Alone);
         }
         let neighbours = world.split_shared(world.rank()).size() as usize;
+        memory::share_between(neighbours);
         Ok(Ranks { world, neighbours, _universe: universe })
     }
 
@@ -94,6 +96,15 @@ impl Ranks {
     /// Ends all ranks.
     pub fn abort(&self) -> ! {
         self.world.abort(ABORTED)
+    }
+}
+
+impl Drop for Ranks {
+    /// MPI would wait here for the others, which wait for this one.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.abort();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use conv_core::{Method, PlanOptions, Problem};
 use conv_measure::{Candidate, Effort, MAX_THREADS, Machine, MeasureError, Stop, hardware_threads, pool};
 use conv_net::Network;
 use conv_report::narrow;
-use conv_report::record::{Cache, Record};
+use conv_report::record::{Cache, Kind, Record};
 use conv_report::tables::{Query, Topic, tables};
 use conv_simd::Isa;
 use conv_tune::{Chooser, TUNED};
@@ -119,7 +119,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     };
     let run = ranks.agree(made)?;
     let (tally, interrupted) = ranks.or_abort(run.all());
-    let records = ranks.or_abort(run.results.records().map_err(CliError::input));
+    let mut records = ranks.or_abort(run.results.records().map_err(CliError::input));
+    records.retain(|record| run.asks_for(record));
     let told = ranks.or_abort(serde_json::to_string(&Part { tally, interrupted, records }).map_err(CliError::input));
     let parts = ranks.all_texts(&told);
     if ranks.rank() > 0 { Ok(Exit::Done) } else { run.put_together(&args.out, &parts) }
@@ -143,6 +144,8 @@ struct Run {
     /// Whether of that only what was disturbed is to be measured, and nothing else.
     retry: bool,
     threads: Vec<usize>,
+    /// What stands before this command to start it: `mpirun -n 2`.
+    started_by: String,
     results: Results,
     stop: Stop,
 }
@@ -224,9 +227,18 @@ impl Run {
             effort,
             choosers,
             threads,
+            started_by: ranks.map_or_else(String::new, Ranks::started_by),
             results,
         };
         Ok((agreement, run))
+    }
+
+    /// Whether a record is of what is to be measured, by this program: the folder may hold others of earlier runs.
+    fn asks_for(&self, record: &Record) -> bool {
+        let case = |case: &Case| record.problem.as_deref() == Some(&case.problem.to_string());
+        let network = |network: &Network| record.kind == Kind::Forward && record.name == network.name();
+        let asked = self.cases.iter().any(case) || self.networks.iter().any(network);
+        record.commit == conv_tune::COMMIT && (asked || record.kind == Kind::Machine)
     }
 
     /// Measures all of it. What came of it, and whether it was interrupted.
@@ -274,7 +286,7 @@ impl Run {
         }
         self.output.say(format_args!("\n{places}"))?;
         if interrupted {
-            let again = interrupt::command_again("--resume");
+            let again = self.started_by.clone() + &interrupt::command_again("--resume");
             self.output.say(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"))?;
             return Ok(Exit::Interrupted);
         }

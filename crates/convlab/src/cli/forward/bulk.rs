@@ -58,7 +58,7 @@ pub(super) fn folder(args: &Args) -> Result<Option<&Path>, CliError> {
 /// [`CliError::Nothing`] for a folder without pictures, [`CliError::Input`] for one that cannot be listed, a network that does
 /// not tell the classes of pictures, whatever else [`super::run`] refuses, or too little memory.
 pub(super) fn run(args: &Args, folder: &Path) -> Result<Exit, CliError> {
-    let mut ready = Ready::new(args, setting(args)?, Pictures::of(folder)?)?;
+    let mut ready = Ready::new(args, &setting(args)?, Pictures::of(folder)?)?;
     tell(&ready.pictures);
     tell(announcement(args, &ready.network, &ready.pass));
     let tally = ready.stream(args.json, &mut |lines| print(lines))?;
@@ -82,7 +82,7 @@ pub(super) fn run_shared(args: &Args, folder: &Path, ranks: &Ranks) -> Result<Ex
         let inputs = Inputs { names: Vec::new(), data: Vec::new() };
         let mut agreement = agreed(&network, &mut *weights, &setting, &inputs)?;
         agreement.push(("the number of pictures", count.to_string()));
-        Ok((agreement, Ready::new(args, setting, pictures)?))
+        Ok((agreement, Ready::new(args, &setting, pictures)?))
     });
     let mut ready = ranks.agree(ready)?;
     if first {
@@ -145,7 +145,7 @@ struct Ready<'a> {
 }
 
 impl<'a> Ready<'a> {
-    fn new(args: &Args, setting: Setting, pictures: Pictures<'a>) -> Result<Self, CliError> {
+    fn new(args: &Args, setting: &Setting, pictures: Pictures<'a>) -> Result<Self, CliError> {
         let (network, mut weights) = load(args, args.batch)?;
         let batch = network.batch();
         let classes = Classes::of(&network, args)?.ok_or_else(|| {
@@ -162,7 +162,7 @@ impl<'a> Ready<'a> {
         let batches = WAITING + 1;
         let bytes = batches as u128 * batch as u128 * (size_of::<f32>() * input.floats()) as u128;
         memory::admit(&format!("an input of {batches} batches of {batch} images"), bytes).map_err(CliError::input)?;
-        let (pool, pass, _) = prepare(args, &setting, &network, &mut *weights)?;
+        let (pool, pass, _) = prepare(args, setting, &network, &mut *weights)?;
         Ok(Ready { pictures, network, classes, input, pool, pass })
     }
 

@@ -39,14 +39,18 @@ pub(super) fn prepare(
     weights: &mut dyn Weights,
 ) -> Result<(ThreadPool, TimedPass, Option<Counts>), CliError> {
     let Setting { chooser, isa, threads } = setting;
-    if let (Some(path), Chooser::Planned { plan, .. }) = (&args.plan, chooser) {
-        let model = |model: &PathBuf| model.display().to_string() + &shape_arguments(&args.shape);
-        let named = args.model.as_ref().map_or_else(|| network.name().into(), model);
-        covers(plan, path, &network.problems(), &named)?;
-    }
+    covered(args, chooser, network)?;
     let pool = pool(*threads).map_err(CliError::input)?;
     let options = PlanOptions::new(*threads).isa(*isa);
     let options = options.memory_limit(memory::available_bytes().min(options.memory_limit));
     let (pass, counts) = counted(|| pool.install(|| TimedPass::new(network, weights, chooser, &options)));
     Ok((pool, pass.map_err(CliError::input)?, counts))
+}
+
+/// Whether the plan that was given, if one was, has the layers of `network`.
+pub(super) fn covered(args: &Args, chooser: &Chooser, network: &Network) -> Result<(), CliError> {
+    let (Some(path), Chooser::Planned { plan, .. }) = (&args.plan, chooser) else { return Ok(()) };
+    let model = |model: &PathBuf| model.display().to_string() + &shape_arguments(&args.shape);
+    let named = args.model.as_ref().map_or_else(|| network.name().into(), model);
+    covers(plan, path, &network.problems(), &named)
 }

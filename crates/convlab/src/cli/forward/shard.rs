@@ -188,6 +188,14 @@ fn apart(network: &Network) -> Result<(), CliError> {
     let images = network.batch();
     let mut values = network.inputs().iter().chain(network.outputs()).map(|&value| network.shape(value));
     let apart = |shape: Result<&Shape, NetworkError>| shape.is_ok_and(|shape| shape.batch() == images);
+    if let Some(node) = network.mixes_images() {
+        return Err(CliError::input(format_args!(
+            "--shard batch: {}/{} ({}) may compute one image from others; compute all by one process",
+            network.name(),
+            node.name,
+            node.operator.name()
+        )));
+    }
     if values.all(apart) && !network.outputs().iter().any(|output| network.inputs().contains(output)) {
         return Ok(());
     }

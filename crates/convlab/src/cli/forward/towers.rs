@@ -13,7 +13,7 @@ use super::args::Args;
 use super::classes::Classes;
 use super::given::{Given, Inputs};
 use super::output_files;
-use super::prepare::setting;
+use super::prepare::{covered, setting};
 use super::several::{Several, agreement, outputs};
 use super::shard::threads;
 use crate::cli::plan::Setting;
@@ -32,6 +32,9 @@ struct Common {
     inputs: Inputs,
     classes: Option<Classes>,
 }
+
+/// A worker's share, ready to run, and the threads to run it on.
+type Worker = (TimedTower, ThreadPool);
 
 /// What the first worker computed, and how long that took.
 struct Worked {
@@ -82,15 +85,16 @@ pub(super) fn over_mpi(args: &Args) -> Result<Exit, CliError> {
 }
 
 /// Everything of a rank up to its first exchange.
-fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, (TimedTower, ThreadPool))), CliError> {
+fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, Worker)), CliError> {
     let (rank, workers) = (ranks.rank(), ranks.count());
     if rank == 0 {
         args.output.iter().try_for_each(|path| writable("--output", path))?;
     }
     let (common, mut weights) = common(args, workers)?;
     let threads = threads(args, ranks);
-    let agreement = agreement(&common.network, &mut *weights, &common.methods.lines(), &common.inputs)?;
-    let limit = memory::available_bytes() / ranks.neighbours();
+    let mut agreement = agreement(&common.network, &mut *weights, &common.methods.lines(), &common.inputs)?;
+    agreement.push(("the cut", format!("{} in {} chunks on {}", args.split.name(), args.chunks, common.setting.isa)));
+    let limit = memory::available_bytes();
     let prepared = prepare(&common, weights, rank, threads, limit)?;
     Ok((agreement, (common, prepared)))
 }
@@ -102,6 +106,7 @@ fn common(args: &Args, workers: usize) -> Result<(Common, Box<dyn Weights>), Cli
     let (network, weights) = given.load(args)?;
     let classes = Classes::of(&network, args)?;
     let towers = Towers::new(&network, workers, args.split.into(), args.chunks).map_err(CliError::input)?;
+    covered(args, &setting.chooser, &network)?;
     let inputs = given.inputs(args, &network)?;
     let options = PlanOptions::new(setting.threads).isa(setting.isa);
     let methods = Methods::of(&network, &setting.chooser, &options);
@@ -113,14 +118,14 @@ fn weights(args: &Args, common: &Common) -> Result<Box<dyn Weights>, CliError> {
     super::given::load(args, Some(common.network.batch())).map(|(_, weights)| weights)
 }
 
-/// A worker's share, ready to run, and the threads to run it on.
+/// Prepares a worker's share.
 fn prepare(
     common: &Common,
     mut weights: Box<dyn Weights>,
     worker: usize,
     threads: usize,
     memory_limit: usize,
-) -> Result<(TimedTower, ThreadPool), CliError> {
+) -> Result<Worker, CliError> {
     let pool = pool(threads).map_err(CliError::input)?;
     let options = PlanOptions::new(threads).isa(common.setting.isa);
     let options = options.memory_limit(memory_limit.min(options.memory_limit));
