@@ -25,7 +25,7 @@ use self::args::{Shard, Workers};
 use self::classes::Classes;
 use self::given::{Given, Inputs, matrix};
 use self::prepare::{prepare, setting};
-use self::report::{Output, Report, announcement};
+use self::report::{Computed, Output, Report, announcement};
 use crate::cli::check::progress;
 use crate::cli::{CliError, Exit, print, writable};
 use crate::conv::transpose;
@@ -79,8 +79,8 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let room = memory::admit("reading memory for its bandwidth", BANDWIDTH_BYTES as u128);
     let limits = room.ok().and_then(|()| Limits::measure(&pool, setting.isa).ok());
-    let (names, threads) = (inputs.names, setting.threads);
-    let report = Report { args, pass, limits, threads, names, classes, peak_resident_bytes, counts, outputs: &outputs };
+    let computed = Computed { names: &inputs.names, classes: classes.as_ref(), outputs: &outputs };
+    let report = Report { args, pass, limits, threads: setting.threads, computed, peak_resident_bytes, counts };
     if args.json {
         print(format_args!("{:#}", report.json()?))?;
     } else {

@@ -26,41 +26,23 @@ pub(super) struct Output {
     pub file: Option<PathBuf>,
 }
 
-/// What is told at the end.
-pub(super) struct Report<'a> {
-    pub args: &'a Args,
-    pub pass: TimedPass,
-    /// `None` where there was no memory to measure them.
-    pub limits: Option<Limits>,
-    pub threads: usize,
-    pub names: Vec<String>,
+/// What came of the images, whoever computed.
+pub(super) struct Computed<'a> {
+    pub names: &'a [String],
     /// Of the first output, if it is classes.
-    pub classes: Option<Classes>,
-    pub peak_resident_bytes: Option<usize>,
-    /// What making the pass allocated, and what one run of it.
-    pub counts: Option<(Counts, Counts)>,
+    pub classes: Option<&'a Classes>,
     pub outputs: &'a [Output],
 }
 
-impl Report<'_> {
+impl Computed<'_> {
     /// The images with their scores, if the first output is classes.
     fn images(&self) -> Option<(&Classes, impl Iterator<Item = (&String, &[f32])>)> {
-        let classes = self.classes.as_ref()?;
+        let classes = self.classes?;
         Some((classes, self.names.iter().zip(classes.by_image(&self.outputs.first()?.data))))
     }
 
-    /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
-    pub(super) fn json(&self) -> Result<Value, CliError> {
-        let record = Record { threads: self.threads, ..records::origin(&Machine::detect()) };
-        let record = self.pass.record(record, self.limits.as_ref());
-        let mut value = serde_json::to_value(record).map_err(CliError::input)?;
-        let memory = self.pass.pass().memory();
-        for (layer, planned) in value["layers"].as_array_mut().into_iter().flatten().zip(&memory.layers) {
-            let fallback = self.pass.fallbacks().iter().find(|(name, _)| *name == planned.name);
-            layer["prepared_bytes"] = json!(planned.prepared_bytes);
-            layer["activation_bytes"] = json!(planned.activation_bytes);
-            layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
-        }
+    /// As fields of `value`.
+    pub(super) fn tell(&self, value: &mut Value) {
         value["images"] = match self.images() {
             Some((classes, images)) => images.map(|(name, scores)| classes.json(name, scores)).collect(),
             None => self.names.iter().map(|name| json!({ "name": name })).collect(),
@@ -70,18 +52,10 @@ impl Report<'_> {
             json!({ "name": output.name, "shape": output.shape.sizes(), "file": file })
         };
         value["outputs"] = self.outputs.iter().map(output).collect();
-        let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
-        value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
-        value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
-        value["total_bytes"] = json!(total_bytes(&self.pass));
-        value["least_activation_bytes"] = json!(memory.least_activation_bytes);
-        value["counted_bytes"] = json!(self.counts.map(|(kept, _)| kept.retained_bytes));
-        value["allocations"] = json!(self.counts.map(|(_, run)| run.allocations));
-        value["peak_resident_bytes"] = json!(self.peak_resident_bytes);
-        Ok(value)
     }
 
-    pub(super) fn text(&self) -> String {
+    /// As text, line by line.
+    pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some((classes, images)) = self.images() {
             for (name, scores) in images {
@@ -95,6 +69,50 @@ impl Report<'_> {
                 format!("output {}: {}{file}", output.name, output.shape)
             }));
         }
+        lines
+    }
+}
+
+/// What is told at the end.
+pub(super) struct Report<'a> {
+    pub args: &'a Args,
+    pub pass: TimedPass,
+    /// `None` where there was no memory to measure them.
+    pub limits: Option<Limits>,
+    pub threads: usize,
+    pub computed: Computed<'a>,
+    pub peak_resident_bytes: Option<usize>,
+    /// What making the pass allocated, and what one run of it.
+    pub counts: Option<(Counts, Counts)>,
+}
+
+impl Report<'_> {
+    /// A record of the pass, and beside it the images, memory and whatever else there is to tell.
+    pub(super) fn json(&self) -> Result<Value, CliError> {
+        let record = Record { threads: self.threads, ..records::origin(&Machine::detect()) };
+        let record = self.pass.record(record, self.limits.as_ref());
+        let mut value = serde_json::to_value(record).map_err(CliError::input)?;
+        let memory = self.pass.pass().memory();
+        for (layer, planned) in value["layers"].as_array_mut().into_iter().flatten().zip(&memory.layers) {
+            let fallback = self.pass.fallbacks().iter().find(|(name, _)| *name == planned.name);
+            layer["prepared_bytes"] = json!(planned.prepared_bytes);
+            layer["activation_bytes"] = json!(planned.activation_bytes);
+            layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
+        }
+        self.computed.tell(&mut value);
+        let file = self.args.model.as_ref().or(self.args.weights.as_ref()).map(|path| path.display().to_string());
+        value["weights"] = json!(file.unwrap_or_else(|| format!("synthetic, seed {}", self.args.seed)));
+        value["prepare_ns"] = json!(self.pass.prepared_in().as_nanos() as f64);
+        value["total_bytes"] = json!(total_bytes(&self.pass));
+        value["least_activation_bytes"] = json!(memory.least_activation_bytes);
+        value["counted_bytes"] = json!(self.counts.map(|(kept, _)| kept.retained_bytes));
+        value["allocations"] = json!(self.counts.map(|(_, run)| run.allocations));
+        value["peak_resident_bytes"] = json!(self.peak_resident_bytes);
+        Ok(value)
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut lines = self.computed.lines();
         lines.push(format!("\n{}\n", self.layers()));
         for (layer, reason) in self.pass.fallbacks() {
             lines.push(format!("* {layer} by direct/nhwc: {reason}"));

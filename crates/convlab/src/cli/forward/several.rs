@@ -7,12 +7,9 @@ use conv_net::{Crossing, Network, Weights, npy};
 use conv_report::narrow;
 use conv_report::record::{LayerTime, Record};
 use crc32fast::Hasher;
-use serde_json::{Value, json};
 
-use super::args::Args;
-use super::classes::Classes;
 use super::given::{Inputs, matrix};
-use super::report::{Output, plural};
+use super::report::{Computed, Output, plural};
 use crate::cli::{CliError, print};
 use crate::conv::transpose;
 use crate::describe;
@@ -94,94 +91,60 @@ pub(super) fn outputs(
     Ok(outputs)
 }
 
-/// A pass that several computed.
-pub(super) struct Several<'a> {
-    pub args: &'a Args,
-    pub names: &'a [String],
-    pub classes: Option<&'a Classes>,
-    pub outputs: &'a [Output],
+/// Tells what came of a pass: images, outputs, and what `record` has of each of those who computed, who are called `one`.
+///
+/// # Errors
+/// As [`print()`].
+pub(super) fn report(
+    json: bool,
+    computed: &Computed<'_>,
+    record: &Record,
+    one: &str,
+    crossings: &[Crossing],
+) -> Result<(), CliError> {
+    if !json {
+        return print(text(computed, record, one, crossings));
+    }
+    let mut value = serde_json::to_value(record).map_err(CliError::input)?;
+    computed.tell(&mut value);
+    value["crossings"] = crossings.iter().map(describe::crossing_json).collect();
+    print(format_args!("{value:#}"))
 }
 
-impl Several<'_> {
-    /// Tells images, outputs, and what `record` has of each of those who computed, who are called `one`.
-    ///
-    /// # Errors
-    /// As [`print()`].
-    pub(super) fn report(&self, record: &Record, one: &str, crossings: &[Crossing]) -> Result<(), CliError> {
-        if self.args.json {
-            return print(format_args!("{:#}", self.json(record, crossings)?));
-        }
-        print(self.text(record, one, crossings))
+fn text(computed: &Computed<'_>, record: &Record, one: &str, crossings: &[Crossing]) -> String {
+    let mut lines = computed.lines();
+    if !record.layers.is_empty() {
+        lines.push(format!("\n{}", layers(record, one)));
     }
-
-    /// The images with their scores, if the first output is classes.
-    fn images(&self) -> Option<(&Classes, impl Iterator<Item = (&String, &[f32])>)> {
-        let classes = self.classes?;
-        Some((classes, self.names.iter().zip(classes.by_image(&self.outputs.first()?.data))))
+    let rows: Vec<Vec<String>> = record
+        .towers
+        .iter()
+        .enumerate()
+        .map(|(index, tower)| {
+            let [computing, waiting] = [tower.computing_ns, tower.waiting_ns].map(|ns| format!("{:.3}", ns / 1e6));
+            let bytes = [tower.sent_bytes, tower.prepared_bytes, tower.memory_bytes];
+            let [sent, prepared, memory] = bytes.map(|bytes| format_bytes(bytes as f64));
+            let resident = tower.peak_resident_bytes.map_or(String::new(), |bytes| format_bytes(bytes as f64));
+            vec![index.to_string(), computing, waiting, sent, prepared, memory, resident]
+        })
+        .collect();
+    let header = [one, "computes ms", "waits ms", "sends", "weights", "memory", "resident"];
+    lines.push(format!("\n{}\n", narrow(&header, &rows)));
+    if !crossings.is_empty() {
+        lines.push(format!("{}\n", describe::crossings(crossings)));
     }
-
-    fn json(&self, record: &Record, crossings: &[Crossing]) -> Result<Value, CliError> {
-        let mut value = serde_json::to_value(record).map_err(CliError::input)?;
-        value["images"] = match self.images() {
-            Some((classes, images)) => images.map(|(name, scores)| classes.json(name, scores)).collect(),
-            None => self.names.iter().map(|name| json!({ "name": name })).collect(),
-        };
-        let output = |output: &Output| {
-            let file = output.file.as_ref().map(|path| path.display().to_string());
-            json!({ "name": output.name, "shape": output.shape.sizes(), "file": file })
-        };
-        value["outputs"] = self.outputs.iter().map(output).collect();
-        value["crossings"] = crossings.iter().map(describe::crossing_json).collect();
-        Ok(value)
-    }
-
-    fn text(&self, record: &Record, one: &str, crossings: &[Crossing]) -> String {
-        let mut lines = Vec::new();
-        if let Some((classes, images)) = self.images() {
-            for (name, scores) in images {
-                lines.push(name.clone());
-                lines.extend(classes.texts(scores).map(|text| format!("  {text}")));
-            }
-        }
-        if self.outputs.len() > 1 || self.classes.is_none() {
-            lines.extend(self.outputs.iter().map(|output| {
-                let file = output.file.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()));
-                format!("output {}: {}{file}", output.name, output.shape)
-            }));
-        }
-        if !record.layers.is_empty() {
-            lines.push(format!("\n{}", layers(record, one)));
-        }
-        let rows: Vec<Vec<String>> = record
-            .towers
-            .iter()
-            .enumerate()
-            .map(|(index, tower)| {
-                let [computing, waiting] = [tower.computing_ns, tower.waiting_ns].map(|ns| format!("{:.3}", ns / 1e6));
-                let bytes = [tower.sent_bytes, tower.prepared_bytes, tower.memory_bytes];
-                let [sent, prepared, memory] = bytes.map(|bytes| format_bytes(bytes as f64));
-                let resident = tower.peak_resident_bytes.map_or(String::new(), |bytes| format_bytes(bytes as f64));
-                vec![index.to_string(), computing, waiting, sent, prepared, memory, resident]
-            })
-            .collect();
-        let header = [one, "computes ms", "waits ms", "sends", "weights", "memory", "resident"];
-        lines.push(format!("\n{}\n", narrow(&header, &rows)));
-        if !crossings.is_empty() {
-            lines.push(format!("{}\n", describe::crossings(crossings)));
-        }
-        let median = record.median_ns.unwrap_or(f64::NAN);
-        lines.push(format!(
-            "Time: {} ms, the median of {} passes by {} {one}s of {} thread{} each, by way of {}; {} images/s.",
-            format_value(median / 1e6),
-            record.samples.unwrap_or(0),
-            record.towers.len(),
-            record.threads / record.towers.len().max(1),
-            plural(record.threads / record.towers.len().max(1)),
-            record.transport.as_deref().unwrap_or_default(),
-            format_value(record.batch.unwrap_or(1) as f64 * 1e9 / median),
-        ));
-        lines.join("\n")
-    }
+    let median = record.median_ns.unwrap_or(f64::NAN);
+    lines.push(format!(
+        "Time: {} ms, the median of {} passes by {} {one}s of {} thread{} each, by way of {}; {} images/s.",
+        format_value(median / 1e6),
+        record.samples.unwrap_or(0),
+        record.towers.len(),
+        record.threads / record.towers.len().max(1),
+        plural(record.threads / record.towers.len().max(1)),
+        record.transport.as_deref().unwrap_or_default(),
+        format_value(record.batch.unwrap_or(1) as f64 * 1e9 / median),
+    ));
+    lines.join("\n")
 }
 
 /// What the first of those who share a pass spends on each layer.

@@ -13,7 +13,8 @@ use super::args::Args;
 use super::classes::Classes;
 use super::given::{Given, Inputs, load};
 use super::prepare::{prepare, setting};
-use super::several::{Several, agreement, outputs};
+use super::report::Computed;
+use super::several::{self, agreement, outputs};
 use super::{bulk, output_files};
 use crate::cli::plan::Setting;
 use crate::cli::{CliError, Exit, writable};
@@ -75,8 +76,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
         ..records::origin(&Machine::detect())
     };
     let record = records::times(&samples, record);
-    let several = Several { args, names: &inputs.names, classes: classes.as_ref(), outputs: &outputs };
-    several.report(&record, "rank", &[])?;
+    let computed = Computed { names: &inputs.names, classes: classes.as_ref(), outputs: &outputs };
+    several::report(args.json, &computed, &record, "rank", &[])?;
     Ok(Exit::Done)
 }
 

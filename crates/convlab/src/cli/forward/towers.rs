@@ -14,7 +14,8 @@ use super::classes::Classes;
 use super::given::{Given, Inputs};
 use super::output_files;
 use super::prepare::{covered, setting};
-use super::several::{Several, agreement, outputs};
+use super::report::Computed;
+use super::several::{self, agreement, outputs};
 use super::shard::threads;
 use crate::cli::plan::Setting;
 use crate::cli::{CliError, Exit, writable};
@@ -169,8 +170,7 @@ fn report(
         ..records::origin(&Machine::detect())
     };
     let record = records::times(&worked.samples, record);
-    let crossings = common.towers.crossings();
-    let several = Several { args, names: &common.inputs.names, classes: common.classes.as_ref(), outputs: &outputs };
-    several.report(&record, "tower", &crossings)?;
+    let computed = Computed { names: &common.inputs.names, classes: common.classes.as_ref(), outputs: &outputs };
+    several::report(args.json, &computed, &record, "tower", &common.towers.crossings())?;
     Ok(Exit::Done)
 }

@@ -1,26 +1,19 @@
-//! `convlab scale`: what a forward pass takes when several ranks share it, measured and predicted.
+//! A network of so many images: what is measured of it, and what follows from that.
 
-use std::panic::resume_unwind;
-use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use conv_core::PlanOptions;
-use conv_measure::{BANDWIDTH_BYTES, Limits, Machine, Samples, Stream, memory, pool};
-use conv_net::{LayerMemory, MemoryPlan, Network, PeerError, Peers, Shape, Synthetic, Threads, TowerRunError, Towers};
-use conv_report::narrow;
+use conv_measure::{Machine, Samples, Stream, memory};
+use conv_net::{LayerMemory, MemoryPlan, Network, PeerError, Peers, Shape, Synthetic, Towers};
 use conv_report::record::{Kind, LayerTime, Record};
-use conv_report::tables::{Query, Topic, tables};
 use rayon::ThreadPool;
 
-use crate::cli::forward::Split;
-use crate::cli::plan::{Asked, Setting};
-use crate::cli::quantity::duration;
-use crate::cli::{CliError, Exit, Output, print_json};
+use super::args::Args;
+use super::links::{MemberError, all_tell, bandwidths};
+use crate::cli::CliError;
+use crate::cli::plan::Setting;
 use crate::forward::{TimedPass, random_inputs};
-use crate::ranks::{Agreement, Ranks, program};
 use crate::records;
-use crate::results::{LOCAL_RESULTS, Results};
 use crate::scale::{Alone, LayerCost, Link, Place, exchanging, gathering};
 use crate::towers::{Methods, TimedTower};
 
@@ -33,211 +26,14 @@ const ROUNDS: usize = 3;
 /// Samples of a pass in a round.
 const SAMPLES: usize = 5;
 
-/// Floats of the message by which a bandwidth is measured, and messages of each size.
-const MESSAGE: usize = 1 << 20;
-const MESSAGES: usize = 20;
+/// Seed of weights and inputs.
+const SEED: u64 = 0;
 
 /// Attempts at a bandwidth, and passes over the memory in each.
 const READS: [usize; 2] = [5, 1];
 
-/// Ranks that are threads of this process.
-const THREADS: usize = 2;
-
-/// Seed of weights and inputs.
-const SEED: u64 = 0;
-
-/// Predict what forward passes take on 1 to 64 ranks, and hold it against what two take here.
-///
-/// What a rank computes is measured with nobody beside it, for each number of ranks, and so is what an exchange takes. From these
-/// follow the times of towers, and of ranks that have images each, on this machine and on machines with a network between them
-/// (METHODOLOGY.md, under "Scale"). Both are measured beside: by two ranks that are threads of this process; or, with --mpi, by those that `mpirun -n N` started.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  convlab scale paper --batch 1,16
-  convlab scale vgg16 --split channels --link 25,100 --latency 5us
-  mpirun -n 2 convlab scale paper --batch 16 --mpi --out results/scale")]
-pub struct Args {
-    /// Of `convlab list networks`.
-    network: String,
-    /// Images, separated by commas.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1")]
-    batch: Vec<usize>,
-    /// Which layers towers cut.
-    #[arg(long, value_enum, default_value_t = Split::Groups)]
-    split: Split,
-    /// Networks between machines, Gbit/s, separated by commas.
-    #[arg(long, value_name = "GBIT/S", value_delimiter = ',', default_value = "10,25,100", value_parser = gbit)]
-    link: Vec<f64>,
-    /// What an exchange of nothing takes between machines.
-    #[arg(long, value_name = "T", default_value = "20us", value_parser = duration)]
-    latency: Duration,
-    /// The ranks are the processes that `mpirun` started.
-    #[arg(long)]
-    mpi: bool,
-    /// Threads of each rank.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
-    /// An algorithm, a family or auto, for the convolutions.
-    #[arg(long, value_name = "NAME|FAMILY|auto", default_value = "auto")]
-    algorithm: String,
-    /// Instruction set: avx512, avx2 or portable [default: the best of this machine].
-    #[arg(long)]
-    isa: Option<String>,
-    /// Folder for records.jsonl and charts.
-    #[arg(long, value_name = "DIR", default_value = LOCAL_RESULTS)]
-    out: PathBuf,
-    /// As JSON, a record a line; everything else goes to standard error.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Gbit/s of a network.
-fn gbit(text: &str) -> Result<f64, String> {
-    let gbit = text.parse().ok().filter(|gbit: &f64| (0.001..=100_000.0).contains(gbit));
-    gbit.ok_or_else(|| "give Gbit/s from 0.001 to 100000, for example 25".into())
-}
-
-/// Measures, predicts, keeps records and draws.
-///
-/// # Errors
-/// [`CliError::Input`] for a network that cannot be cut like that, or does not fit into memory.
-pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let open = || Results::open(&args.out).map_err(CliError::input);
-    if !args.mpi {
-        let results = open()?;
-        return conclude(args, &results, &by_threads(args)?);
-    }
-    let mut ranks = Ranks::join().map_err(CliError::input)?;
-    let asked = format!("{:?}", (&args.network, &args.batch, args.split, args.threads, &args.algorithm, &args.isa));
-    let agreement: Agreement = vec![program(), ("what is asked for", asked)];
-    let results = if ranks.rank() == 0 { open().map(Some) } else { Ok(None) };
-    let results = ranks.agree(results.map(|results| (agreement, results)))?;
-    let measured = member(args, &mut ranks, "mpi").map_err(CliError::input);
-    let records = ranks.or_abort(measured);
-    match results {
-        Some(results) => conclude(args, &results, &records),
-        None => Ok(Exit::Done),
-    }
-}
-
-/// Keeps, draws and tells.
-fn conclude(args: &Args, results: &Results, records: &[Record]) -> Result<Exit, CliError> {
-    let output = Output::new(args.json);
-    results.keep(records).map_err(CliError::input)?;
-    for made in tables(records, Topic::Scale, &Query::default()) {
-        let parts = [made.caption, narrow(&made.header, &made.rows)].into_iter().chain(made.notes);
-        output.say(format_args!("\n{}", parts.collect::<Vec<_>>().join("\n\n")))?;
-    }
-    if args.json {
-        records.iter().try_for_each(print_json)?;
-    }
-    output.say(format_args!("\n{}", results.finish().map_err(CliError::input)?))?;
-    Ok(Exit::Done)
-}
-
-/// By ranks that are threads of this process.
-fn by_threads(args: &Args) -> Result<Vec<Record>, CliError> {
-    let ways = Threads::of(THREADS);
-    let mut results: Vec<Result<Vec<Record>, MemberError>> = thread::scope(|scope| {
-        let member = |mut way| scope.spawn(move || member(args, &mut way, "memory"));
-        let members: Vec<_> = ways.into_iter().map(member).collect();
-        members.into_iter().map(|member| member.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    // Who waited for another is not to blame.
-    if let Some(own) = results.iter().position(|result| matches!(result, Err(MemberError::Own(_)))) {
-        results.swap(0, own);
-    }
-    results.swap_remove(0).map_err(CliError::input)
-}
-
-/// Why one of those who measure together ended.
-#[derive(Debug, thiserror::Error)]
-enum MemberError {
-    /// For a reason of its own.
-    #[error("{0}")]
-    Own(String),
-    /// For another's.
-    #[error(transparent)]
-    Peer(#[from] PeerError),
-}
-
-impl From<TowerRunError> for MemberError {
-    fn from(error: TowerRunError) -> Self {
-        match error {
-            TowerRunError::Peer(error) => error.into(),
-            TowerRunError::Run(error) => MemberError::Own(error.to_string()),
-        }
-    }
-}
-
-impl From<CliError> for MemberError {
-    fn from(error: CliError) -> Self {
-        MemberError::Own(error.to_string())
-    }
-}
-
-/// What one of those who measure together does. All of them make the same exchanges. The first has the records of all.
-fn member(args: &Args, peers: &mut dyn Peers, transport: &'static str) -> Result<Vec<Record>, MemberError> {
-    let asked = Asked { isa: args.isa.as_deref(), threads: Some(args.threads as u64) };
-    let setting = Setting::named(&args.algorithm, asked)?;
-    let pool = pool(args.threads).map_err(CliError::input)?;
-    let limits = Limits::measure(&pool, setting.isa).map_err(CliError::input)?;
-    let stream = Stream::with_bytes(BANDWIDTH_BYTES).map_err(CliError::input)?;
-    let link = link(peers)?;
-    let mut records = Vec::new();
-    for &batch in &args.batch {
-        let subject = Subject::new(args, &setting, batch, peers.workers())?;
-        let times = subject.measure(peers, &pool, &stream, limits.cache_bytes)?;
-        if let Some(times) = times {
-            records.extend(subject.records(&times, link, transport)?);
-        }
-    }
-    Ok(records)
-}
-
-/// What every worker tells, with every worker; all wait for the last.
-fn all_tell(peers: &mut dyn Peers, value: f64) -> Result<Vec<f64>, PeerError> {
-    let mut receives = vec![vec![0.0]; peers.workers()];
-    receives[peers.worker()].clear();
-    let mut sends = vec![vec![value as f32]; peers.workers()];
-    sends[peers.worker()].clear();
-    peers.exchange(&sends, &mut receives, &mut || {})?;
-    receives[peers.worker()] = vec![value as f32];
-    Ok(receives.concat().into_iter().map(f64::from).collect())
-}
-
-/// Read bandwidths of one alone, and of each while all read, on average.
-fn bandwidths(peers: &mut dyn Peers, read: impl Fn() -> f64) -> Result<[f64; 2], PeerError> {
-    let alone = if peers.worker() == 0 { read() } else { 0.0 };
-    let alone = all_tell(peers, alone)?[0];
-    let each = all_tell(peers, read())?;
-    Ok([alone, each.iter().sum::<f64>() / each.len() as f64])
-}
-
-/// What an exchange of the first two takes, and its bandwidth.
-fn link(peers: &mut dyn Peers) -> Result<Link, PeerError> {
-    let mut median = |floats: usize| {
-        let mut sends = vec![Vec::new(); peers.workers()];
-        if peers.worker() < 2 {
-            sends[1 - peers.worker()] = vec![0.0; floats];
-        }
-        let (mut receives, mut samples) = (sends.clone(), Samples::default());
-        for _ in 0..MESSAGES {
-            let start = Instant::now();
-            peers.exchange(&sends, &mut receives, &mut || {})?;
-            samples.push(start.elapsed().as_nanos() as f64);
-        }
-        Ok::<_, PeerError>(samples.median())
-    };
-    let [nothing, message] = [median(1)?, median(MESSAGE)?];
-    let bytes = (size_of::<f32>() * MESSAGE) as f64;
-    // A long message takes no less than a short one, whatever else the machine did meanwhile.
-    Ok(Link { latency_ns: nothing, bytes_per_ns: bytes / (message - nothing).max(1.0) })
-}
-
 /// A network of so many images.
-struct Subject<'a> {
+pub(super) struct Subject<'a> {
     args: &'a Args,
     setting: &'a Setting,
     network: Network,
@@ -245,7 +41,7 @@ struct Subject<'a> {
 }
 
 /// What was measured.
-struct Times {
+pub(super) struct Times {
     /// One rank with all of it.
     single: Samples,
     /// For each number of ranks what the first of them computes, layer by layer: in towers, and with images of its own.
@@ -259,7 +55,7 @@ struct Times {
 }
 
 impl<'a> Subject<'a> {
-    fn new(args: &'a Args, setting: &'a Setting, batch: usize, workers: usize) -> Result<Self, CliError> {
+    pub(super) fn new(args: &'a Args, setting: &'a Setting, batch: usize, workers: usize) -> Result<Self, CliError> {
         let network = Network::by_name(&args.network, batch).map_err(CliError::input)?;
         let towers = Towers::new(&network, workers, args.split.into(), 1).map_err(CliError::input)?;
         Ok(Subject { args, setting, network, towers })
@@ -309,7 +105,7 @@ impl<'a> Subject<'a> {
     }
 
     /// One rank, its shares, towers, and ranks with images each, in turn. `None` with others than the first.
-    fn measure(
+    pub(super) fn measure(
         &self,
         peers: &mut dyn Peers,
         pool: &ThreadPool,
@@ -383,7 +179,7 @@ impl<'a> Subject<'a> {
     }
 
     /// What is predicted, and what was measured of it.
-    fn records(&self, times: &Times, link: Link, transport: &'static str) -> Result<Vec<Record>, CliError> {
+    pub(super) fn records(&self, times: &Times, link: Link, transport: &'static str) -> Result<Vec<Record>, CliError> {
         let (batch, workers, threads) = (self.network.batch(), self.towers.workers(), self.args.threads);
         let output_bytes = outputs(&self.network).map(Shape::bytes).sum::<usize>() / batch;
         let record = |shard: &str, ranks: usize, link: Link, gbit: Option<f64>, predicted: f64| Record {
