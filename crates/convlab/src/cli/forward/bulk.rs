@@ -19,7 +19,7 @@ use super::classes::{Classes, no_classes};
 use super::given::{Inputs, load, picture};
 use super::prepare::{prepare, setting};
 use super::report::{announcement, plural};
-use super::shard::{agreed, part, threads};
+use super::several::{agreed, part, threads};
 use crate::cli::check::progress;
 use crate::cli::plan::Setting;
 use crate::cli::{CliError, Exit, interrupt, print, tell};

@@ -1,19 +1,23 @@
 //! What passes that several share have in common: what they must agree on, and what is told of them.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
-use conv_core::{format_bytes, format_value};
+use conv_core::{PlanOptions, format_bytes, format_value};
 use conv_net::{Crossing, Network, Weights, npy};
 use conv_report::narrow;
 use conv_report::record::{LayerTime, Record};
 use crc32fast::Hasher;
 
+use super::args::Args;
 use super::given::{Inputs, matrix};
 use super::report::{Computed, Output, plural};
+use crate::cli::plan::Setting;
 use crate::cli::{CliError, print};
 use crate::conv::transpose;
 use crate::describe;
-use crate::ranks::{Agreement, lines, program};
+use crate::ranks::{Agreement, Ranks, lines, program};
+use crate::towers::Methods;
 
 /// Floats whose digest is computed at once.
 const CHUNK: usize = 1 << 18;
@@ -50,6 +54,28 @@ pub(super) fn agreement(
         ("the digest of the input", given.text()),
         ("the plan", lines(methods)),
     ])
+}
+
+/// The part of `count` that is a rank's.
+pub(super) fn part(count: usize, ranks: &Ranks) -> Range<usize> {
+    ranks.rank() * count / ranks.count()..(ranks.rank() + 1) * count / ranks.count()
+}
+
+/// The threads of a rank: as asked for, or its part of what its machine lets it have.
+pub(super) fn threads(args: &Args, ranks: &Ranks) -> usize {
+    args.threads.map_or_else(|| ranks.threads(), |threads| threads as usize)
+}
+
+/// The methods for the network of a whole batch and the weights, in common.
+pub(super) fn agreed(
+    network: &Network,
+    weights: &mut dyn Weights,
+    setting: &Setting,
+    inputs: &Inputs,
+) -> Result<Agreement, CliError> {
+    let options = PlanOptions::new(setting.threads).isa(setting.isa);
+    let methods = Methods::of(network, &setting.chooser, &options);
+    agreement(network, weights, &methods.lines(), inputs)
 }
 
 /// A checksum of floats.

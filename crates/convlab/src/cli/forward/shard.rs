@@ -3,9 +3,8 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use conv_core::PlanOptions;
 use conv_measure::{Machine, Samples, memory};
-use conv_net::{Network, NetworkError, Shape, Weights};
+use conv_net::{Network, NetworkError, Shape};
 use conv_report::record::{Kind, Record, TowerTime};
 use rayon::ThreadPool;
 
@@ -14,14 +13,13 @@ use super::classes::Classes;
 use super::given::{Given, Inputs, load};
 use super::prepare::{prepare, setting};
 use super::report::Computed;
-use super::several::{self, agreement, outputs};
+use super::several::{self, agreed, outputs, part, threads};
 use super::{bulk, output_files};
 use crate::cli::plan::Setting;
 use crate::cli::{CliError, Exit, writable};
 use crate::forward::{TimedPass, slices};
 use crate::ranks::{Agreement, Ranks, program};
 use crate::records;
-use crate::towers::Methods;
 
 /// Samples of the time at most, and about how long they take together.
 const MAX_SAMPLES: usize = 11;
@@ -79,28 +77,6 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
     let computed = Computed { names: &inputs.names, classes: classes.as_ref(), outputs: &outputs };
     several::report(args.json, &computed, &record, "rank", &[])?;
     Ok(Exit::Done)
-}
-
-/// The part of `count` that is a rank's.
-pub(super) fn part(count: usize, ranks: &Ranks) -> Range<usize> {
-    ranks.rank() * count / ranks.count()..(ranks.rank() + 1) * count / ranks.count()
-}
-
-/// The threads of a rank: as asked for, or its part of what its machine lets it have.
-pub(super) fn threads(args: &Args, ranks: &Ranks) -> usize {
-    args.threads.map_or_else(|| ranks.threads(), |threads| threads as usize)
-}
-
-/// The methods for the network of a whole batch and the weights, in common.
-pub(super) fn agreed(
-    network: &Network,
-    weights: &mut dyn Weights,
-    setting: &Setting,
-    inputs: &Inputs,
-) -> Result<Agreement, CliError> {
-    let options = PlanOptions::new(setting.threads).isa(setting.isa);
-    let methods = Methods::of(network, &setting.chooser, &options);
-    agreement(network, weights, &methods.lines(), inputs)
 }
 
 impl Prepared {
