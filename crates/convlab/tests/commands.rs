@@ -71,10 +71,57 @@ fn lists_as_text_and_as_json() {
 fn describes_a_network() {
     let text = Folder::new().ok("describe paper");
     assert!(text.starts_with("paper: 1x3x227x227 in, 1x1000 out, 60,965,224 parameters"), "{text}");
-    assert!(text.contains("363 x 3025") && text.contains("Split into two halves"), "{text}");
+    assert!(text.contains("363 x 3025") && text.contains("In 2 towers, 8 phases:"), "{text}");
     let described = parse(&Folder::new().ok("describe paper --json"));
     assert_eq!(described["nodes"][0]["problem"], "mb1ic3ih227oc96oh55kh11sh4ph0");
     assert_eq!(described["outputs"][0]["shape"], serde_json::json!([1, 1000]));
+}
+
+#[test]
+fn towers_send_what_describe_tells() {
+    let folder = Folder::new();
+    let told = parse(&folder.ok("describe paper --towers 2 --batch 2 --json"));
+    let forward = parse(&folder.ok("forward --network paper --towers 2 --threads 2 --batch 2 --output two.npy --json"));
+    assert_eq!(told["crossings"], forward["crossings"]);
+    let sent = |worker: usize| {
+        let crossings = told["crossings"].as_array().unwrap().iter();
+        crossings.map(|crossing| crossing["sent_bytes"][worker].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((forward["transport"].as_str(), forward["shard"].as_str()), (Some("memory"), Some("groups")));
+    for worker in 0..2 {
+        assert_eq!(forward["towers"][worker]["sent_bytes"], sent(worker));
+    }
+    folder.ok("forward --network paper --threads 2 --batch 2 --output one.npy");
+    assert!(fs::read(folder.path("one.npy")).unwrap() == fs::read(folder.path("two.npy")).unwrap(), "the same bits");
+    for (arguments, message) in [
+        ("forward --network owt --towers 2", "has no convolution with groups that 2 workers could share"),
+        ("forward --network paper --towers 65", "a network is cut for 2 to 64"),
+        ("forward --network paper --towers two", "write how many workers"),
+        ("forward --network paper --towers 2 --batch 3 --chunks 2", "2 chunks of a batch of 3"),
+        ("forward --network paper --split channels", "--towers"),
+        ("describe owt --towers 2", "--split channels"),
+        ("scale paper --link 0", "give Gbit/s from 0.001"),
+        ("scale nowhere", "nowhere"),
+    ] {
+        let told = folder.fail(arguments, 2);
+        assert!(told.contains(message), "{arguments}: {told}");
+    }
+}
+
+#[test]
+fn scale_keeps_what_it_predicts_and_measures() {
+    let folder = Folder::new();
+    let text = folder.ok("scale owt --split channels --link 10 --algorithm direct --out r");
+    assert!(text.contains("towers (channels)") && text.contains("one machine"), "{text}");
+    let records = record::read(&folder.path("r/records.jsonl")).unwrap();
+    let of =
+        |link: Option<f64>, ranks| records.iter().find(|r| r.link_gbit_s == link && r.ranks == Some(ranks)).unwrap();
+    for ranks in [1, 2] {
+        let here = of(None, ranks);
+        assert!(here.median_ns.unwrap() > 0.0 && here.predicted_ns.unwrap() > 0.0);
+        assert_eq!(here.transport.as_deref(), Some("memory"));
+    }
+    assert!(of(Some(10.0), 64).median_ns.is_none() && of(Some(10.0), 64).predicted_ns.unwrap() > 0.0);
 }
 
 #[test]
