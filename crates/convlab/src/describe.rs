@@ -324,7 +324,7 @@ mod tests {
         assert!(text.contains("In 2 towers, 8 phases:"), "{text}");
         assert_eq!(line(&text, "pool2", 2), "pool2 conv3 84.5 KiB each 169 KiB");
         assert_eq!(line(&text, "conv1.relu", 2), "conv1.relu lrn1 23.6 KiB each 47.3 KiB");
-        assert_eq!(line(&text, "1", 0), "1 30,482,612 116 MiB 724.0");
+        assert_eq!(line(&text, "1", 0), "1 30,482,612 116 MiB 724.4");
     }
 
     #[test]
