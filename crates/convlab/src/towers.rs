@@ -19,7 +19,7 @@ use crate::forward::choose;
 
 /// Samples of the time at most, and about how long they take together.
 const MAX_SAMPLES: usize = 21;
-const SAMPLING: Duration = Duration::from_secs(1);
+const SAMPLING: Duration = Duration::from_millis(400);
 
 /// The methods of a whole network's layers, by which the workers compute their parts: then sums are the same.
 pub struct Methods(HashMap<String, Method>);
