@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use conv_core::{Method, PlanOptions, Problem};
+use conv_core::{Method, PlanOptions, Problem, Unsupported};
 use conv_measure::Samples;
 use conv_net::{
     ForwardError, LayerMemory, LayerObserver, LayerOutput, Network, Node, PeerError, Peers, Threads, TowerPass,
@@ -22,19 +22,46 @@ const MAX_SAMPLES: usize = 21;
 const SAMPLING: Duration = Duration::from_millis(400);
 
 /// The methods of a whole network's layers, by which the workers compute their parts: then sums are the same.
-pub struct Methods(HashMap<String, Method>);
+pub struct Methods {
+    /// By `network/layer`.
+    of: HashMap<String, Method>,
+    fallbacks: Vec<(String, Unsupported)>,
+}
 
 impl Methods {
     /// What `chooser` says for each layer of `network`.
     pub fn of(network: &Network, chooser: &Chooser, options: &PlanOptions) -> Self {
-        let choice = |node: &Node| Some((network.qualified(&node.name), choose(chooser, node, options)?.method));
-        Methods(network.nodes().iter().filter_map(choice).collect())
+        let (mut of, mut fallbacks) = (HashMap::new(), Vec::new());
+        for node in network.nodes() {
+            let Some(choice) = choose(chooser, node, options) else { continue };
+            fallbacks.extend(choice.fallback.map(|reason| (node.name.clone(), reason)));
+            of.insert(network.qualified(&node.name), choice.method);
+        }
+        Methods { of, fallbacks }
+    }
+
+    /// Layers that `direct/nhwc` computes instead of what was asked for, and why; of `towers` also where a method computes the
+    /// layer and not a part of it.
+    pub fn fallbacks(&self, towers: &Towers) -> Vec<(String, Unsupported)> {
+        let nodes = (0..towers.workers()).flat_map(|worker| towers.networks(worker)).flat_map(Network::nodes);
+        let part = |node: &Node| {
+            let problem = node.problem.as_ref()?;
+            let reason = self.of.get(problem.name()?)?.algorithm.supports(problem).err()?;
+            Some((node.name.clone(), reason))
+        };
+        let mut all = self.fallbacks.clone();
+        for (name, reason) in nodes.filter_map(part) {
+            if all.iter().all(|(known, _)| *known != name) {
+                all.push((name, reason));
+            }
+        }
+        all
     }
 
     /// That of a part of a layer, which has the layer's name. One that does not compute the part gives way to
     /// `direct/nhwc`.
     fn of_part(&self, problem: &Problem, options: &PlanOptions) -> Method {
-        let method = problem.name().and_then(|name| self.0.get(name)).copied();
+        let method = problem.name().and_then(|name| self.of.get(name)).copied();
         let computes = |method: &Method| method.algorithm.supports(problem).is_ok();
         method.filter(computes).unwrap_or_else(|| Chooser::direct().choose(problem, options).method)
     }
@@ -44,7 +71,7 @@ impl Methods {
         let line = |(name, method): (&String, &Method)| {
             format!("{name} by {} {}", method.algorithm.name(), method.parameters).trim_end().to_owned()
         };
-        let mut lines: Vec<String> = self.0.iter().map(line).collect();
+        let mut lines: Vec<String> = self.of.iter().map(line).collect();
         lines.sort();
         lines
     }

@@ -91,6 +91,8 @@ fn towers_send_what_describe_tells() {
     for worker in 0..2 {
         assert_eq!(forward["towers"][worker]["sent_bytes"], sent(worker));
     }
+    let wide = folder.run("forward --network paper --towers 2 --algorithm winograd/f2x3");
+    assert!(text(&wide.stderr).contains("conv1 by direct/nhwc: winograd/f2x3"), "{}", text(&wide.stderr));
     folder.ok("forward --network paper --threads 2 --batch 2 --output one.npy");
     assert!(fs::read(folder.path("one.npy")).unwrap() == fs::read(folder.path("two.npy")).unwrap(), "the same bits");
     for (arguments, message) in [

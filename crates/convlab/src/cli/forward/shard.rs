@@ -16,7 +16,7 @@ use super::report::Computed;
 use super::several::{self, agreed, outputs, part, threads};
 use super::{bulk, output_files};
 use crate::cli::plan::Setting;
-use crate::cli::{CliError, Exit, writable};
+use crate::cli::{CliError, Exit, tell, writable};
 use crate::forward::{TimedPass, slices};
 use crate::ranks::{Agreement, Ranks, program};
 use crate::records;
@@ -59,7 +59,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
     }
     let figures = figures.iter().map(|told| serde_json::from_str(told).map_err(CliError::input));
     let figures: Vec<TowerTime> = ranks.or_abort(figures.collect());
-    let Prepared { setting, network, classes, inputs, pool, .. } = &prepared;
+    let Prepared { setting, network, classes, inputs, pool, pass, .. } = &prepared;
+    for (layer, reason) in pass.fallbacks() {
+        tell(format_args!("{layer} by direct/nhwc: {reason}"));
+    }
     let outputs = outputs(network, &stored, output_files(args, network))?;
     let record = Record {
         kind: Kind::Forward,

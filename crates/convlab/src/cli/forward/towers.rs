@@ -17,7 +17,7 @@ use super::prepare::{covered, setting};
 use super::report::Computed;
 use super::several::{self, agreement, outputs, threads};
 use crate::cli::plan::Setting;
-use crate::cli::{CliError, Exit, writable};
+use crate::cli::{CliError, Exit, tell, writable};
 use crate::forward::slices;
 use crate::ranks::{Agreement, Ranks};
 use crate::records;
@@ -154,6 +154,9 @@ fn report(
     figures: Vec<TowerTime>,
 ) -> Result<Exit, CliError> {
     let network = &common.network;
+    for (layer, reason) in common.methods.fallbacks(&common.towers) {
+        tell(format_args!("{layer} by direct/nhwc: {reason}"));
+    }
     let outputs = outputs(network, &worked.outputs, output_files(args, network))?;
     let record = Record {
         kind: Kind::Forward,
