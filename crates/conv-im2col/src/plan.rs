@@ -67,6 +67,15 @@ impl<V> Im2col<V> {
     }
 }
 
+/// Lanes of whole vectors over those of half as wide ones from which on these are faster: on a Zen 4 `im2col/indirect` takes 0.79 to
+/// 0.99 of the time to 24 to 88 output channels (1.33 to 1.09).
+const LEAST_SAVED: f64 = 1.05;
+
+/// `options` with the instruction set whose vectors `problem` is computed in.
+fn narrowed(problem: &Problem, options: &PlanOptions) -> PlanOptions {
+    options.isa(options.isa.filled_by(problem.group_out_channels(), LEAST_SAVED))
+}
+
 impl<V: Variant> Algorithm for Im2col<V> {
     fn name(&self) -> &'static str {
         V::NAME
@@ -85,6 +94,7 @@ impl<V: Variant> Algorithm for Im2col<V> {
     ) -> Result<Box<dyn Plan>, PlanError> {
         filter.check(problem)?;
         let pitch = epilogue.pitch_of(problem)?;
+        let options = &narrowed(problem, options);
         let Draft { mut own, layout, scratch } = V::draft(problem, options);
         let prepared_bytes = layout.bytes(problem, filter.bias.is_some()) + own.table_bytes();
         let footprint = options.admit(prepared_bytes, 4 * scratch)?;
@@ -108,7 +118,7 @@ impl<V: Variant> Algorithm for Im2col<V> {
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
-        V::work(problem, options)
+        V::work(problem, &narrowed(problem, options))
     }
 }
 

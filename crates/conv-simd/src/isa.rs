@@ -1,5 +1,6 @@
 //! Instruction sets as values: holding an [`Isa`] proves that this machine has it.
 
+use crate::processor::Core;
 use crate::simd::SimdOp;
 use crate::tile::{Tile, TileShape};
 use crate::{arch, processor};
@@ -48,6 +49,30 @@ impl Isa {
     /// The strongest instruction set of this machine.
     pub fn best() -> Isa {
         Isa::available()[0]
+    }
+
+    /// Of this machine's instruction sets the one with vectors half as wide, where it multiplies as many floats a cycle: on a
+    /// [`Core::Zen4`] AVX2 does as AVX-512.
+    pub fn equal_of_half_vectors(self) -> Option<Isa> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) if Core::detect() == Core::Zen4 => {
+                arch::avx2::Avx2::detect().map(|proof| Isa(Level::Avx2(proof)))
+            }
+            _ => None,
+        }
+    }
+
+    /// The instruction set for so many output channels side by side: this one, or [`Isa::equal_of_half_vectors`] if lanes of this
+    /// one's vectors over those of that one's are at least `least_saved`. Only where these are whole, or there is one: to store fewer
+    /// lanes takes AVX2 some twenty cycles.
+    pub fn filled_by(self, channels: usize, least_saved: f64) -> Isa {
+        let filled = |half: &Isa| {
+            let [wide, narrow] = [self, *half].map(|isa| channels.next_multiple_of(isa.lanes()) as f64);
+            let whole = channels.is_multiple_of(half.lanes()) || channels < half.lanes();
+            whole && wide >= least_saved * narrow
+        };
+        self.equal_of_half_vectors().filter(filled).unwrap_or(self)
     }
 
     /// Finds an instruction set of this machine by its name.
@@ -182,6 +207,17 @@ impl std::fmt::Display for Isa {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_vectors_are_for_channels_that_fill_them() {
+        let (wide, Some(half)) = (Isa::best(), Isa::best().equal_of_half_vectors()) else { return };
+        assert_eq!(2 * half.lanes(), wide.lanes());
+        for (channels, expected) in [(16, wide), (24, half), (20, wide), (1, half), (8, half), (40, half), (168, wide)] {
+            assert_eq!(wide.filled_by(channels, 1.05), expected, "{channels} channels");
+        }
+        assert_eq!(wide.filled_by(40, 1.25), wide);
+        assert_eq!(half.filled_by(24, 1.05), half);
+    }
 
     #[test]
     fn pixels_that_share_a_set_are_no_more_than_it_holds() {

@@ -13,6 +13,7 @@ use crate::weights::{self, PackedWeights};
 mod geometry;
 #[allow(unsafe_code)]
 mod kernel;
+mod lanes;
 mod schedule;
 mod tiling;
 mod tuning;
@@ -41,6 +42,7 @@ impl Algorithm for DirectNhwc {
         epilogue: Epilogue,
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
+        let options = &lanes::narrowed(problem, options);
         if let Some(packing) = Packing::new(problem, options.isa.lanes()) {
             return grouped::plan(packing, problem, filter, epilogue, options);
         }
@@ -99,11 +101,13 @@ impl Algorithm for DirectNhwc {
     }
 
     fn tunings(&self, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
+        let options = &lanes::narrowed(problem, options);
         let other = Packing::new(problem, options.isa.lanes()).is_some() || linear::applies(problem);
         if other { Vec::new() } else { tuning::tunings(self, problem, options) }
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+        let options = &lanes::narrowed(problem, options);
         if let Some(packing) = Packing::new(problem, options.isa.lanes()) {
             return grouped::work(packing, problem, options);
         }
