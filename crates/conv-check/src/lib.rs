@@ -3,7 +3,7 @@
 //!
 //! Nothing here shares code with a kernel; the oracle is a plain loop nest in double precision.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod case;
 pub mod conformance;
@@ -11,6 +11,7 @@ mod data;
 mod error;
 mod guard;
 mod oracle;
+mod pages;
 #[cfg(any(test, feature = "strategies"))]
 pub mod strategies;
 
@@ -18,3 +19,4 @@ pub use case::{Case, Outcome};
 pub use data::{Data, Kind};
 pub use error::{ErrorStats, Failure, Flaw};
 pub use oracle::{operator_norm, oracle};
+pub use pages::{GuardPages, guarded_buffers};

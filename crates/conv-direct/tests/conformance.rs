@@ -1,10 +1,13 @@
-//! The conformance suite on every instruction set of this machine.
+//! The conformance suite on every instruction set of this machine, every buffer between pages that fault.
 
 use conv_check::conformance::{self, Extent};
-use conv_check::{Case, Kind};
+use conv_check::{Case, GuardPages, Kind};
 use conv_core::{Axis, Epilogue, PlanOptions, Problem};
 use conv_direct::ALGORITHMS;
 use conv_simd::Isa;
+
+#[global_allocator]
+static PAGES: GuardPages = GuardPages;
 
 #[test]
 fn conforms() {

@@ -1,6 +1,10 @@
-//! The conformance suite on every instruction set of this machine.
+//! The conformance suite on every instruction set of this machine, every buffer between pages that fault.
 
 use conv_check::conformance::{self, Extent};
+use conv_check::GuardPages;
+
+#[global_allocator]
+static PAGES: GuardPages = GuardPages;
 
 #[test]
 fn conforms() {
