@@ -397,6 +397,11 @@ fn many_of_anything_are_refused() {
             }),
             "makes more than 16384 layers",
         ),
+        // Each of which would have a name as long.
+        (
+            with(&|file| _ = file.on("Max", &"m".repeat(1 << 20), &["x"; 10_000], &[])),
+            "(Max) has 1048576 bytes of an output's name; at most 4096 are accepted",
+        ),
     ] {
         let message = changed.unwrap_err().to_string();
         assert!(message.contains(part), "{message}, not {part}");

@@ -16,6 +16,9 @@ use crate::shape::Shape;
 /// The most names that nodes read and write, all together.
 const MAX_EDGES: usize = 8 * MAX_COUNT;
 
+/// The most bytes of a value's name.
+const MAX_NAME: usize = 1 << 12;
+
 /// A network, of what each node's constants are made, by name, and the files that hold them.
 pub(super) type Imported = (Network, HashMap<String, Vec<Source>>, Files);
 
@@ -97,6 +100,9 @@ fn counted(graph: &Graph) -> Result<(), Wrong> {
         let of_node =
             [("inputs", node.input.len()), ("outputs", node.output.len()), ("attributes", node.attribute.len())];
         let fits = of_node.into_iter().try_for_each(|(what, count)| few(what, count, MAX_COUNT));
+        let longest = node.output.iter().map(String::len).max().unwrap_or(0);
+        // What is made on the way to an output is called after it.
+        let fits = fits.and_then(|()| few("bytes of an output's name", longest, MAX_NAME));
         fits.map_err(|message| wrong(node, message))?;
     }
     Ok(())

@@ -142,8 +142,8 @@ pub(super) fn fold(node: &Node, inputs: &[Option<&Literal>]) -> Option<Literal> 
         }
         "Unsqueeze" => {
             let given = match input(1) {
-                Some(axes) => axes.integers()?.to_vec(),
-                None => attributes.ints("axes").ok()??.to_vec(),
+                Some(axes) => axes.integers()?,
+                None => attributes.ints("axes").ok()??,
             };
             let rank = Some(first.sizes.len() + given.len()).filter(|&rank| rank <= MAX_RANK)?;
             let axes: Vec<usize> = given.iter().map(|&axis| index(axis, rank)).collect::<Option<_>>()?;
@@ -205,10 +205,11 @@ pub(super) fn fold(node: &Node, inputs: &[Option<&Literal>]) -> Option<Literal> 
 /// The axes that a node names by attribute or input.
 fn axes(attributes: &Attributes<'_>, input: Option<&Literal>, rank: usize) -> Option<Option<Vec<usize>>> {
     let given = match input {
-        Some(literal) => Some(literal.integers()?.to_vec()),
-        None => attributes.ints("axes").ok()?.map(<[i64]>::to_vec),
+        Some(literal) => Some(literal.integers()?),
+        None => attributes.ints("axes").ok()?,
     };
     match given {
+        Some(given) if given.len() > MAX_RANK => None,
         Some(given) => given.iter().map(|&axis| index(axis, rank)).collect::<Option<Vec<_>>>().map(Some),
         None => Some(None),
     }
@@ -353,8 +354,9 @@ fn binary(operator: &str, a: &Literal, b: &Literal) -> Option<Literal> {
                 "Mul" => |a, b| a * b,
                 "Div" => |a, b| a / b,
                 "Pow" => f32::powf,
-                "Min" => f32::min,
-                "Max" => f32::max,
+                // What is no number stays none.
+                "Min" => |a, b| if a < b || a.is_nan() { a } else { b },
+                "Max" => |a, b| if a > b || a.is_nan() { a } else { b },
                 _ => return None,
             };
             let (a, b) = (a.floats(), b.floats());
