@@ -86,7 +86,7 @@ impl TowerPass {
         let arrived = towers.arrivals.iter().map(|arrival| vec![0.0; floats(arrival)]).collect();
         // As large as they will be: a run allocates nothing.
         let [sends, receives] = each_way.map(|floats| floats.into_iter().map(Vec::with_capacity).collect());
-        Ok(TowerPass { worker, passes, arrived, sends, receives, towers })
+        Ok(TowerPass { towers, worker, passes, arrived, sends, receives })
     }
 
     /// The cut that it is of.
