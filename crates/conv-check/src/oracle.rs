@@ -43,10 +43,21 @@ pub fn oracle(problem: &Problem, input: &[f32], filter: Filter<'_>, epilogue: Ep
                 output.iter_mut().zip(before).for_each(|(sum, &before)| *sum += f64::from(before));
             }
             let Bounds { least, most } = epilogue.bounds;
-            output.iter_mut().for_each(|sum| *sum = sum.max(f64::from(least)).min(f64::from(most)));
+            output.iter_mut().for_each(|sum| *sum = within(*sum, least.into(), most.into()));
         }
     });
     output
+}
+
+/// The nearest of what is from `least` to `most`; a NaN stays one.
+fn within(sum: f64, least: f64, most: f64) -> f64 {
+    if sum < least {
+        least
+    } else if sum > most {
+        most
+    } else {
+        sum
+    }
 }
 
 /// OIHW to `[kh][kw][ic/groups][oc]`, so that the innermost loop runs over neighbours.
@@ -90,6 +101,10 @@ mod tests {
         assert_eq!(result, [37.0 - 40.0, 47.0 - 40.0, 67.0 - 40.0, 77.0 - 40.0]);
         assert_eq!(oracle(&problem, &input, filter, Epilogue::RELU, &[])[0], 0.0);
         assert_eq!(operator_norm(&problem, &input, filter), 9.0 * 10.0 + 40.0);
+        // What is no number is no bound either.
+        let none: Vec<f32> = [&input[..8], &[f32::NAN]].concat();
+        let result = oracle(&problem, &none, filter, Epilogue::RELU, &[]);
+        assert!(result[..3].iter().all(|y| y.is_finite()) && result[3].is_nan(), "{result:?}");
     }
 
     /// The formula, output by output, with the padding as explicit zeros.

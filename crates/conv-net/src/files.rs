@@ -1,8 +1,23 @@
-//! Files that are whole or not there.
+//! Files that are whole or not there, and nothing else than files.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+/// Opens a file to read; also its length. Something else is refused before it is opened: a pipe would wait for whoever writes.
+///
+/// # Errors
+/// If it cannot be opened, or is no regular file.
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+    let regular = |metadata: &fs::Metadata| match metadata.is_file() {
+        true => Ok(metadata.len()),
+        false => Err(io::Error::other("it is no regular file")),
+    };
+    regular(&fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    let length = regular(&file.metadata()?)?;
+    Ok((file, length))
+}
 
 /// Writes a file by `write`, beside `path` first and then renamed.
 ///

@@ -1,13 +1,13 @@
 //! Photographs as a network's input.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use ::image::imageops::FilterType;
 use ::image::metadata::Orientation;
-use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use ::image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
+use crate::files;
 use crate::shape::Map;
 
 /// Length to which a photograph's shorter side is scaled, unless the network's input is larger.
@@ -16,8 +16,17 @@ const SHORTER_SIDE: usize = 256;
 /// Largest width or height of a file, and of the photograph after scaling.
 const MAX_SIDE: u32 = 16_384;
 
-/// Largest memory for decoding: a photograph of 178 megapixels, three bytes each.
-const MAX_DECODED_BYTES: u64 = 512 << 20;
+/// Largest memory for decoding, of all that is needed at once: a JPEG of 16 384 pixels a side, or 97 megapixels of a progressive one.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Largest memory for what a PNG holds beside its pixels: notes and profiles, which are compressed.
+const MAX_NOTES: u64 = 64 << 20;
+
+/// Bytes of a JPEG's coefficients: two for each of up to four components.
+const COEFFICIENTS: u64 = 8;
+
+/// Pixels along the sides of a JPEG's largest blocks.
+const BLOCK: u32 = 32;
 
 /// Mean of ImageNet's red, green and blue over all its pixels, of white = 1, as torchvision states them.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -42,8 +51,18 @@ pub enum ImageError {
         /// The file.
         path: PathBuf,
     },
-    /// A picture that does not decode, or would take too much memory.
-    #[error("cannot decode the picture {path} (sides up to {MAX_SIDE} pixels and {} MiB are accepted): {source}", MAX_DECODED_BYTES >> 20)]
+    /// A picture that would take too much memory.
+    #[error(
+        "the picture {path} needs {needed} bytes of memory to be decoded; the limit is {MAX_BYTES}: scale it down first"
+    )]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// A picture that does not decode.
+    #[error("cannot decode the picture {path} (sides up to {MAX_SIDE} pixels are accepted): {source}")]
     Decode {
         /// The file.
         path: PathBuf,
@@ -91,24 +110,73 @@ pub fn read_image(path: &Path, input: Map) -> Result<Vec<f32>, ImageError> {
 
 fn decode(path: &Path) -> Result<RgbImage, ImageError> {
     let unreadable = |source| ImageError::Read { path: path.into(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let (file, length) = files::open(path).map_err(unreadable)?;
+    let mut file = BufReader::new(file);
+    let in_rows = rows_at_once(&mut file).unwrap_or(false);
+    file.rewind().map_err(unreadable)?;
     // Without the path: a text file does not become a picture by its name.
-    let mut reader = ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(unreadable)?;
-    if !matches!(reader.format(), Some(ImageFormat::Jpeg | ImageFormat::Png)) {
-        return Err(ImageError::Format { path: path.into() });
-    }
+    let mut reader = ImageReader::new(file).with_guessed_format().map_err(unreadable)?;
+    let jpeg = match reader.format() {
+        Some(ImageFormat::Jpeg) => true,
+        Some(ImageFormat::Png) => false,
+        _ => return Err(ImageError::Format { path: path.into() }),
+    };
+    let admit = |needed: u64| match needed > MAX_BYTES {
+        true => Err(ImageError::Memory { path: path.into(), needed }),
+        false => Ok(()),
+    };
+    // JPEG's decoder reads all of its file at once.
+    let read = if jpeg { length } else { 0 };
+    admit(read)?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    limits.max_alloc = Some(MAX_NOTES);
     reader.limits(limits);
     let damaged = |source| ImageError::Decode { path: path.into(), source };
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     // Notes that cannot be read turn nothing.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let ((width, height), decoded) = (decoder.dimensions(), decoder.total_bytes());
+    let pixels = |width: u32, height: u32| u64::from(width) * u64::from(height);
+    let coefficients = match jpeg && !in_rows {
+        true => COEFFICIENTS * pixels(width.next_multiple_of(BLOCK), height.next_multiple_of(BLOCK)),
+        false => 0,
+    };
+    let converted = if decoder.color_type() == ColorType::Rgb8 { 0 } else { 3 * pixels(width, height) };
+    let turned = if orientation == Orientation::NoTransforms { 0 } else { decoded };
+    // One after the other, beside what is decoded.
+    admit(decoded + (read + coefficients).max(turned).max(converted))?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
     image.apply_orientation(orientation);
     Ok(image.into_rgb8())
+}
+
+/// Whether a JPEG is decoded some rows at a time, so that its coefficients are not in memory all at once: its first scan has
+/// all components, and whole.
+fn rows_at_once(file: &mut (impl BufRead + Seek)) -> io::Result<bool> {
+    let mut sequential = None;
+    let mut start = [0; 2];
+    file.read_exact(&mut start)?;
+    loop {
+        // Segments begin with a marker and, but for the marker, their length.
+        let mut head = [0; 4];
+        file.read_exact(&mut head)?;
+        let [0xff, marker, high, low] = head else { return Ok(false) };
+        let Some(rest) = u16::from_be_bytes([high, low]).checked_sub(2) else { return Ok(false) };
+        let mut segment = Vec::new();
+        (&mut *file).take(rest.into()).read_to_end(&mut segment)?;
+        match (marker, sequential) {
+            // A frame: precision, height, width, components.
+            (0xc0 | 0xc1, None) => sequential = segment.get(5).copied(),
+            (0xc4 | 0xc8 | 0xcc, _) => {}
+            (0xc0..=0xcf, _) => return Ok(false),
+            // A scan: components.
+            (0xda, _) => return Ok(sequential.is_some() && segment.first().copied() == sequential),
+            (0xd0..=0xd9 | 0x00 | 0x01 | 0xff, _) => return Ok(false),
+            _ => {}
+        }
+    }
 }
 
 /// Scales the shorter side and cuts out the centre.

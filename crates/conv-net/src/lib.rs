@@ -12,6 +12,7 @@ mod operators;
 mod pass;
 mod presets;
 mod shape;
+mod text;
 mod towers;
 mod weights;
 

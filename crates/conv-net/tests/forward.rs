@@ -6,8 +6,9 @@ mod reference;
 use common::{Kept, Outputs, oracle_only, values};
 use conv_core::{PlanError, PlanOptions, RunError};
 use conv_net::{
-    Activation, Affine, AveragePool, Binary, Builder, Conv, ConvTranspose, ForwardError, ForwardPass, Linear, Lrn, Map,
-    Network, NetworkError, Opaque, Operator, Pool, Shape, Softmax, Synthetic, Weights, Window, paper, presets,
+    Activation, Affine, AveragePool, BatchNormalization, Binary, Builder, Conv, ConvTranspose, Coordinates,
+    ForwardError, ForwardPass, Linear, Lrn, Map, Network, NetworkError, Opaque, Operator, Pad, PadMode, Pool, Reduce,
+    Reduction, Resampling, Resize, ResizeMode, Shape, Softmax, Synthetic, Weights, Window, paper, presets,
 };
 use conv_simd::Isa;
 
@@ -276,6 +277,86 @@ fn memory_of_other_operators() {
             "{error}"
         );
     }
+}
+
+/// Of tables that are larger than what they are for, before they are made.
+#[test]
+fn memory_of_tables_is_asked_for() {
+    let pass = |operator: &Operator, sizes: &[usize], limit: usize| {
+        let mut builder = Builder::new("net");
+        let input = builder.input("input", sizes).unwrap();
+        let large = builder.node("large", operator.clone(), &[input]).unwrap();
+        let least = Reduce { reduction: Reduction::Max, axes: vec![1, 2, 3], keep: true };
+        let least = builder.node("least", Operator::Reduce(least), &[large]).unwrap();
+        let network = builder.finish(&[least]).unwrap();
+        let options = PlanOptions::new(1).memory_limit(limit);
+        ForwardPass::new(&network, &mut Synthetic::new(&network, 1), &oracle_only, &options)
+    };
+    let resize = |width| {
+        let scales = [1.0, width as f32];
+        let how = Resampling { mode: ResizeMode::Linear, coordinates: Coordinates::HalfPixel, scales };
+        Operator::Resize(Resize { size: [1, width], how })
+    };
+    let pad = |width: isize| {
+        let amounts = vec![[0, 0], [0, 0], [0, 0], [0, width]];
+        Operator::Pad(Pad { amounts, mode: PadMode::Edge })
+    };
+    let transposed = |kernel, stride| {
+        let long = Window { kernel, stride, ..Window::point() };
+        let windows = [Window::point(), long];
+        Operator::ConvTranspose(ConvTranspose {
+            out_channels: 1,
+            windows,
+            output_padding: [0; 2],
+            groups: 1,
+            bias: true,
+        })
+    };
+    let normalisation = Operator::BatchNormalization(BatchNormalization { epsilon: 1e-5 });
+    let point = [1, 1, 1, 1];
+    for (operator, sizes, bytes) in [
+        // More than any machine has.
+        (resize(1 << 33), point, 1_u128 << 35),
+        (pad(1 << 33), point, 1 << 35),
+        (normalisation.clone(), [1, 1 << 33, 1, 1], 1 << 36),
+        (transposed(1 << 24, 1 << 24), point, 1 << 26),
+        // Of less, what there is beside activations.
+        (resize(1 << 22), point, 28 << 22),
+        (pad(1 << 22), point, 20 << 22),
+        (transposed(1 << 20, 1 << 24), point, 12 << 20),
+        (normalisation, [1, 1 << 20, 1, 1], 32 << 20),
+    ] {
+        // With the activations there would be room.
+        let error = pass(&operator, &sizes, bytes.min(1 << 30) as usize - 1).err();
+        let error = error.unwrap_or_else(|| panic!("{operator:?} is planned within {bytes} bytes"));
+        assert!(matches!(error, ForwardError::Memory { needed, limit, .. } if needed > limit as u128), "{error}");
+    }
+    // And it is planned within what the plan says.
+    for operator in [resize(100), pad(100), transposed(100, 7), transposed(9, 1 << 24)] {
+        let planned = pass(&operator, &point, usize::MAX).unwrap().memory().clone();
+        assert!(planned.layers[0].prepared_bytes > 100, "{planned:?}");
+        assert!(pass(&operator, &point, planned.total_bytes() + 1024).is_ok(), "{operator:?}");
+    }
+}
+
+/// A stride that reaches from one element of a long filter to far behind the last.
+#[test]
+fn transposed_convolutions_of_any_stride_are_planned_at_once() {
+    const KERNEL: usize = 1 << 16;
+    let mut builder = Builder::new("net");
+    let input = builder.input("input", &[1, 1, 1, 1]).unwrap();
+    let windows = [Window::point(), Window { kernel: KERNEL, stride: 1 << 24, ..Window::point() }];
+    let conv = ConvTranspose { out_channels: 1, windows, output_padding: [0; 2], groups: 1, bias: false };
+    let output = builder.node("conv", Operator::ConvTranspose(conv), &[input]).unwrap();
+    let network = builder.finish(&[output]).unwrap();
+    let weights = Kept::of(&network, &mut Synthetic::new(&network, 1)).unwrap();
+    let begin = std::time::Instant::now();
+    let mut pass =
+        ForwardPass::new(&network, &mut Synthetic::new(&network, 1), &oracle_only, &PlanOptions::new(1)).unwrap();
+    pass.run(&[&[2.0]], &mut ()).unwrap();
+    assert!(begin.elapsed() < std::time::Duration::from_secs(5), "{:?}", begin.elapsed());
+    let expected: Vec<f32> = weights.layers[0].weights().iter().map(|weight| 2.0 * weight).collect();
+    assert_eq!(pass.output(0).unwrap(), expected);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Photographs as input, against values that Pillow computes, and files that are no photographs.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use conv_net::{ImageError, Map, read_image};
@@ -113,4 +115,75 @@ fn what_is_no_photograph_is_refused() {
     assert!(matches!(folder, ImageError::Read { .. }), "{folder}");
     let channels = read_image(&chelsea(), Map::new(13, 13, 256)).unwrap_err();
     assert!(matches!(channels, ImageError::Channels { channels: 256 }));
+}
+
+/// A picture of nothing but what is before its pixels.
+fn png_header(side: u32, depth: u8, colour: u8) -> Vec<u8> {
+    let chunk = |kind: &[u8], content: &[u8]| {
+        let content = [kind, content].concat();
+        let crc = content.iter().fold(u32::MAX, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+        });
+        [&(content.len() as u32 - 4).to_be_bytes()[..], &content, &(!crc).to_be_bytes()].concat()
+    };
+    let sides = [side.to_be_bytes(), side.to_be_bytes()].concat();
+    let header = [&sides[..], &[depth, colour, 0, 0, 0]].concat();
+    [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &header)[..], &chunk(b"IDAT", &[0x78, 1]), &chunk(b"IEND", &[])].concat()
+}
+
+/// The same, of a first scan of so many of its components.
+fn jpeg_header(frame: u8, side: u16, components: u8, scanned: u8) -> Vec<u8> {
+    let segment =
+        |marker: u8, content: &[u8]| [&[0xff, marker][..], &(content.len() as u16 + 2).to_be_bytes(), content].concat();
+    let quantisation = segment(0xdb, &[&[0][..], &[1; 64]].concat());
+    let of_each: Vec<u8> = (1..=components).flat_map(|component| [component, 0x11, 0]).collect();
+    let sides = [side.to_be_bytes(), side.to_be_bytes()].concat();
+    let frame = segment(frame, &[&[8][..], &sides, &[components], &of_each].concat());
+    // One code of one bit, of each kind of table.
+    let code = |class: u8| segment(0xc4, &[&[class, 1][..], &[0; 15], &[0]].concat());
+    let of_each: Vec<u8> = (1..=scanned).flat_map(|component| [component, 0]).collect();
+    let scan = segment(0xda, &[&[scanned][..], &of_each, &[0, 0, 0]].concat());
+    [&[0xff, 0xd8][..], &quantisation, &frame, &code(0), &code(0x10), &scan, &[0; 64], &[0xff, 0xd9]].concat()
+}
+
+/// Before it is taken: of a picture of a kilobyte two gigabytes.
+#[test]
+fn no_more_memory_is_taken_than_stated() {
+    let pixels = 16_384_u64 * 16_384;
+    for (name, bytes, expected) in [
+        ("deep.png", png_header(16_384, 16, 6), (8 + 3) * pixels),
+        ("transparent.png", png_header(16_384, 8, 6), (4 + 3) * pixels),
+        ("progressive.jpg", jpeg_header(0xc2, 16_384, 3, 3), (3 + 8) * pixels),
+        ("inks.jpg", jpeg_header(0xc2, 16_384, 4, 4), (3 + 8) * pixels),
+        // Not progressive, but of several scans.
+        ("scans.jpg", jpeg_header(0xc0, 16_384, 3, 1), (3 + 8) * pixels),
+    ] {
+        let error = refusal(name, &bytes);
+        let ImageError::Memory { needed, .. } = error else { panic!("{name}: {error}") };
+        assert!((expected..expected + 1000).contains(&needed), "{name}: {needed} for {expected}");
+        let message = error.to_string();
+        assert!(message.contains(&needed.to_string()) && message.contains("the limit is 1073741824"), "{message}");
+    }
+    // A file of a length that no picture has, and nothing in it.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparse.jpg");
+    std::fs::write(&path, &jpeg_header(0xc0, 16, 3, 3)[..20]).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(100 << 30).unwrap();
+    let error = read_image(&path, Map::new(227, 227, 3)).unwrap_err();
+    assert!(matches!(error, ImageError::Memory { needed: 107_374_182_400, .. }), "{error}");
+}
+
+/// Whoever opens a pipe waits for the other end.
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = common::pipe(folder.path());
+    for path in [&pipe, Path::new("/dev/zero")] {
+        let path = path.to_owned();
+        let error = common::in_time(move || read_image(&path, Map::new(227, 227, 3))).unwrap_err();
+        let refused =
+            matches!(&error, ImageError::Read { source, .. } if source.to_string() == "it is no regular file");
+        assert!(refused, "{error}");
+    }
 }

@@ -248,3 +248,19 @@ fn what_cannot_be_written_is_refused() {
     assert!(matches!(read(files.folder()), Err(NpyError::Read { .. })));
     assert!(matches!(read(&files.path("missing.npy")), Err(NpyError::Read { .. })));
 }
+
+/// Whoever opens a pipe waits for the other end.
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused() {
+    let files = Files::new();
+    let pipe = common::pipe(files.folder());
+    for path in [&pipe, std::path::Path::new("/dev/zero")] {
+        let path = path.to_owned();
+        let error = common::in_time(move || npy::read(&path, 1 << 20)).unwrap_err();
+        assert!(
+            matches!(&error, NpyError::Read { source, .. } if source.to_string() == "it is no regular file"),
+            "{error}"
+        );
+    }
+}

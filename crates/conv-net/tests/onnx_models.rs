@@ -744,3 +744,19 @@ fn outputs_are_called_as_the_model_calls_them() {
     let same = (0..3).find(|&index| ![place("relu1"), place("three")].contains(&index)).unwrap();
     assert_eq!((names[same], &outputs[same]), ("same", &outputs[place("relu1")]));
 }
+
+/// Nor does arithmetic on constants make a number of what is none.
+#[test]
+fn constants_that_are_no_numbers_stay_none() {
+    let folder = tempfile::tempdir().unwrap();
+    for operator in ["Max", "Min", "Add", "Mul"] {
+        let mut file = File::new(13, [3, 1, 1]);
+        file.constant(floats("a", &[3], &[f32::NAN, 1.0, 2.0])).constant(floats("b", &[3], &[1.0, f32::NAN, 5.0]));
+        file.constant(integers("s", &[3, 1, 1]));
+        file.nodes.push(node(operator, "c", &["a", "b"], &[]));
+        file.nodes.push(node("Reshape", "d", &["c", "s"], &[]));
+        file.node("Add", &["d"], &[]);
+        let output = &run(&mut open(&write(&folder, &file), None, &[]), &[1.0; 3])[0];
+        assert!(output[0].is_nan() && output[1].is_nan() && output[2].is_finite(), "{operator}: {output:?}");
+    }
+}

@@ -5,12 +5,14 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::Kept;
 use common::protobuf::{
     File, attribute_float, attribute_int, attribute_ints, attribute_tensor, attribute_text, bytes, floats, int,
     integers, node, node_of, some, tensor, value, varint,
 };
+use common::{Kept, oracle_only};
+use conv_core::PlanOptions;
 use conv_net::onnx::{Model, OnnxError};
+use conv_net::{ForwardError, ForwardPass, Weights};
 use tempfile::TempDir;
 
 fn open(folder: &TempDir, file: &[u8]) -> Result<Model, OnnxError> {
@@ -295,7 +297,10 @@ fn shapes_that_overflow_are_refused() {
 #[test]
 fn models_of_too_many_nodes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for count in [16_385, 1_000_000] {
+    for (count, part) in [
+        (16_385, "it has 16385 nodes; at most 16384 are accepted"),
+        (1_000_000, "its nodes and names would take more than 134217728 bytes of memory"),
+    ] {
         let mut file = File::new(13, [2, 6, 6]);
         file.last = "a".into();
         file.nodes = vec![[bytes(1, "x"), bytes(2, "a"), bytes(4, "Abs")].concat(); count];
@@ -303,7 +308,7 @@ fn models_of_too_many_nodes_are_refused() {
         let begin = Instant::now();
         let message = open(&folder, &file).unwrap_err().to_string();
         assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-        assert!(message.contains(&format!("it has {count} nodes; at most 16384 are accepted")), "{message}");
+        assert!(message.contains(part), "{message}");
     }
     // As many as are accepted are not slow either.
     let mut file = File::new(13, [2, 6, 6]);
@@ -311,6 +316,310 @@ fn models_of_too_many_nodes_are_refused() {
     let begin = Instant::now();
     assert_eq!(open(&folder, &file.bytes()).unwrap().network().nodes().len(), 16_384);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// Of two bytes each a message is made that has hundreds.
+#[test]
+fn messages_take_no_more_memory_than_models_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let many = |field: u64| bytes(field, []).repeat(600_000);
+    let shape = bytes(1, bytes(2, many(1)));
+    for flood in [
+        bytes(7, bytes(1, many(5))),
+        bytes(7, many(5)),
+        bytes(7, many(13)),
+        bytes(7, bytes(11, bytes(2, shape))),
+        bytes(7, bytes(5, many(13))),
+        many(8),
+        // A number takes eight times its byte.
+        bytes(7, [bytes(5, bytes(1, vec![1; 15 << 20])), many(5)[..100_000].to_vec()].concat()),
+        bytes(7, bytes(1, bytes(1, []).repeat(6_000_000))),
+    ] {
+        let error = open(&folder, &flood).unwrap_err().to_string();
+        assert!(error.contains("would take more than 134217728 bytes of memory"), "{error}");
+    }
+}
+
+/// Opens a model within some seconds, however it ends.
+#[track_caller]
+fn quickly(folder: &TempDir, file: &File) -> Result<Model, OnnxError> {
+    let file = file.bytes();
+    let begin = Instant::now();
+    let opened = open(folder, &file);
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    opened
+}
+
+#[test]
+fn many_of_anything_are_refused() {
+    const MOST: usize = 16_384;
+    let folder = tempfile::tempdir().unwrap();
+    let with = |change: &dyn Fn(&mut File)| {
+        let mut file = one("Relu", &[], &[]);
+        change(&mut file);
+        quickly(&folder, &file)
+    };
+    let names: Vec<String> = (0..MOST + 1).map(|i| format!("v{i}")).collect();
+    let few = |names: &[String]| -> Vec<String> { names.iter().take(10).cloned().collect() };
+    for (changed, part) in [
+        (with(&|file| file.outputs = names.clone()), "it has 16386 outputs; at most 16384 are accepted"),
+        (with(&|file| file.inputs = names.iter().map(|name| value(name, &[1])).collect()), "it has 16385 inputs"),
+        (
+            with(&|file| file.initializers = names.iter().map(|name| floats(name, &[1], &[1.0])).collect()),
+            "it has 16385 initializers",
+        ),
+        (
+            with(&|file| {
+                let outputs: Vec<&str> = names.iter().map(String::as_str).collect();
+                file.nodes.push(node_of("Split", "split", &["x"], &outputs, &[]));
+            }),
+            "the node 'split' (Split) has 16385 outputs; at most 16384 are accepted",
+        ),
+        (with(&|file| _ = file.on("Max", "max", &["x"; MOST + 1], &[])), "'max' (Max) has 16385 inputs"),
+        (
+            with(&|file| _ = file.node("Softmax", &[], &vec![axis(1); MOST + 1])),
+            "'softmax1' (Softmax) has 16385 attributes",
+        ),
+        (
+            with(&|file| {
+                for name in few(&names) {
+                    file.nodes.push(node("Sum", &name, &["x"; MOST], &[]));
+                }
+            }),
+            "it has 163852 inputs and outputs of nodes; at most 131072 are accepted",
+        ),
+        // One node may be many layers.
+        (
+            with(&|file| {
+                for name in few(&names) {
+                    file.nodes.push(node("Max", &name, &["x"; 4_000], &[]));
+                }
+            }),
+            "makes more than 16384 layers",
+        ),
+        // Each of which would have a name as long.
+        (
+            with(&|file| _ = file.on("Max", &"m".repeat(1 << 20), &["x"; 10_000], &[])),
+            "(Max) has 1048576 bytes of an output's name; at most 4096 are accepted",
+        ),
+    ] {
+        let message = changed.unwrap_err().to_string();
+        assert!(message.contains(part), "{message}, not {part}");
+    }
+}
+
+/// As many as are accepted are not slow.
+#[test]
+fn names_that_are_alike_are_told_apart_quickly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = one("Relu", &[], &[]);
+    // Of each nothing is left that could be printed.
+    let unprintable = |i: usize| (0..4).map(|digit| char::from(1 + (i >> (4 * digit) & 15) as u8)).collect::<String>();
+    let indices =
+        |name: &str| [bytes(1, name), bytes(2, bytes(1, [int(1, 7), bytes(2, bytes(1, int(1, 1)))].concat()))];
+    file.inputs.extend((0..16_000).map(|i| indices(&unprintable(i)).concat()));
+    let model = quickly(&folder, &file).unwrap();
+    assert_eq!(model.network().nodes().len(), 1);
+    let mut split = one("Relu", &[], &[]);
+    split.inputs = vec![value("x", &[1, 16_000])];
+    let parts: Vec<String> = (0..16_000).map(|i| format!("p{i}")).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    split.nodes.push(node_of("Split", "split", &["relu0"], &parts, &[axis(1)]));
+    split.on("Concat", "joined", &parts, &[axis(1)]);
+    let model = quickly(&folder, &split).unwrap();
+    assert_eq!(model.network().opaque().count(), 0);
+}
+
+/// A node that fills `name` with as many 64-bit zeros as `shape`, an initializer, says.
+fn zeros(name: &str, shape: &str) -> Vec<u8> {
+    node("ConstantOfShape", name, &[shape], &[attribute_tensor("value", &integers("", &[0]))])
+}
+
+#[test]
+fn gathers_of_nothing_do_not_turn_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = one("Relu", &[], &[]);
+    file.constant(integers("s", &[1 << 16, 1])).constant(tensor("d", &[1, 0], 7, &[]));
+    file.nodes.push(zeros("i", "s"));
+    file.nodes.push(node("Gather", "g1", &["d", "i"], &[axis(0)]));
+    file.nodes.push(node("Gather", "g2", &["g1", "i"], &[axis(1)]));
+    file.nodes.push(node("Gather", "g3", &["g2", "i"], &[axis(2)]));
+    file.nodes.push(node("Transpose", "t", &["g2"], &[]));
+    file.on("Reshape", "result", &["relu0", "g3"], &[]);
+    let model = quickly(&folder, &file).unwrap();
+    assert!(model.network().opaque().count() > 0, "{:?}", model.network());
+}
+
+#[test]
+fn constants_of_few_bytes_take_no_more_memory_than_is_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let filled = |count: usize| {
+        let mut file = one("Relu", &[], &[]);
+        file.constant(integers("s", &[1 << 16]));
+        file.nodes.extend((0..count).map(|i| zeros(&format!("c{i}"), "s")));
+        file
+    };
+    let message = quickly(&folder, &filled(200)).unwrap_err().to_string();
+    for part in ["the node 'c127' (ConstantOfShape) needs 67108872 bytes", "at most 67108864 of a model", "fold"] {
+        assert!(message.contains(part), "{message}, not {part}");
+    }
+    // What is passed on is not counted again, and reading it many times does not copy it.
+    let mut file = filled(100);
+    for i in 0..1000 {
+        file.nodes.push(node("Identity", &format!("i{i}"), &["c7"], &[]));
+        file.nodes.push(node("Concat", &format!("j{i}"), &["c7"; 60], &[axis(0)]));
+    }
+    assert!(quickly(&folder, &file).is_ok());
+    // As floats of a node's own.
+    let mut file = filled(2);
+    file.inputs = vec![value("x", &[1, 1 << 16, 1, 1])];
+    (0..400).for_each(|_| _ = file.node("Add", &["f"], &[]));
+    file.nodes.insert(2, node("Reshape", "r", &["c0", "column"], &[]));
+    file.constant(integers("column", &[1 << 16, 1, 1]));
+    file.nodes.insert(3, node("Cast", "f", &["r"], &[attribute_int("to", 1)]));
+    let message = quickly(&folder, &file).unwrap_err().to_string();
+    assert!(message.contains("(Add) needs ") && message.contains("at most 67108864 of a model"), "{message}");
+    // Initializers are not: they stay in the file.
+    let mut file = one("Relu", &[], &[]);
+    let data = folder.path().join("data");
+    std::fs::File::create(&data).unwrap().set_len(4 << 16).unwrap();
+    let entry = bytes(13, [bytes(1, "location"), bytes(2, "data")].concat());
+    let shared = |i: usize| tensor(&format!("w{i}"), &[1 << 16], 1, &[&entry[..], &int(14, 1)].concat());
+    file.initializers = (0..300).map(shared).collect();
+    assert!(quickly(&folder, &file).is_ok());
+}
+
+/// What is one number for each channel is not written out where all are the same.
+#[test]
+fn channels_are_not_counted_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = File::new(13, [1, 1, 1]);
+    file.inputs = vec![value("x", &[1, 1 << 32, 1, 1])];
+    file.constant(floats("c", &[], &[0.5])).constant(integers("s", &[1 << 32, 1, 1]));
+    file.node("Add", &["c"], &[]).node("Sub", &["c"], &[]).node("Div", &["c"], &[]);
+    file.on("Sub", "turned", &["c", "div2"], &[]).on("Mean", "mean", &["turned", "x"], &[]);
+    file.nodes.push(node("ConstantOfShape", "fill", &["s"], &[]));
+    file.node("Mul", &["fill"], &[]);
+    let mut model = quickly(&folder, &file).unwrap();
+    let network = model.network().clone();
+    assert_eq!(network.opaque().count(), 0, "{:?}", network.opaque().next());
+    for (name, expected) in [("add0", [1.0, 0.5]), ("div2", [2.0, 0.0]), ("turned", [-1.0, 0.5]), ("mean", [0.5, 0.0])]
+    {
+        let node = network.nodes().iter().find(|node| node.name == name).unwrap();
+        let constants = [0, 1].map(|parameter| {
+            let mut values = [f32::NAN; 3];
+            model.read(node, parameter, (1 << 32) - 3, &mut values).unwrap();
+            values
+        });
+        assert_eq!(constants, expected.map(|value| [value; 3]), "{name}");
+    }
+    let options = PlanOptions::new(1).memory_limit(1 << 30);
+    let error = ForwardPass::new(&network, &mut model, &oracle_only, &options).err().unwrap();
+    assert!(matches!(error, ForwardError::Memory { needed, .. } if needed >= 1 << 34), "{error}");
+}
+
+#[test]
+fn tensors_of_many_dimensions_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = one("Relu", &[], &[]);
+    file.constant(tensor("t", &[1; 100_000], 8, &[]));
+    file.on("Where", "where", &["t"; 1000], &[]);
+    let message = quickly(&folder, &file).unwrap_err().to_string();
+    assert!(message.contains("its constant 't' has the shape [1, 1, ") && message.len() < 600, "{message}");
+}
+
+/// Nor does a part without elements make two values of the others.
+#[test]
+fn parts_without_elements_are_not_computed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = one("Relu", &[], &[]);
+    let split = [axis(1), attribute_ints("split", &[2, 0])];
+    file.nodes.push(node_of("Split", "split", &["relu0"], &["a", "b"], &split));
+    file.on("Relu", "result", &["a"], &[]);
+    let model = open(&folder, &file.bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let (node, opaque) = model.network().opaque().next().unwrap();
+    assert_eq!(node.name, "split");
+    assert_eq!(opaque.reason, "splits 2 elements into [2, 0]; empty parts are not computed");
+}
+
+#[test]
+fn messages_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut unprintable = one("Relu", &[], &[]);
+    unprintable.on("Relu", "\x1b[2J", &["relu0"], &[]).on("Abs", "\x1b[2J", &["relu0"], &[]);
+    let mut huge = one("Relu", &[], &[]);
+    huge.inputs = vec![value(&format!("x\x1b[2J{}", "y".repeat(1000)), &[1 << 40, 1 << 40])];
+    let mut open_sizes = one("Relu", &[], &[]);
+    open_sizes.inputs = vec![value(&format!("\x1b{}", "y".repeat(1000)), &[-1, -1])];
+    let long: Vec<i64> = vec![7; 5000];
+    let mut shape = one("Reshape", &[], &[attribute_ints("shape", &long)]);
+    shape.opset = 4;
+    for file in [
+        &unprintable,
+        &huge,
+        &open_sizes,
+        &shape,
+        &one("Reshape", &[integers("c0", &long[..4000])], &[]),
+        &one("Squeeze", &[], &[attribute_ints("axes", &long)]),
+        &one("Split", &[], &[attribute_ints("split", &long)]),
+        &one("Conv", &[tensor("c0", &[0; 64], 1, &[])], &[]),
+    ] {
+        let message = match open(&folder, &file.bytes()) {
+            Ok(model) => model.network().opaque().next().expect("it is not computed").1.reason.clone(),
+            Err(error) => error.to_string(),
+        };
+        assert!(!message.contains(char::is_control) && message.len() < 700, "{message}");
+    }
+    // Such a model can be looked at; why it is not computed is no book either.
+    for file in [
+        one("Transpose", &[], &[attribute_ints("perm", &[0; 5000])]),
+        one("Pad", &[integers("c0", &long[..4000])], &[]),
+        one("Reshape", &[integers("c0", &vec![1; 60_000])], &[]),
+        conv(&[attribute_ints("pads", &long)]),
+    ] {
+        if let Ok(model) = open(&folder, &file.bytes()) {
+            let reason = &model.network().opaque().next().expect("it is not computed").1.reason;
+            assert!(reason.len() < 300, "{reason}");
+        }
+    }
+}
+
+/// Products of sizes that do not fit together with a zero, and fewer sizes than axes.
+#[test]
+fn sizes_that_overflow_do_not_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nothing = one("Relu", &[], &[]);
+    // Of more dimensions than shapes are computed of.
+    nothing.constant(floats("d", &[0, 1, 1, 1, 1, 1, 1, 1, 1], &[])).constant(integers("s", &[0, 1 << 40, 1 << 40]));
+    nothing.nodes.push(node("Reshape", "r", &["d", "s"], &[attribute_int("allowzero", 1)]));
+    nothing.nodes.push(node("Flatten", "f", &["r"], &[axis(1)]));
+    nothing.on("Reshape", "result", &["relu0", "f"], &[]);
+    assert!(quickly(&folder, &nothing).is_ok_and(|model| model.network().opaque().count() > 0));
+    let filter = || floats("c0", &[2, 1, 3, 3], &some(18, 1));
+    for shape in [&[5][..], &[-1, 5], &[], &[i64::MAX, i64::MAX]] {
+        let file = one("ConvTranspose", &[filter()], &[attribute_ints("output_shape", shape)]);
+        let message = refusal(&folder, &file);
+        assert!(
+            message.contains("(ConvTranspose) has output_shape = [") || message.contains("would need"),
+            "{message}"
+        );
+    }
+}
+
+/// Whoever opens a pipe waits for the other end.
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = common::pipe(folder.path());
+    for path in [&pipe, Path::new("/dev/zero")] {
+        let path = path.to_owned();
+        let error = common::in_time(move || Model::open(&path, None, &[])).unwrap_err();
+        assert!(
+            matches!(&error, OnnxError::Read { source, .. } if source.to_string() == "it is no regular file"),
+            "{error}"
+        );
+    }
 }
 
 /// Shapes are computed of constants; such as have no elements, or make no sense, are no reason to panic.
@@ -432,11 +741,13 @@ fn damaged_files_are_refused() {
         assert!(matches!(error, OnnxError::Model { .. }), "{error}");
     }
     // Messages without end in number or in size.
-    for flood in
-        [bytes(1, []).repeat(9 << 20), bytes(1, bytes(3, vec![b'a'; 17 << 20])), bytes(5, int(1, 1).repeat(9 << 20))]
-    {
+    for (flood, limit) in [
+        (bytes(1, []).repeat(9 << 20), "134217728 bytes of memory"),
+        (bytes(1, bytes(3, vec![b'a'; 17 << 20])), "16777216 bytes"),
+        (bytes(5, int(1, 1).repeat(9 << 20)), "16777216 bytes"),
+    ] {
         let error = open(&folder, &bytes(7, flood)).unwrap_err().to_string();
-        assert!(error.contains("more than 16777216 bytes"), "{error}");
+        assert!(error.contains(&format!("more than {limit}")), "{error}");
     }
     assert!(matches!(Model::open(folder.path(), None, &[]), Err(OnnxError::Read { .. })));
     assert!(matches!(Model::open(&folder.path().join("none"), None, &[]), Err(OnnxError::Read { .. })));

@@ -228,3 +228,49 @@ fn no_byte_makes_it_panic() {
         }
     }
 }
+
+/// Whoever opens a pipe waits for the other end.
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_refused() {
+    let files = Files::new();
+    let pipe = common::pipe(files.0.path());
+    for path in [&pipe, std::path::Path::new("/dev/zero")] {
+        let path = path.to_owned();
+        let error = common::in_time(move || Safetensors::open(&path, &network())).unwrap_err();
+        let refused =
+            matches!(&error, WeightsError::Read { source, .. } if source.to_string() == "it is no regular file");
+        assert!(refused, "{error}");
+    }
+}
+
+/// Layers that are found in a list are looked for in one that is made once.
+#[test]
+fn many_layers_are_found_quickly() {
+    const LAYERS: usize = 4000;
+    let files = Files::new();
+    let mut builder = Builder::new("deep");
+    let mut last = builder.input("input", &[1, 1]).unwrap();
+    for layer in 0..LAYERS {
+        let linear = Operator::Linear(Linear { out_features: 1, bias: false });
+        last = builder.node(format!("f{layer}"), linear, &[last]).unwrap();
+    }
+    let network = builder.finish(&[last]).unwrap();
+    let tensors: Vec<(String, Vec<usize>)> =
+        (0..LAYERS).map(|layer| (format!("classifier.{layer}.weight"), vec![1, 1])).collect();
+    std::fs::write(files.path(), file("F32", |x| x.to_le_bytes().to_vec(), &tensors)).unwrap();
+    let begin = std::time::Instant::now();
+    Safetensors::open(&files.path(), &network).unwrap();
+    assert!(begin.elapsed() < std::time::Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+/// A shape of thousands of sizes does not become a message of as many.
+#[test]
+fn shapes_in_messages_are_short() {
+    let files = Files::new();
+    let mut tensors: Vec<(String, Vec<usize>)> =
+        TORCHVISION.iter().map(|(name, shape)| ((*name).to_owned(), shape.to_vec())).collect();
+    tensors[1].1 = [vec![1; 5000], vec![4]].concat();
+    let error = files.read(&file("F32", |x| x.to_le_bytes().to_vec(), &tensors)).err().unwrap().to_string();
+    assert!(error.contains("features.3.bias has the shape [1, 1, ") && error.len() < 400, "{error}");
+}

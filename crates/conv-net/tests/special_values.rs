@@ -125,7 +125,8 @@ fn what_no_number_is_stays_none_in_every_layer() {
     let mut mistakes = Vec::new();
     for network in networks() {
         for isa in Isa::available() {
-            let choose = |_: &conv_core::Problem| Method { algorithm: &common::Oracle, parameters: Parameters::default() };
+            let choose =
+                |_: &conv_core::Problem| Method { algorithm: &common::Oracle, parameters: Parameters::default() };
             let options = PlanOptions::new(1).isa(isa);
             let mut pass = ForwardPass::new(&network, &mut Synthetic::new(&network, 1), &choose, &options).unwrap();
             let floats: usize = SIZES.iter().product();

@@ -7,9 +7,9 @@ use std::thread;
 use common::{Kept, oracle_only, values};
 use conv_core::PlanOptions;
 use conv_net::{
-    Activation, AveragePool, BatchNormalization, Binary, Builder, Concat, Conv, ForwardPass, Linear, Lrn, Network,
-    Operator, Peers, Pool, Reduce, Reduction, Softmax, Split, Synthetic, Threads, TowerError, TowerPass, Towers,
-    ValueId, Window, owt, paper,
+    Activation, AveragePool, BatchNormalization, Binary, Builder, Concat, Conv, Crossing, ForwardError, ForwardPass,
+    Linear, Lrn, Network, Operator, Pad, PadMode, Peers, Pool, Reduce, Reduction, Slice, Softmax, Split, Synthetic,
+    Threads, TowerError, TowerPass, Towers, Transpose, ValueId, Window, owt, paper,
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -283,4 +283,67 @@ fn a_worker_that_ends_ends_those_that_wait_for_it() {
     let input = values(network.shape(network.inputs()[0]).unwrap().floats());
     let error = pass.run(&pool(), &[&input], &mut peers[0], &mut ()).unwrap_err();
     assert!(error.to_string().starts_with("worker 1 ended"), "{error}");
+}
+
+/// A single number has no images and no channels.
+#[test]
+fn single_numbers_are_no_images() {
+    let mut builder = Builder::new("numbers");
+    let input = builder.input("input", &[2, 4, 6, 5]).unwrap();
+    let number = builder.input("number", &[]).unwrap();
+    let turned = builder.node("turned", Operator::Transpose(Transpose { permutation: vec![] }), &[number]).unwrap();
+    let whole = Slice { starts: vec![], steps: vec![], sizes: vec![] };
+    let sliced = builder.node("sliced", Operator::Slice(whole), &[turned]).unwrap();
+    let none = Pad { amounts: vec![], mode: PadMode::Edge };
+    let padded = builder.node("padded", Operator::Pad(none), &[sliced]).unwrap();
+    let first = builder.node("conv", conv(8, 3, 2), &[input]).unwrap();
+    let network = builder.finish(&[first, padded]).unwrap();
+    assert!(network.mixes_images().is_none());
+    same_bits(&network, 2, Split::Groups, 1);
+}
+
+/// What is sent and what comes is asked for, and told, like everything else.
+#[test]
+fn memory_of_exchanges_is_asked_for() {
+    let network = small_alexnet(2);
+    for chunks in [1, 2] {
+        let towers = Towers::new(&network, 2, Split::Groups, chunks).unwrap();
+        let new = |limit| {
+            let options = PlanOptions::new(1).memory_limit(limit);
+            TowerPass::new(towers.clone(), 0, &mut Synthetic::new(&network, 3), &oracle_only, &options)
+        };
+        let pass = new(usize::MAX).unwrap();
+        let total = pass.total_bytes();
+        let passes: usize = pass.passes().iter().map(|pass| pass.memory().total_bytes()).sum();
+        let crossings = towers.crossings();
+        let most = |bytes: fn(&Crossing) -> usize| {
+            let of = |phase| crossings.iter().filter(|crossing| crossing.phase == phase).map(bytes).sum::<usize>();
+            (0..towers.phases()).map(of).max().unwrap()
+        };
+        let exchanged = most(|crossing| crossing.sent_bytes[0]) + most(|crossing| crossing.received_bytes[0]);
+        // Of a part of the batch at a time where it is computed so.
+        assert!(exchanged > 0 && total > passes + exchanged / chunks, "{total} for {passes} and {exchanged}");
+        assert!(new(total).is_ok());
+        let error = new(total - 1).err().unwrap();
+        assert!(matches!(error, ForwardError::Memory { .. }), "{error}");
+    }
+}
+
+/// Values that cross by the thousand are cut in no time that grows with their square.
+#[test]
+fn many_crossings_are_cut_quickly() {
+    let mut builder = Builder::new("wide");
+    let input = builder.input("input", &[1, 4, 1, 1]).unwrap();
+    let all = Operator::Reduce(Reduce { reduction: Reduction::Mean, axes: vec![1], keep: true });
+    let outputs: Vec<ValueId> = (0..3000)
+        .map(|index| {
+            let first = builder.node(format!("conv{index}"), conv(4, 1, 2), &[input]).unwrap();
+            builder.node(format!("mean{index}"), all.clone(), &[first]).unwrap()
+        })
+        .collect();
+    let network = builder.finish(&outputs).unwrap();
+    let begin = std::time::Instant::now();
+    let towers = Towers::new(&network, 2, Split::Groups, 1).unwrap();
+    assert_eq!((towers.crossings().len(), towers.phases()), (3000, 2));
+    assert!(begin.elapsed() < std::time::Duration::from_secs(2), "{:?}", begin.elapsed());
 }

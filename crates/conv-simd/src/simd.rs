@@ -54,6 +54,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn neg_mul_add(self, a: Self::Vec, b: Self::Vec, c: Self::Vec) -> Self::Vec;
     /// The larger of each pair; the second operand where either is NaN.
     fn max(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
+    /// The larger of each pair, NaN where either is.
+    fn max_or_nan(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
     /// The smaller of each pair; the second operand where either is NaN.
     fn min(self, a: Self::Vec, b: Self::Vec) -> Self::Vec;
     /// Square root.

@@ -76,6 +76,22 @@ impl SimdOp for EveryOperation {
             simd.store(&mut out, number_second);
             assert_eq!(out, a, "max and min give the second operand where either is NaN");
         }
+        expect(simd.max_or_nan(va, vb), f32::max);
+        for none in [simd.max_or_nan(va, nan), simd.max_or_nan(nan, va), simd.max_or_nan(nan, nan)] {
+            simd.store(&mut out, none);
+            assert!(out.iter().all(|x| x.is_nan()), "{out:?}");
+        }
+        // Of single lanes, with infinities beside them.
+        let mixed = |shift: usize| -> Vec<f32> {
+            let all = [f32::NAN, f32::NEG_INFINITY, 1.0, f32::INFINITY, -2.0];
+            (0..S::LANES).map(|lane| all[(lane * shift + lane / 5) % 5]).collect()
+        };
+        let (one, other) = (mixed(1), mixed(2));
+        simd.store(&mut out, simd.max_or_nan(simd.load(&one), simd.load(&other)));
+        for ((&a, &b), &got) in one.iter().zip(&other).zip(&out) {
+            let right = if a.is_nan() || b.is_nan() { got.is_nan() } else { got == a.max(b) };
+            assert!(right, "the larger of {a} and {b} is {got}");
+        }
     }
 }
 

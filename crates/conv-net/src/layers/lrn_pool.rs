@@ -107,10 +107,10 @@ fn enlarge_pixel<S: Simd, const N: usize>(simd: S, pixels: [&[f32]; N], first: b
     for c in (0..output.len()).step_by(S::LANES) {
         let mut largest = read(simd, &pixels[0][c..]);
         for pixel in &pixels[1..] {
-            largest = simd.max(largest, read(simd, &pixel[c..]));
+            largest = simd.max_or_nan(largest, read(simd, &pixel[c..]));
         }
         if !first {
-            largest = simd.max(largest, read(simd, &output[c..]));
+            largest = simd.max_or_nan(largest, read(simd, &output[c..]));
         }
         write(simd, &mut output[c..], largest);
     }

@@ -86,6 +86,16 @@ impl Padding {
         Padding { value, axes: [0, 1, 2, 3].map(|axis| Axis::new(mode, extents[axis], begin[axis], end[axis])) }
     }
 
+    /// Bytes of what it keeps for an output of these extents.
+    pub(crate) fn table_bytes(output: &[usize]) -> u128 {
+        output.iter().map(|&size| size as u128 * size_of::<Option<usize>>() as u128).sum()
+    }
+
+    /// Bytes of what it keeps.
+    pub(crate) fn bytes(&self) -> usize {
+        self.output().iter().sum::<usize>() * size_of::<Option<usize>>()
+    }
+
     /// The extents of the output.
     pub(crate) fn output(&self) -> [usize; 4] {
         self.axes.each_ref().map(|axis| axis.sources.len())

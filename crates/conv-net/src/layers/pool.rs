@@ -104,7 +104,7 @@ impl SimdOp for PoolRow<'_> {
         let (width, padded, counted_rows) = (self.width, self.padded_width, self.counted_rows);
         match self.reduce {
             Fold::Max => {
-                self.fold(simd, simd.splat(f32::NEG_INFINITY), |a, b| simd.max(a, b), |_, largest| largest);
+                self.fold(simd, simd.splat(f32::NEG_INFINITY), |a, b| simd.max_or_nan(a, b), |_, largest| largest);
             }
             Fold::Mean { count_padding } => {
                 let mean = |o, sum| {

@@ -54,39 +54,42 @@ pub struct Resize {
 type Source = ([usize; 2], f32);
 
 impl Resize {
-    /// The sources of `output` elements along one axis. In `f32`, like the implementations whose results are expected:
+    /// The source of element `x` of `output` along one axis. In `f32`, like the implementations whose results are expected:
     /// where scales are no binary fractions, that decides what is half-way.
-    fn sources(&self, axis: usize, input: usize, output: usize) -> Vec<Source> {
+    fn source(&self, axis: usize, input: usize, output: usize, x: usize) -> Source {
         let scale = self.scales[axis];
         let last = input.saturating_sub(1);
-        let source = |x: usize| {
-            let x = x as f32;
-            let position = match self.coordinates {
-                Coordinates::PytorchHalfPixel if output == 1 => 0.0,
-                Coordinates::AlignCorners if output == 1 => 0.0,
-                Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => (x + 0.5) / scale - 0.5,
-                Coordinates::AlignCorners => x * last as f32 / (output - 1) as f32,
-                Coordinates::Asymmetric => x / scale,
-            };
-            // Casts saturate, so that no element before the first remains.
-            match self.mode {
-                ResizeMode::Nearest(rounding) => {
-                    let nearest = match rounding {
-                        Rounding::RoundPreferFloor => (position - 0.5).ceil(),
-                        Rounding::RoundPreferCeil => (position + 0.5).floor(),
-                        Rounding::Floor => position.floor(),
-                        Rounding::Ceil => position.ceil(),
-                    };
-                    ([(nearest as usize).min(last); 2], 0.0)
-                }
-                ResizeMode::Linear => {
-                    let position = position.clamp(0.0, last as f32);
-                    let first = position as usize;
-                    ([first, (first + 1).min(last)], position - first as f32)
-                }
-            }
+        let x = x as f32;
+        let position = match self.coordinates {
+            Coordinates::PytorchHalfPixel if output == 1 => 0.0,
+            Coordinates::AlignCorners if output == 1 => 0.0,
+            Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => (x + 0.5) / scale - 0.5,
+            Coordinates::AlignCorners => x * last as f32 / (output - 1) as f32,
+            Coordinates::Asymmetric => x / scale,
         };
-        (0..output).map(source).collect()
+        // Casts saturate, so that no element before the first remains.
+        match self.mode {
+            ResizeMode::Nearest(rounding) => {
+                let nearest = match rounding {
+                    Rounding::RoundPreferFloor => (position - 0.5).ceil(),
+                    Rounding::RoundPreferCeil => (position + 0.5).floor(),
+                    Rounding::Floor => position.floor(),
+                    Rounding::Ceil => position.ceil(),
+                };
+                ([(nearest as usize).min(last); 2], 0.0)
+            }
+            ResizeMode::Linear => {
+                let position = position.clamp(0.0, last as f32);
+                // Of more than 2²⁴ elements the last may be rounded to one behind it.
+                let first = (position as usize).min(last);
+                ([first, (first + 1).min(last)], position - first as f32)
+            }
+        }
+    }
+
+    /// The sources of `output` elements along one axis.
+    fn sources(&self, axis: usize, input: usize, output: usize) -> Vec<Source> {
+        (0..output).map(|x| self.source(axis, input, output, x)).collect()
     }
 }
 
@@ -110,6 +113,16 @@ impl Resizer {
             columns: resize.sources(1, input[1], output[1]),
             channels,
         }
+    }
+
+    /// Bytes of what it keeps for maps of `output` rows and columns.
+    pub(crate) fn table_bytes(output: [usize; 2]) -> u128 {
+        output.iter().map(|&size| size as u128 * size_of::<Source>() as u128).sum()
+    }
+
+    /// Bytes of what it keeps.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.rows.len() + self.columns.len()) * size_of::<Source>()
     }
 
     /// Resizes each map of `input`.
@@ -213,6 +226,24 @@ mod tests {
             ResizeMode::Linear => {
                 let ratio = f64::from(original - floor);
                 vec![(at(floor), 1.0 - ratio), (at(floor + 1.0), ratio)]
+            }
+        }
+    }
+
+    /// Sizes that no 32-bit float is.
+    #[test]
+    fn no_source_lies_behind_the_last_element() {
+        let modes = ROUNDINGS.map(ResizeMode::Nearest).into_iter().chain([ResizeMode::Linear]);
+        for (mode, coordinates) in modes.flat_map(|mode| COORDINATES.map(|coordinates| (mode, coordinates))) {
+            for input in (1 << 24)..(1 << 24) + 24 {
+                for output in [input - 1, input + 1, 2 * input + 1] {
+                    let resize = Resize { mode, coordinates, scales: [output as f32 / input as f32; 2] };
+                    for x in output - 4..output {
+                        let (elements, weight) = resize.source(1, input, output, x);
+                        let inside = elements.iter().all(|&element| element < input) && (0.0..=1.0).contains(&weight);
+                        assert!(inside, "{resize:?} of {input} to {output}: {x} is of {elements:?} by {weight}");
+                    }
+                }
             }
         }
     }

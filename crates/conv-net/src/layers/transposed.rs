@@ -34,6 +34,36 @@ pub(crate) struct TransposedShape {
     pub output: [usize; 2],
 }
 
+impl TransposedShape {
+    /// Remainders of outputs' indices along an axis by its stride.
+    fn remainders(&self, axis: usize) -> usize {
+        self.stride[axis].min(self.output[axis])
+    }
+
+    /// Whether each channel is a group.
+    fn depthwise(&self) -> bool {
+        self.groups == self.in_channels && self.groups == self.out_channels
+    }
+
+    /// Floats of one input channel's packed weights.
+    fn packed_row(&self) -> usize {
+        (self.out_channels / self.groups).next_multiple_of(PACKED)
+    }
+
+    /// Bytes that a [`TransposedConv`] keeps.
+    pub(crate) fn prepared_bytes(&self) -> u128 {
+        let row = if self.depthwise() { 1 } else { self.packed_row() };
+        let weights = self.kernel.iter().chain([&self.in_channels, &row]).map(|&size| size as u128).product::<u128>();
+        let others = (self.out_channels + self.in_channels / self.groups) as u128;
+        let tables = [0, 1].map(|axis| {
+            // Lists grow by doubling, and the shortest have room for four.
+            let taps = 2 * self.kernel[axis] + 4 * self.remainders(axis).min(self.kernel[axis]);
+            self.remainders(axis) as u128 * size_of::<Vec<Tap>>() as u128 + taps as u128 * size_of::<Tap>() as u128
+        });
+        4 * (weights + others) + tables.iter().sum::<u128>()
+    }
+}
+
 /// An element of the filter, and the input that it is multiplied with: that of an output's index by the stride, and
 /// this.
 type Tap = (usize, isize);
@@ -58,13 +88,15 @@ impl TransposedConv {
     pub(crate) fn new(shape: TransposedShape, weights: &[f32], bias: Option<&[f32]>, bounds: Bounds) -> Self {
         let taps = [0, 1].map(|axis| {
             let (stride, pad) = (shape.stride[axis] as isize, shape.pad[axis] as isize);
-            let of = |remainder: isize| {
-                let positions =
-                    (0..shape.kernel[axis]).map(|k| (k, remainder + pad - (k * shape.dilation[axis]) as isize));
-                let hit = positions.filter(|(_, position)| position.rem_euclid(stride) == 0);
-                hit.map(|(k, position)| (k, position.div_euclid(stride))).collect()
-            };
-            (0..stride).map(of).collect()
+            let mut taps = vec![Vec::new(); shape.remainders(axis)];
+            for k in 0..shape.kernel[axis] {
+                let position = (k * shape.dilation[axis]) as isize - pad;
+                // An output of this remainder, if there is one.
+                if let Some(taps) = taps.get_mut(position.rem_euclid(stride) as usize) {
+                    taps.push((k, -position.div_euclid(stride)));
+                }
+            }
+            taps
         });
         let bias = bias.map_or_else(|| vec![0.0; shape.out_channels], <[f32]>::to_vec);
         let zeros = vec![0.0; shape.in_channels / shape.groups];
@@ -73,27 +105,16 @@ impl TransposedConv {
         conv
     }
 
-    /// Floats that it keeps.
-    pub(crate) fn prepared_floats(&self) -> usize {
-        self.weights.len() + self.bias.len() + self.zeros.len()
-    }
-
-    /// Whether each channel is a group.
-    fn depthwise(&self) -> bool {
-        let TransposedShape { groups, in_channels, out_channels, .. } = self.shape;
-        groups == in_channels && groups == out_channels
-    }
-
-    /// Floats of one input channel's packed weights.
-    fn packed_row(&self) -> usize {
-        (self.shape.out_channels / self.shape.groups).next_multiple_of(PACKED)
+    /// Bytes that it keeps, at most.
+    pub(crate) fn prepared_bytes(&self) -> usize {
+        self.shape.prepared_bytes() as usize
     }
 
     fn pack(&self, weights: &[f32]) -> Vec<f32> {
         let TransposedShape { groups, in_channels, out_channels, kernel: [height, width], .. } = self.shape;
         let (inputs, outputs, taps, row) =
-            (in_channels / groups, out_channels / groups, height * width, self.packed_row());
-        let (len, to): (_, &dyn Fn(usize, usize, usize) -> usize) = if self.depthwise() {
+            (in_channels / groups, out_channels / groups, height * width, self.shape.packed_row());
+        let (len, to): (_, &dyn Fn(usize, usize, usize) -> usize) = if self.shape.depthwise() {
             (taps * in_channels, &|channel, _, tap| tap * in_channels + channel)
         } else {
             (groups * taps * inputs * row, &|input, output, tap| {
@@ -140,7 +161,7 @@ impl SimdOp for Rows<'_> {
         for (row, output) in (first..).zip(output.chunks_exact_mut(out_width * shape.out_channels)) {
             let (map, y) = (&input[row / out_height * map_len..][..map_len], row % out_height);
             let row = Row { conv, map, y };
-            if conv.depthwise() {
+            if conv.shape.depthwise() {
                 row.depthwise(simd, output);
             } else if S::LANES == PACKED {
                 row.dense::<S, 8>(simd, output);
@@ -223,7 +244,7 @@ impl Row<'_> {
     fn tile<S: Simd, const P: usize, const V: usize>(self, simd: S, tile: Tile, output: &mut [f32]) {
         let conv = self.conv;
         let TransposedShape { groups, in_channels, out_channels, kernel: [height, columns], .. } = conv.shape;
-        let (inputs, packed, stride) = (in_channels / groups, conv.packed_row(), conv.shape.stride[1]);
+        let (inputs, packed, stride) = (in_channels / groups, conv.shape.packed_row(), conv.shape.stride[1]);
         let mut sums = [[simd.zero(); V]; P];
         for (ky, row) in self.rows() {
             for &tap in &conv.taps[1][tile.remainder] {
@@ -357,6 +378,16 @@ mod tests {
                 ..channels
             });
             check(TransposedShape { kernel: [1, 1], stride: [3, 2], output: [10, 11], ..channels });
+            // Strides beyond the output, and a cut in front that is longer than a stride.
+            check(TransposedShape {
+                input: [1, 2],
+                kernel: [3, 5],
+                stride: [50, 3],
+                dilation: [1, 2],
+                pad: [1, 4],
+                output: [2, 6],
+                ..channels
+            });
         }
         check(TransposedShape { input: [20, 23], output: [40, 46], in_channels: 64, out_channels: 48, ..basic });
     }

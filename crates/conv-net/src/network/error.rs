@@ -2,6 +2,7 @@
 
 use crate::operators::OperatorError;
 use crate::shape::ShapeError;
+use crate::text::{plain, shown};
 
 /// Why nodes are no network, or none that can be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +30,10 @@ pub enum NetworkError {
         network: String,
     },
     /// Two nodes, or values, of one name.
-    #[error("{network} has two {what} called '{name}'; weights and results are found by name, so names must differ")]
+    #[error(
+        "{network} has two {what} called {}; weights and results are found by name, so names must differ",
+        shown(name)
+    )]
     DuplicateName {
         /// The network.
         network: String,
@@ -39,7 +43,7 @@ pub enum NetworkError {
         name: String,
     },
     /// A node that does not fit its inputs.
-    #[error("{node} {source}")]
+    #[error("{} {source}", plain(node))]
     Operator {
         /// `network/node`.
         node: String,
@@ -47,7 +51,7 @@ pub enum NetworkError {
         source: OperatorError,
     },
     /// An input that is no tensor.
-    #[error("{input}: {source}")]
+    #[error("{}: {source}", plain(input))]
     Input {
         /// `network/input`.
         input: String,
@@ -55,7 +59,7 @@ pub enum NetworkError {
         source: ShapeError,
     },
     /// A node that is not computed here.
-    #[error("{node} ({operator}) {reason}; `convlab bench` takes the network's convolutions nevertheless")]
+    #[error("{} ({operator}) {reason}; `convlab bench` takes the network's convolutions nevertheless", plain(node))]
     Opaque {
         /// `network/node`.
         node: String,
@@ -65,7 +69,7 @@ pub enum NetworkError {
         reason: String,
     },
     /// A tensor whose shape does not follow from what is known.
-    #[error("the shape of {value} is not known")]
+    #[error("the shape of {} is not known", plain(value))]
     UnknownShape {
         /// `network/value`.
         value: String,

@@ -4,7 +4,6 @@ mod archive;
 mod elements;
 mod header;
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -159,16 +158,12 @@ pub enum NpyError {
 pub fn read(path: &Path, memory_limit: usize) -> Result<Array, NpyError> {
     let (path, name) = split_name(path);
     let unreadable = |source| NpyError::Read { path: path.into(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(unreadable(io::Error::other("it is no regular file")));
-    }
+    let (file, length) = files::open(path).map_err(unreadable)?;
     let mut file = BufReader::new(file);
     if name.is_some() || file.fill_buf().map_err(unreadable)?.starts_with(ZIP_MAGIC) {
-        archive::read(path, file.into_inner(), metadata.len(), name, memory_limit)
+        archive::read(path, file.into_inner(), length, name, memory_limit)
     } else {
-        elements::read(path, &mut file, metadata.len(), memory_limit)
+        elements::read(path, &mut file, length, memory_limit)
     }
 }
 

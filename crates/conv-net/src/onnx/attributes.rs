@@ -1,7 +1,7 @@
 //! The attributes of a node.
 
 use super::messages::{Attribute, Node, Tensor, attribute};
-use super::shown;
+use super::{listed, shown};
 
 /// Attributes, all of whose names are known.
 pub(super) struct Attributes<'a>(&'a [Attribute]);
@@ -70,7 +70,7 @@ impl<'a> Attributes<'a> {
         if sizes.len() == count && given.len() == count {
             return Ok(sizes);
         }
-        Err(format!("needs {count} sizes as {name}, not {:?}", &given[..given.len().min(2 * count)]))
+        Err(format!("needs {count} sizes as {name}, not {}", listed(given)))
     }
 
     /// That `name`, if it is there, is one of `accepted`.

@@ -8,14 +8,13 @@ use conv_core::MAX_TENSOR_BYTES;
 use half::{bf16, f16};
 
 use super::messages::{Place, Tensor, element};
-use super::shown;
+use super::movement::MAX_RANK;
+use super::{listed, shown};
+use crate::files;
 use crate::weights::elements::Element;
 
 /// The most elements of a constant whose values are looked at.
 pub(super) const MAX_ELEMENTS: usize = 1 << 16;
-
-/// The most dimensions of a constant.
-const MAX_RANK: usize = 64;
 
 /// A constant of floats.
 #[derive(Debug, Clone)]
@@ -216,8 +215,8 @@ fn checked_shape(dims: &[i64]) -> Result<(Vec<usize>, usize), String> {
             Ok((shape, count))
         }
         _ => {
-            let dims = &dims[..dims.len().min(MAX_RANK)];
-            Err(format!("has the shape {dims:?}; sizes of up to {MAX_TENSOR_BYTES} bytes together are accepted"))
+            let dims = listed(dims);
+            Err(format!("has the shape {dims}; sizes of up to {MAX_TENSOR_BYTES} bytes together are accepted"))
         }
     }
 }
@@ -254,7 +253,7 @@ impl Files {
     fn with<T>(&mut self, index: usize, work: impl FnOnce(&mut File) -> io::Result<T>) -> Result<T, FileError> {
         let error = |source| FileError { path: self.paths[index].clone(), source };
         if self.open.as_ref().is_none_or(|(open, _)| *open != index) {
-            self.open = Some((index, File::open(&self.paths[index]).map_err(error)?));
+            self.open = Some((index, files::open(&self.paths[index]).map_err(error)?.0));
         }
         match &mut self.open {
             Some((_, file)) => work(file).map_err(error),

@@ -6,11 +6,32 @@ use super::constants::{Constant, Files};
 use super::input_shape::InputShape;
 use super::literal::Literal;
 use super::messages::{Graph, Node, Size, Tensor, ValueInfo, element};
+use super::movement::MAX_RANK;
 use super::parameters::Source;
-use super::shown;
+use super::{listed, shown};
 use crate::network::{Builder, NetworkError, ValueId};
 use crate::operators::{Opaque, Operator, OperatorError};
 use crate::shape::{Shape, ShapeError};
+use crate::text::plain;
+
+/// The most nodes of a model, and of whatever else a graph or a node has many of; the largest detectors have some thousands.
+pub(super) const MAX_COUNT: usize = 1 << 14;
+
+/// The most bytes of constants that are in memory while a model is read, beside those that stay in its files: shapes, the
+/// factors of channels, and what is computed of them. All together they are some megabytes of the largest models.
+const MAX_LITERAL_BYTES: usize = 64 << 20;
+
+/// The most floats of a constant that shapes may depend on; longer ones stay in their files where many are small.
+const SHORT: usize = 64;
+
+/// The most integers of a list of axes, sizes or parts.
+const MAX_LIST: usize = 1 << 12;
+
+/// The most names that a message lists.
+const MAX_LISTED: usize = 20;
+
+/// The types of elements that stay in a file, and that inputs may have.
+const FLOATS: [i32; 3] = [element::FLOAT, element::FLOAT16, element::BFLOAT16];
 
 /// The most characters of a node's name.
 const NAME: usize = 60;
@@ -64,6 +85,10 @@ pub(super) struct Import<'a> {
     pub known: HashMap<&'a str, Known<'a>>,
     /// What the model says of values.
     pub stated: HashMap<&'a str, &'a ValueInfo>,
+    /// Bytes of constants in memory.
+    pub literal_bytes: usize,
+    /// The next number for a name that others have.
+    pub numbered: usize,
 }
 
 impl Known<'_> {
@@ -96,11 +121,18 @@ impl<'a> Import<'a> {
     /// A tensor of the file.
     pub fn constant_of(&mut self, tensor: &'a Tensor) -> Result<Known<'a>, String> {
         let named = |message: String| format!("its constant {} {message}", shown(&tensor.name));
+        if tensor.dims.len() > MAX_RANK {
+            return Err(named(format!("has the shape {}; up to {MAX_RANK} sizes are accepted", listed(&tensor.dims))));
+        }
         if let Some(literal) = Literal::of(tensor, &mut self.files) {
-            return Ok(Known::Literal(literal));
+            // The first half is for those that could as well stay in the file, as all large ones do.
+            let needed = literal.len() <= SHORT || !FLOATS.contains(&tensor.data_type);
+            if needed || self.literal_bytes + literal.own_bytes() <= MAX_LITERAL_BYTES / 2 {
+                return Ok(Known::Literal(literal));
+            }
         }
         match tensor.data_type {
-            element::FLOAT | element::FLOAT16 | element::BFLOAT16 => {
+            kind if FLOATS.contains(&kind) => {
                 let constant = Constant::of(tensor, &mut self.files).map_err(named)?;
                 Ok(Known::Stored { constant, transposed: false })
             }
@@ -117,7 +149,11 @@ impl<'a> Import<'a> {
         let inputs: Vec<&ValueInfo> =
             graph.input.iter().filter(|input| !self.known.contains_key(input.name.as_str())).collect();
         for shape in shapes {
-            let names = || inputs.iter().map(|input| shown(&input.name)).collect::<Vec<_>>().join(", ");
+            let names = || {
+                let first =
+                    inputs.iter().take(MAX_LISTED).map(|input| shown(&input.name)).collect::<Vec<_>>().join(", ");
+                if inputs.len() > MAX_LISTED { format!("{first}, …") } else { first }
+            };
             match &shape.name {
                 Some(name) if inputs.iter().all(|input| input.name != *name) => {
                     return Err(format!(
@@ -136,8 +172,7 @@ impl<'a> Import<'a> {
             let given = shapes.iter().rev().find(|shape| shape.name.as_ref().is_none_or(|name| *name == input.name));
             let sizes = self.input_sizes(input, batch, given)?;
             let tensor = input.value_type.as_ref().and_then(|value_type| value_type.tensor.as_ref());
-            let of_floats = tensor
-                .is_none_or(|tensor| [element::FLOAT, element::FLOAT16, element::BFLOAT16].contains(&tensor.element));
+            let of_floats = tensor.is_none_or(|tensor| FLOATS.contains(&tensor.element));
             let value = if of_floats {
                 self.builder.input(&input.name, &sizes).map_err(|error| error.to_string())?
             } else {
@@ -201,7 +236,7 @@ impl<'a> Import<'a> {
             format!(
                 "its input {name} leaves sizes open ({}): give them, for example --shape {}:{}",
                 text(&stated),
-                input.name.escape_debug(),
+                plain(&input.name),
                 text(&example)
             )
         })
@@ -236,8 +271,27 @@ impl<'a> Import<'a> {
         Shape::new(&sizes.into_iter().collect::<Option<Vec<_>>>()?).ok()
     }
 
+    /// Counts bytes of a constant that is kept in memory.
+    ///
+    /// # Errors
+    /// If they are too many.
+    pub fn keep(&mut self, bytes: usize) -> Result<(), String> {
+        self.literal_bytes = self.literal_bytes.saturating_add(bytes);
+        if self.literal_bytes > MAX_LITERAL_BYTES {
+            return Err(format!(
+                "needs {} bytes of small constants with those before it; at most {MAX_LITERAL_BYTES} of a model are \
+                 accepted: fold its constants first, as onnxsim does",
+                self.literal_bytes
+            ));
+        }
+        Ok(())
+    }
+
     /// Says what a value is.
     pub fn define(&mut self, name: &'a str, known: Known<'a>) -> Result<(), String> {
+        if let Known::Literal(literal) = &known {
+            self.keep(literal.own_bytes())?;
+        }
         match self.known.insert(name, known) {
             Some(_) => Err(format!("computes {}, which was computed before", shown(name))),
             None => Ok(()),
@@ -254,6 +308,12 @@ impl<'a> Import<'a> {
         sources: Vec<Source>,
     ) -> Result<ValueId, Refusal> {
         let index = self.builder.nodes().len();
+        if index >= MAX_COUNT {
+            return Err(Refusal::Wrong(format!(
+                "makes more than {MAX_COUNT} layers of the model, of which no more are accepted"
+            )));
+        }
+        self.keep(sources.iter().map(Source::own_bytes).sum()).map_err(Refusal::Wrong)?;
         let value = self.builder.named(name, output, operator, inputs).map_err(|error| match error {
             NetworkError::Operator { source, .. } => match source {
                 OperatorError::Parameter { .. }
@@ -272,13 +332,21 @@ impl<'a> Import<'a> {
     }
 
     /// A node's name: such that it can be printed and no other node has it.
-    pub fn name(&self, index: usize, label: &str) -> String {
+    pub fn name(&mut self, index: usize, label: &str) -> String {
         let name: String = label.chars().filter(|c| !c.is_control()).take(NAME).collect();
         if !name.is_empty() && !self.builder.has_node(&name) {
             return name;
         }
-        let mut numbered = (0..).map(|more| format!("{name}#{}", index.wrapping_add(more)));
-        numbered.find(|name| !self.builder.has_node(name)).unwrap_or(name)
+        let mut number = index;
+        loop {
+            let numbered = format!("{name}#{number}");
+            if !self.builder.has_node(&numbered) {
+                return numbered;
+            }
+            // No number twice, so that many of one name are not tried again and again.
+            number = self.numbered;
+            self.numbered += 1;
+        }
     }
 
     /// What is known of a node's input number `index`, if it has one.
@@ -338,9 +406,14 @@ impl<'a> Import<'a> {
     /// The integers that are a node's input number `index`, if it has one.
     pub fn integers(&self, node: &Node, index: usize) -> Result<Option<Vec<i64>>, Refusal> {
         let Some(literal) = self.literal(node, index)? else { return Ok(None) };
-        let integers = literal.integers().map(<[i64]>::to_vec);
-        let integers = integers.ok_or_else(|| format!("reads {}, which is not of integers", shown(&node.input[index])));
-        Ok(Some(integers?))
+        let integers = literal.integers();
+        let integers =
+            integers.ok_or_else(|| format!("reads {}, which is not of integers", shown(&node.input[index])))?;
+        if integers.len() > MAX_LIST {
+            let (name, count) = (shown(&node.input[index]), integers.len());
+            return Err(format!("reads {name}, a list of {count} integers; up to {MAX_LIST} are accepted").into());
+        }
+        Ok(Some(integers.to_vec()))
     }
 }
 

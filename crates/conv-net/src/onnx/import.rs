@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::constants::Files;
-use super::graph::{Import, Known, Refusal};
+use super::graph::{Import, Known, MAX_COUNT, Refusal};
 use super::input_shape::InputShape;
 use super::literal::{self, Literal};
 use super::messages::{Graph, Node};
@@ -13,8 +13,11 @@ use crate::network::{Builder, Network, ValueId};
 use crate::operators::{Opaque, Operator};
 use crate::shape::Shape;
 
-/// The most nodes of a model; the largest detectors have some thousands.
-const MAX_NODES: usize = 1 << 14;
+/// The most names that nodes read and write, all together.
+const MAX_EDGES: usize = 8 * MAX_COUNT;
+
+/// The most bytes of a value's name.
+const MAX_NAME: usize = 1 << 12;
 
 /// A network, of what each node's constants are made, by name, and the files that hold them.
 pub(super) type Imported = (Network, HashMap<String, Vec<Source>>, Files);
@@ -40,9 +43,7 @@ pub(super) fn import(
     batch: Option<usize>,
     shapes: &[InputShape],
 ) -> Result<Imported, Wrong> {
-    if graph.node.len() > MAX_NODES {
-        return Err(format!("it has {} nodes; at most {MAX_NODES} are accepted", graph.node.len()).into());
-    }
+    counted(graph)?;
     let stated = graph.value_info.iter().chain(&graph.output).map(|info| (info.name.as_str(), info)).collect();
     let mut import = Import {
         builder: Builder::new(name),
@@ -54,9 +55,16 @@ pub(super) fn import(
         maps: HashMap::new(),
         known: HashMap::new(),
         stated,
+        literal_bytes: 0,
+        numbered: 0,
     };
     for tensor in &graph.initializer {
         let known = import.constant_of(tensor)?;
+        if let Known::Literal(literal) = &known {
+            import
+                .keep(literal.own_bytes())
+                .map_err(|message| format!("its constant {} {message}", shown(&tensor.name)))?;
+        }
         if import.known.insert(&tensor.name, known).is_some() {
             return Err(format!("two initializers are called {}", shown(&tensor.name)).into());
         }
@@ -64,15 +72,46 @@ pub(super) fn import(
     import.inputs(graph, batch, shapes)?;
     let later: HashSet<&str> = graph.node.iter().flat_map(|node| &node.output).map(String::as_str).collect();
     for (index, node) in graph.node.iter().enumerate() {
-        import.node(index, node, &later).map_err(|message| Wrong::Node {
-            node: shown(label(node)),
-            operator: shown(&node.op_type).trim_matches('\'').into(),
-            message,
-        })?;
+        import.node(index, node, &later).map_err(|message| wrong(node, message))?;
     }
     let outputs = graph.output.iter().map(|output| import.output(&output.name)).collect::<Result<Vec<_>, _>>()?;
     let network = import.builder.finish(&outputs).map_err(|error| error.to_string())?;
     Ok((network, import.parameters, import.files))
+}
+
+/// That of nothing there is more than any network needs.
+fn counted(graph: &Graph) -> Result<(), Wrong> {
+    let few = |what: &str, count: usize, most: usize| match count > most {
+        true => Err(format!("has {count} {what}; at most {most} are accepted")),
+        false => Ok(()),
+    };
+    let of_graph = [
+        ("nodes", graph.node.len()),
+        ("inputs", graph.input.len()),
+        ("outputs", graph.output.len()),
+        ("initializers", graph.initializer.len()),
+    ];
+    let edges: usize = graph.node.iter().map(|node| node.input.len() + node.output.len()).sum();
+    let of_graph = of_graph.into_iter().try_for_each(|(what, count)| few(what, count, MAX_COUNT));
+    of_graph
+        .and_then(|()| few("inputs and outputs of nodes", edges, MAX_EDGES))
+        .map_err(|message| format!("it {message}"))?;
+    for node in &graph.node {
+        let of_node =
+            [("inputs", node.input.len()), ("outputs", node.output.len()), ("attributes", node.attribute.len())];
+        let fits = of_node.into_iter().try_for_each(|(what, count)| few(what, count, MAX_COUNT));
+        let longest = node.output.iter().map(String::len).max().unwrap_or(0);
+        // What is made on the way to an output is called after it.
+        let fits = fits.and_then(|()| few("bytes of an output's name", longest, MAX_NAME));
+        fits.map_err(|message| wrong(node, message))?;
+    }
+    Ok(())
+}
+
+/// What is wrong with a node.
+fn wrong(node: &Node, message: String) -> Wrong {
+    let operator = shown(&node.op_type).trim_matches('\'').into();
+    Wrong::Node { node: shown(label(node)), operator, message }
 }
 
 /// What a node is called: by its name, or else by its output's.
@@ -176,11 +215,10 @@ impl<'a> Import<'a> {
             return Some(known);
         }
         let literal = |name: &String| match self.known.get(name.as_str()) {
-            Some(Known::Literal(literal)) => Some(literal.clone()),
-            _ => None,
+            Some(Known::Literal(literal)) => Some(Some(literal)),
+            _ => name.is_empty().then_some(None),
         };
-        let inputs: Vec<Option<Literal>> = node.input.iter().map(literal).collect();
-        let complete = node.input.iter().zip(&inputs).all(|(name, literal)| name.is_empty() || literal.is_some());
-        (complete && !node.input.is_empty()).then(|| literal::fold(node, &inputs)).flatten().map(Known::Literal)
+        let inputs: Vec<Option<&Literal>> = node.input.iter().map(literal).collect::<Option<_>>()?;
+        literal::fold(node, &inputs).map(Known::Literal)
     }
 }

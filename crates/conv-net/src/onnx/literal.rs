@@ -1,5 +1,7 @@
 //! Small constants whose values shapes depend on, and the arithmetic on them.
 
+use std::sync::Arc;
+
 use super::attributes::Attributes;
 use super::constants::{Constant, Files, MAX_ELEMENTS, doubles, integers};
 use super::messages::{Node, Tensor, element};
@@ -12,12 +14,12 @@ pub(super) struct Literal {
     pub numbers: Numbers,
 }
 
-/// Its elements, in the order in which frameworks write.
+/// Its elements, in the order in which frameworks write. Whoever has the same ones shares them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Numbers {
     /// Integers and truth values.
-    Ints(Vec<i64>),
-    Floats(Vec<f32>),
+    Ints(Arc<[i64]>),
+    Floats(Arc<[f32]>),
 }
 
 /// The most dimensions of a small constant.
@@ -32,13 +34,23 @@ fn count(sizes: &[usize]) -> Option<usize> {
     bound.filter(|&bound| bound <= MAX_ELEMENTS).map(|_| sizes.iter().product())
 }
 
+/// Bytes of what has no other owner.
+pub(super) fn own_bytes<T>(values: &Arc<[T]>) -> usize {
+    if Arc::strong_count(values) == 1 { size_of_val(&values[..]) } else { 0 }
+}
+
 impl Literal {
     pub fn ints(values: Vec<i64>) -> Self {
-        Literal { sizes: vec![values.len()], numbers: Numbers::Ints(values) }
+        Literal { sizes: vec![values.len()], numbers: Numbers::Ints(values.into()) }
     }
 
     pub fn scalar(value: i64) -> Self {
-        Literal { sizes: Vec::new(), numbers: Numbers::Ints(vec![value]) }
+        Literal { sizes: Vec::new(), numbers: Numbers::Ints([value].into()) }
+    }
+
+    /// A list, or a single number, of floats.
+    pub fn of_floats(sizes: Vec<usize>, values: &[f32]) -> Self {
+        Literal { sizes, numbers: Numbers::Floats(values.into()) }
     }
 
     /// The elements of a tensor, if they are few and of a type that is understood.
@@ -46,17 +58,25 @@ impl Literal {
         let sizes: Vec<usize> = tensor.dims.iter().map(|&size| usize::try_from(size).ok()).collect::<Option<_>>()?;
         let count = count(&sizes)?;
         let numbers = match tensor.data_type {
-            element::INT64 | element::INT32 | element::BOOL => Numbers::Ints(integers(tensor, files).ok()?),
-            element::DOUBLE => Numbers::Floats(doubles(tensor, files).ok()?),
+            element::INT64 | element::INT32 | element::BOOL => Numbers::Ints(integers(tensor, files).ok()?.into()),
+            element::DOUBLE => Numbers::Floats(doubles(tensor, files).ok()?.into()),
             _ => {
                 let mut values = vec![0.0; count];
                 if count > 0 {
                     Constant::of(tensor, files).ok()?.read(files, 0, &mut values).ok()?;
                 }
-                Numbers::Floats(values)
+                Numbers::Floats(values.into())
             }
         };
         Some(Literal { sizes, numbers })
+    }
+
+    /// Bytes of elements that nothing else shares.
+    pub fn own_bytes(&self) -> usize {
+        match &self.numbers {
+            Numbers::Ints(values) => own_bytes(values),
+            Numbers::Floats(values) => own_bytes(values),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -67,7 +87,7 @@ impl Literal {
     }
 
     /// As floats.
-    pub fn floats(&self) -> Vec<f32> {
+    pub fn floats(&self) -> Arc<[f32]> {
         match &self.numbers {
             Numbers::Ints(values) => values.iter().map(|&value| value as f32).collect(),
             Numbers::Floats(values) => values.clone(),
@@ -103,9 +123,9 @@ impl Literal {
 }
 
 /// What `node` makes of constants, if it is arithmetic that is known: shapes are computed in such nodes.
-pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
+pub(super) fn fold(node: &Node, inputs: &[Option<&Literal>]) -> Option<Literal> {
     let attributes = Attributes::any(node);
-    let input = |index: usize| inputs.get(index)?.as_ref();
+    let input = |index: usize| *inputs.get(index)?;
     let first = input(0)?;
     match node.op_type.as_str() {
         "Identity" | "Dropout" => Some(first.clone()),
@@ -122,8 +142,8 @@ pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
         }
         "Unsqueeze" => {
             let given = match input(1) {
-                Some(axes) => axes.integers()?.to_vec(),
-                None => attributes.ints("axes").ok()??.to_vec(),
+                Some(axes) => axes.integers()?,
+                None => attributes.ints("axes").ok()??,
             };
             let rank = Some(first.sizes.len() + given.len()).filter(|&rank| rank <= MAX_RANK)?;
             let axes: Vec<usize> = given.iter().map(|&axis| index(axis, rank)).collect::<Option<_>>()?;
@@ -185,10 +205,11 @@ pub(super) fn fold(node: &Node, inputs: &[Option<Literal>]) -> Option<Literal> {
 /// The axes that a node names by attribute or input.
 fn axes(attributes: &Attributes<'_>, input: Option<&Literal>, rank: usize) -> Option<Option<Vec<usize>>> {
     let given = match input {
-        Some(literal) => Some(literal.integers()?.to_vec()),
-        None => attributes.ints("axes").ok()?.map(<[i64]>::to_vec),
+        Some(literal) => Some(literal.integers()?),
+        None => attributes.ints("axes").ok()?,
     };
     match given {
+        Some(given) if given.len() > MAX_RANK => None,
         Some(given) => given.iter().map(|&axis| index(axis, rank)).collect::<Option<Vec<_>>>().map(Some),
         None => Some(None),
     }
@@ -218,9 +239,8 @@ fn gather(data: &Literal, indices: &Literal, axis: i64) -> Option<Literal> {
     let inner: usize = data.sizes[axis + 1..].iter().product();
     let outer: usize = data.sizes[..axis].iter().product();
     let sizes: Vec<usize> = [&data.sizes[..axis], &indices.sizes, &data.sizes[axis + 1..]].concat();
-    if outer.checked_mul(places.len())?.checked_mul(inner)? > MAX_ELEMENTS {
-        return None;
-    }
+    // Also where there is nothing to be found but the loops would turn.
+    count(&sizes)?;
     let each = (0..outer).flat_map(|outer| places.iter().map(move |place| outer * of + place));
     data.pick(sizes, each.flat_map(|row| row * inner..(row + 1) * inner).collect::<Vec<_>>().into_iter())
 }
@@ -243,29 +263,28 @@ fn transpose(attributes: &Attributes<'_>, data: &Literal) -> Option<Literal> {
 }
 
 /// Of lists, and single numbers.
-fn concat(inputs: &[Option<Literal>]) -> Option<Literal> {
-    let parts: Vec<&Literal> = inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
+fn concat(inputs: &[Option<&Literal>]) -> Option<Literal> {
+    let parts: Vec<&Literal> = inputs.iter().copied().collect::<Option<_>>()?;
     if parts.iter().any(|part| part.sizes.len() > 1)
         || parts.iter().map(|part| part.len()).sum::<usize>() > MAX_ELEMENTS
     {
         return None;
     }
-    let ints: Option<Vec<i64>> =
-        parts.iter().try_fold(Vec::new(), |all, part| Some([all, part.integers()?.to_vec()].concat()));
+    let ints: Option<Vec<&[i64]>> = parts.iter().map(|part| part.integers()).collect();
     Some(match ints {
-        Some(ints) => Literal::ints(ints),
+        Some(ints) => Literal::ints(ints.concat()),
         None => {
-            let floats: Vec<f32> = parts.iter().flat_map(|part| part.floats()).collect();
-            Literal { sizes: vec![floats.len()], numbers: Numbers::Floats(floats) }
+            let floats = parts.iter().map(|part| part.floats()).collect::<Vec<_>>().concat();
+            Literal::of_floats(vec![floats.len()], &floats)
         }
     })
 }
 
 /// Of a list.
-fn slice(attributes: &Attributes<'_>, data: &Literal, inputs: &[Option<Literal>]) -> Option<Literal> {
+fn slice(attributes: &Attributes<'_>, data: &Literal, inputs: &[Option<&Literal>]) -> Option<Literal> {
     let [len] = data.sizes[..] else { return None };
     let list = |index: usize, name: &str| match inputs.get(index) {
-        Some(literal) => literal.as_ref().map(|literal| literal.integers().map(<[i64]>::to_vec))?,
+        Some(literal) => literal.as_ref()?.integers().map(<[i64]>::to_vec),
         None => attributes.ints(name).ok()?.map(<[i64]>::to_vec),
     };
     let (starts, ends) = (list(1, "starts")?, list(2, "ends")?);
@@ -335,8 +354,9 @@ fn binary(operator: &str, a: &Literal, b: &Literal) -> Option<Literal> {
                 "Mul" => |a, b| a * b,
                 "Div" => |a, b| a / b,
                 "Pow" => f32::powf,
-                "Min" => f32::min,
-                "Max" => f32::max,
+                // What is no number stays none.
+                "Min" => |a, b| if a < b || a.is_nan() { a } else { b },
+                "Max" => |a, b| if a > b || a.is_nan() { a } else { b },
                 _ => return None,
             };
             let (a, b) = (a.floats(), b.floats());

@@ -23,6 +23,7 @@ pub use model::Model;
 pub use write::write;
 
 use crate::network::NetworkError;
+use crate::text::{listed, shown};
 
 /// Why a model could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +67,4 @@ pub enum OnnxError {
         /// Why.
         source: io::Error,
     },
-}
-
-/// The most characters of a file's own names that are shown.
-const SHOWN: usize = 80;
-
-/// A name of a file's own, in quotes, without what would disturb a terminal.
-fn shown(name: &str) -> String {
-    let cut: String = name.chars().take(SHOWN).collect();
-    format!("'{}{}'", cut.escape_debug(), if cut.len() < name.len() { "…" } else { "" })
 }

@@ -1,8 +1,6 @@
 //! A model that was read: its network, and its weights when they are asked for.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use prost::Message;
@@ -13,6 +11,7 @@ use super::input_shape::InputShape;
 use super::parameters::Source;
 use super::wire::{WireError, skeleton};
 use super::{OnnxError, messages};
+use crate::files;
 use crate::network::{Network, Node};
 use crate::weights::{Weights, WeightsError};
 
@@ -44,12 +43,8 @@ impl Model {
     pub fn open(path: &Path, batch: Option<usize>, shapes: &[InputShape]) -> Result<Self, OnnxError> {
         let unreadable = |source| OnnxError::Read { path: path.into(), source };
         let damaged = |message: String| OnnxError::Model { path: path.into(), message };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(unreadable(io::Error::other("it is no regular file")));
-        }
-        let bytes = skeleton(&mut file, metadata.len()).map_err(|error| match error {
+        let (mut file, length) = files::open(path).map_err(unreadable)?;
+        let bytes = skeleton(&mut file, length).map_err(|error| match error {
             WireError::Io(source) => unreadable(source),
             WireError::Damaged(message) => damaged(message),
         })?;

@@ -1,8 +1,16 @@
 //! The arithmetic of reshaping and slicing.
 
+use super::listed;
+
+/// The most dimensions of a constant; NumPy's own limit.
+pub(super) const MAX_RANK: usize = 64;
+
 /// The sizes that a Reshape's `target` means for a tensor of `sizes`: 0 is the size that was unless `allow_zero`, one −1 what
 /// is left. `None` if it cannot be.
 pub(super) fn target(sizes: &[usize], target: &[i64], allow_zero: bool) -> Option<Vec<usize>> {
+    if target.len() > MAX_RANK {
+        return None;
+    }
     let all = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
     let mut made = Vec::with_capacity(target.len());
     let mut open = None;
@@ -20,7 +28,9 @@ pub(super) fn target(sizes: &[usize], target: &[i64], allow_zero: bool) -> Optio
         let others = made.iter().try_fold(1_usize, |product, &size| product.checked_mul(size))?;
         made[open] = all.checked_div(others)?;
     }
-    Some(made)
+    // A size of zero does not make up for others that overflow.
+    let fits = made.iter().try_fold(1_usize, |product, &size| product.checked_mul(size.max(1))).is_some();
+    fits.then_some(made)
 }
 
 /// The first element and the number of those that a Slice takes of `len`.
@@ -47,7 +57,7 @@ pub(super) fn range(len: usize, start: i64, end: i64, step: i64) -> Option<(usiz
 /// The axes of a list, each once and ascending.
 pub(super) fn axes(given: &[i64], rank: usize) -> Result<Vec<usize>, String> {
     let axes: Option<Vec<usize>> = given.iter().map(|&axis| index(axis, rank)).collect();
-    let mut axes = axes.ok_or_else(|| format!("has axes = {given:?}, of a tensor of {rank} dimensions"))?;
+    let mut axes = axes.ok_or_else(|| format!("has axes = {}, of a tensor of {rank} dimensions", listed(given)))?;
     axes.sort_unstable();
     axes.dedup();
     Ok(axes)

@@ -1,6 +1,9 @@
 //! What a node's constants are made of.
 
+use std::sync::Arc;
+
 use super::constants::{Constant, FileError, Files};
+use super::literal::own_bytes;
 
 /// A constant of a node, in the order in which it is asked for.
 #[derive(Debug, Clone)]
@@ -15,7 +18,9 @@ pub(super) struct Source {
 #[derive(Debug, Clone)]
 enum Elements {
     Stored(Constant),
-    Literal(Vec<f32>),
+    Literal(Arc<[f32]>),
+    /// All the same, however many.
+    Fill(f32),
 }
 
 impl Source {
@@ -23,8 +28,12 @@ impl Source {
         Source { elements: Elements::Stored(constant), transposed: None, factor: 1.0 }
     }
 
-    pub fn literal(values: Vec<f32>) -> Self {
+    pub fn literal(values: Arc<[f32]>) -> Self {
         Source { elements: Elements::Literal(values), transposed: None, factor: 1.0 }
+    }
+
+    pub fn fill(value: f32) -> Self {
+        Source { elements: Elements::Fill(value), transposed: None, factor: 1.0 }
     }
 
     /// The same matrix the other way round: `rows` × `columns` of it are asked for.
@@ -37,12 +46,18 @@ impl Source {
         Source { factor: self.factor * factor, ..self }
     }
 
-    /// The elements, if they are in memory.
-    pub fn values(&self) -> Option<&[f32]> {
+    /// Whether it is known that each element is `value`.
+    pub fn is(&self, value: f32) -> bool {
         match &self.elements {
-            Elements::Literal(values) => Some(values),
-            Elements::Stored(_) => None,
+            Elements::Literal(values) => values.iter().all(|&element| element == value),
+            Elements::Fill(all) => *all == value,
+            Elements::Stored(_) => false,
         }
+    }
+
+    /// Bytes of elements in memory that nothing else shares.
+    pub fn own_bytes(&self) -> usize {
+        if let Elements::Literal(values) = &self.elements { own_bytes(values) } else { 0 }
     }
 
     /// All `count` elements.
@@ -87,6 +102,10 @@ impl Elements {
             Elements::Stored(constant) => constant.read(files, first, values),
             Elements::Literal(all) => {
                 values.copy_from_slice(&all[first..first + values.len()]);
+                Ok(())
+            }
+            Elements::Fill(value) => {
+                values.fill(*value);
                 Ok(())
             }
         }

@@ -6,16 +6,30 @@ use std::io::{self, BufReader, Read};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use super::messages::Place;
+use super::messages::{Attribute, Place};
 
 /// The most bytes of messages that a model may have beside its tensors' elements; ResNet-152 has 60 KB, detectors with all
 /// shapes stated some hundreds.
 const MAX_BYTES: usize = 16 << 20;
 
+/// The most bytes that these may become in memory: of two bytes of a file a message is made that has some hundreds.
+const MAX_MEMORY: usize = 128 << 20;
+
+/// Bytes of a message in memory, beside what its fields hold: of the largest.
+const MESSAGE: usize = size_of::<Attribute>();
+
+/// Bytes of a text or list in memory, or of some numbers, beside those that it holds.
+const FIELD: usize = size_of::<String>();
+
+/// Bytes in memory for one of a list of numbers, which may have one in the file.
+const NUMBER: usize = size_of::<i64>();
+
 /// What becomes of a field.
 enum Keep {
     /// It is copied.
     Whole,
+    /// It is copied, one or more numbers.
+    Numbers,
     /// It is a message, of which the fields in the list are kept.
     Message(&'static Fields),
     /// It is noted where in the file its content is.
@@ -24,14 +38,14 @@ enum Keep {
 
 type Fields = [(u32, Keep)];
 
-const MODEL: &Fields = &[(1, Keep::Whole), (7, Keep::Message(GRAPH)), (8, Keep::Whole)];
+const MODEL: &Fields = &[(1, Keep::Whole), (7, Keep::Message(GRAPH)), (8, Keep::Message(PAIR))];
 const GRAPH: &Fields = &[
     (1, Keep::Message(NODE)),
     (2, Keep::Whole),
     (5, Keep::Message(TENSOR)),
-    (11, Keep::Whole),
-    (12, Keep::Whole),
-    (13, Keep::Whole),
+    (11, Keep::Message(VALUE)),
+    (12, Keep::Message(VALUE)),
+    (13, Keep::Message(VALUE)),
 ];
 const NODE: &Fields = &[
     (1, Keep::Whole),
@@ -47,22 +61,28 @@ const ATTRIBUTE: &Fields = &[
     (3, Keep::Whole),
     (4, Keep::Whole),
     (5, Keep::Message(TENSOR)),
-    (7, Keep::Whole),
-    (8, Keep::Whole),
+    (7, Keep::Numbers),
+    (8, Keep::Numbers),
     (20, Keep::Whole),
 ];
 const TENSOR: &Fields = &[
-    (1, Keep::Whole),
+    (1, Keep::Numbers),
     (2, Keep::Whole),
     (4, Keep::Place),
     (5, Keep::Place),
-    (7, Keep::Whole),
+    (7, Keep::Numbers),
     (8, Keep::Whole),
     (9, Keep::Place),
     (10, Keep::Place),
-    (13, Keep::Whole),
+    (13, Keep::Message(PAIR)),
     (14, Keep::Whole),
 ];
+const VALUE: &Fields = &[(1, Keep::Whole), (2, Keep::Message(VALUE_TYPE))];
+const VALUE_TYPE: &Fields = &[(1, Keep::Message(TENSOR_TYPE))];
+const TENSOR_TYPE: &Fields = &[(1, Keep::Whole), (2, Keep::Message(SHAPE))];
+const SHAPE: &Fields = &[(1, Keep::Message(PAIR))];
+/// A version of operators, a key and its value, and a size: the first two fields of all of them.
+const PAIR: &Fields = &[(1, Keep::Whole), (2, Keep::Whole)];
 
 /// Why a file is no model.
 pub(super) enum WireError {
@@ -77,9 +97,10 @@ impl From<io::Error> for WireError {
 }
 
 /// The bytes of a [`Model`](super::messages::Model) in a file of `length` bytes, with a [`Place`] for the elements of each
-/// tensor. Whatever the file says, at most [`MAX_BYTES`] are in memory, and messages nest as deep as [`MODEL`] does.
+/// tensor. Whatever the file says, at most [`MAX_BYTES`] are kept, which become at most [`MAX_MEMORY`], and messages nest as
+/// deep as [`MODEL`] does.
 pub(super) fn skeleton(file: &mut File, length: u64) -> Result<Vec<u8>, WireError> {
-    let mut walk = Walk { file: BufReader::new(file), at: 0, left: MAX_BYTES };
+    let mut walk = Walk { file: BufReader::new(file), at: 0, left: MAX_BYTES, memory_left: MAX_MEMORY };
     walk.message(length, MODEL)
 }
 
@@ -89,6 +110,8 @@ struct Walk<'a> {
     at: u64,
     /// Bytes that may still be kept.
     left: usize,
+    /// Bytes that these may still become.
+    memory_left: usize,
 }
 
 impl Walk<'_> {
@@ -107,6 +130,7 @@ impl Walk<'_> {
                 Ok(WireType::Varint) => {
                     let value = self.varint(end)?;
                     if keep.is_some() {
+                        self.remember(NUMBER)?;
                         self.keep(&mut kept, |kept| {
                             encode_key(number, WireType::Varint, kept);
                             encode_varint(value, kept);
@@ -127,17 +151,21 @@ impl Walk<'_> {
             match (keep, wire_type) {
                 (None, _) => self.skip(length)?,
                 (Some(Keep::Message(fields)), Ok(WireType::LengthDelimited)) => {
+                    self.remember(MESSAGE)?;
                     let message = self.message(self.at + length, fields)?;
                     self.keep(&mut kept, |kept| key(kept, number, message.len()))?;
                     kept.extend(message);
                 }
                 (Some(Keep::Place), Ok(WireType::LengthDelimited)) => {
+                    self.remember(size_of::<Place>())?;
                     let place = Place { offset: self.at, length };
                     self.keep(&mut kept, |kept| field(kept, number, &place.encode_to_vec()))?;
                     self.skip(length)?;
                 }
-                (Some(Keep::Whole), Ok(wire_type)) => {
+                (Some(keep @ (Keep::Whole | Keep::Numbers)), Ok(wire_type)) => {
                     self.allow(length)?;
+                    let each = if matches!(keep, Keep::Numbers) { NUMBER } else { 1 };
+                    self.remember(FIELD + length as usize * each)?;
                     let mut content = vec![0; length as usize];
                     self.file.read_exact(&mut content)?;
                     self.at += length;
@@ -188,6 +216,17 @@ impl Walk<'_> {
         let bytes = kept.len() - before;
         self.allow(bytes as u64)?;
         self.left -= bytes;
+        Ok(())
+    }
+
+    /// Counts bytes of what is made of a field, within the limit.
+    fn remember(&mut self, bytes: usize) -> Result<(), WireError> {
+        let left = self.memory_left.checked_sub(bytes).ok_or_else(|| {
+            WireError::Damaged(format!(
+                "its nodes and names would take more than {MAX_MEMORY} bytes of memory, which no network of convolutions needs"
+            ))
+        })?;
+        self.memory_left = left;
         Ok(())
     }
 

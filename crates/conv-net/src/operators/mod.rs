@@ -193,11 +193,14 @@ impl Operator {
             Operator::Softmax(softmax) => softmax.axis > 0,
             Operator::Reduce(reduce) => !reduce.axes.contains(&0),
             Operator::Concat(concat) => concat.axis > 0,
+            // A single number has no first axis.
             Operator::Slice(slice) => {
-                slice.starts[0] == 0 && slice.steps[0] == 1 && Some(slice.sizes[0]) == images(inputs[0])
+                slice.starts.first().is_none_or(|&start| start == 0)
+                    && slice.steps.first().is_none_or(|&step| step == 1)
+                    && slice.sizes.first().copied() == images(inputs[0])
             }
-            Operator::Pad(pad) => pad.amounts[0] == [0, 0],
-            Operator::Transpose(transpose) => transpose.permutation[0] == 0,
+            Operator::Pad(pad) => pad.amounts.first().is_none_or(|amount| *amount == [0, 0]),
+            Operator::Transpose(transpose) => transpose.permutation.first().is_none_or(|&axis| axis == 0),
             Operator::Reshape(shape) => images(shape) == images(inputs[0]),
             // One that is as large as the batch is of a batch of this size.
             Operator::Constant(shape) => images(shape).is_none_or(|images| images == 1),

@@ -4,6 +4,7 @@ use super::OperatorError;
 use crate::layers;
 pub use crate::layers::PadMode;
 use crate::shape::Shape;
+use crate::text::listed;
 
 /// Tensors one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Slice {
             size == 0 || (step != 0 && start < of && (0..of).contains(&last))
         };
         let ranks = self.starts.len() == rank && self.steps.len() == rank && self.sizes.len() == rank;
-        OperatorError::require("sizes", &format!("{:?}", self.sizes), ranks && (0..rank).all(fits), {
+        OperatorError::require("sizes", &listed(&self.sizes), ranks && (0..rank).all(fits), {
             format!("within {input}")
         })?;
         Ok(Shape::new(&self.sizes)?)
@@ -82,7 +83,7 @@ pub struct Pad {
 
 impl Pad {
     pub(super) fn shape(&self, input: &Shape) -> Result<Shape, OperatorError> {
-        let amounts = || format!("{:?}", self.amounts);
+        let amounts = || listed(&self.amounts);
         OperatorError::require("rank", &input.rank(), input.rank() <= 4, "at most 4")?;
         let ranks = self.amounts.len() == input.rank();
         OperatorError::require("pads", &amounts(), ranks, format!("two for each axis of {input}"))?;
@@ -143,7 +144,7 @@ impl Transpose {
         sorted.sort_unstable();
         let expected = format!("each axis of {input} once");
         let each = sorted.into_iter().eq(0..input.rank());
-        OperatorError::require("perm", &format!("{:?}", self.permutation), each, expected)?;
+        OperatorError::require("perm", &listed(&self.permutation), each, expected)?;
         let sizes: Vec<usize> = self.permutation.iter().map(|&axis| input.sizes()[axis]).collect();
         Ok(Shape::new(&sizes)?)
     }

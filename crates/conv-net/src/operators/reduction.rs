@@ -3,6 +3,7 @@
 use super::OperatorError;
 pub use crate::layers::Reduction;
 use crate::shape::Shape;
+use crate::text::listed;
 
 /// A reduction over some axes.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +21,7 @@ impl Reduce {
         let inside = self.axes.iter().all(|&axis| axis < input.rank());
         let ascending = self.axes.windows(2).all(|pair| pair[0] < pair[1]);
         let expected = format!("different axes of {input}");
-        OperatorError::require("axes", &format!("{:?}", self.axes), inside && ascending, expected)?;
+        OperatorError::require("axes", &listed(&self.axes), inside && ascending, expected)?;
         let sizes = input.sizes().iter().enumerate().filter_map(|(axis, &size)| match self.axes.contains(&axis) {
             true => self.keep.then_some(1),
             false => Some(size),

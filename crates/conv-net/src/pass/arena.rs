@@ -59,6 +59,21 @@ impl Arena {
     }
 }
 
+/// Floats of the values that are alive during each of so many `steps`.
+pub(super) fn alive(values: &[Lifetime], steps: usize) -> Vec<usize> {
+    let (mut begins, mut ends) = (vec![0; steps + 1], vec![0; steps + 1]);
+    for Lifetime { floats, steps } in values {
+        begins[steps.start] += floats;
+        ends[steps.end] += floats;
+    }
+    let mut alive = 0;
+    let during = |(begins, ends): (usize, usize)| {
+        alive = alive + begins - ends;
+        alive
+    };
+    begins.into_iter().zip(ends).map(during).take(steps).collect()
+}
+
 fn lower_bound(values: &[Lifetime]) -> usize {
     let mut changes: Vec<(usize, bool, usize)> = Vec::with_capacity(2 * values.len());
     for Lifetime { floats, steps } in values {

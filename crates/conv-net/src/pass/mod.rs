@@ -177,7 +177,7 @@ impl ForwardPass {
                 prepared_bytes,
                 scratch_bytes,
                 activation_bytes: network.shape(stage.output)?.bytes(),
-                alive_bytes: size_of::<f32>() * layout.alive(steps.len()),
+                alive_bytes: size_of::<f32>() * layout.alive[steps.len()],
             })?;
             let channels = network.shape(stage.output)?.sizes().get(1).copied().unwrap_or(1);
             let pitch = stages.places[stage.output].pitch.unwrap_or(channels);
@@ -274,10 +274,11 @@ impl ForwardPass {
     }
 }
 
-/// Where values are, and how long their buffers are needed.
+/// Where values are, and how much of them is needed at once.
 struct Layout {
     slots: Vec<Option<Slot>>,
-    lifetimes: Vec<Lifetime>,
+    /// Floats of the buffers that are needed during each step.
+    alive: Vec<usize>,
     arena: Arena,
 }
 
@@ -324,15 +325,11 @@ impl Layout {
             }
             slot => Some(slot),
         };
-        Ok(Layout { slots: (0..values).map(|index| slot(ValueId::at(index))).collect(), lifetimes, arena })
+        let slots = (0..values).map(|index| slot(ValueId::at(index))).collect();
+        Ok(Layout { slots, alive: arena::alive(&lifetimes, executed.len()), arena })
     }
 
     fn slot(&self, value: ValueId) -> Slot {
         self.slots[value.index()].clone().expect("a value is an input, a constant, or computed by a stage")
-    }
-
-    /// Floats of the buffers that are needed during a step.
-    fn alive(&self, step: usize) -> usize {
-        self.lifetimes.iter().filter(|value| value.steps.contains(&step)).map(|value| value.floats).sum()
     }
 }

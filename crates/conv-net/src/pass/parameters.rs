@@ -15,6 +15,9 @@ use crate::operators::{ConvTranspose, Operator};
 use crate::shape::Shape;
 use crate::weights::{Weights, WeightsError};
 
+/// Constants of a normalisation: factor, offset, mean and variance.
+const MOST_CONSTANTS: usize = 4;
+
 /// What is prepared so far.
 pub(super) struct Planner<'a> {
     pub network: &'a Network,
@@ -75,6 +78,8 @@ impl Planner<'_> {
         let output = View { shape: self.network.shape(node.outputs[0])?, ..view(&stage.output)? };
         let bounds = stage.bounds(self.network);
         let failed = |planner: &Self, source| planner.failed(stage, node.operator.name(), source);
+        let tables = self.left(stage)?.admit(Operation::table_bytes(&node.operator, output.shape), 0);
+        tables.map_err(|source| failed(self, source))?;
         match &node.operator {
             Operator::ConvTranspose(conv) => {
                 let prepared = self.transposed(stage, conv, [inputs[0].shape, output.shape]);
@@ -136,10 +141,23 @@ impl Planner<'_> {
         [input, output]: [&Shape; 2],
     ) -> Result<TransposedConv, PlanError> {
         let node = &self.network.nodes()[stage.node];
-        let options = self.left_for_plan(stage)?;
+        let [map, result] = [input, output].map(|shape| shape.map().expect("a convolution's shapes are maps"));
+        let shape = TransposedShape {
+            batch: input.batch(),
+            groups: conv.groups,
+            in_channels: map.channels,
+            out_channels: conv.out_channels,
+            input: [map.height, map.width],
+            kernel: conv.windows.map(|window| window.kernel),
+            stride: conv.windows.map(|window| window.stride),
+            dilation: conv.windows.map(|window| window.dilation),
+            pad: conv.windows.map(|window| window.pad[0]),
+            output: [result.height, result.width],
+        };
+        self.left_for_plan(stage)?.admit(shape.prepared_bytes(), 0)?;
         let len = node.parameters[0].len();
         // As they come, and packed.
-        options.admit(2 * 4 * len as u128, 0)?;
+        self.meanwhile(4 * len as u128 + shape.prepared_bytes())?;
         let mut weights = AlignedBuffer::zeroed(len)?;
         self.weights.read(node, 0, 0, &mut weights).map_err(|error| unavailable(&error))?;
         let folded = self.folded(stage, conv.out_channels)?;
@@ -154,19 +172,6 @@ impl Planner<'_> {
                 values.iter_mut().for_each(|value| *value = (f64::from(*value) * factor) as f32);
             }
         }
-        let [map, result] = [input, output].map(|shape| shape.map().expect("a convolution's shapes are maps"));
-        let shape = TransposedShape {
-            batch: input.batch(),
-            groups: conv.groups,
-            in_channels: map.channels,
-            out_channels: conv.out_channels,
-            input: [map.height, map.width],
-            kernel: conv.windows.map(|window| window.kernel),
-            stride: conv.windows.map(|window| window.stride),
-            dilation: conv.windows.map(|window| window.dilation),
-            pad: conv.windows.map(|window| window.pad[0]),
-            output: [result.height, result.width],
-        };
         Ok(TransposedConv::new(shape, &weights, Some(&bias), stage.bounds(self.network)))
     }
 
@@ -177,6 +182,9 @@ impl Planner<'_> {
 
     /// What `nodes`, one after the other, make of their input.
     fn fold(&mut self, nodes: &[usize], channels: usize) -> Result<Folded, PlanError> {
+        // All in f64, and one node's constants.
+        let floats = 2 * size_of::<f64>() + MOST_CONSTANTS * size_of::<f32>();
+        self.meanwhile(floats as u128 * channels as u128)?;
         let mut all = Folded { factors: vec![1.0; channels], offsets: vec![0.0; channels] };
         for &node in nodes {
             let node = &self.network.nodes()[node];
@@ -215,6 +223,12 @@ impl Planner<'_> {
             }
         }
         Ok(bias)
+    }
+
+    /// That what is in memory only until a stage is prepared fits beside what is prepared: activations have no place yet.
+    fn meanwhile(&self, bytes: u128) -> Result<(), PlanError> {
+        let left = self.options.memory_limit.saturating_sub(self.memory.prepared_bytes);
+        self.options.memory_limit(left).admit(bytes, 0).map(|_| ())
     }
 
     /// The options with what is left of the memory.

@@ -108,10 +108,12 @@ impl Places {
             }
             let pitch = Some(whole.pitch.unwrap_or(output.sizes()[1]));
             let mut start = whole.start;
+            let mut parts = node.inputs.clone();
+            parts.sort_unstable();
             idle[index] = true;
-            for (operand, &part) in node.inputs.iter().enumerate() {
+            for &part in &node.inputs {
                 let Ok(shape) = network.shape(part) else { continue };
-                let twice = node.inputs.iter().enumerate().any(|(other, &value)| other != operand && value == part);
+                let twice = parts.get(parts.partition_point(|&other| other < part) + 1) == Some(&part);
                 let joins = !twice && users.allow(part, index, whole.root, (network, stages, self));
                 if joins {
                     self.put(part, Place { root: whole.root, start, pitch });
@@ -159,7 +161,11 @@ impl Users {
             users.writer[stage.output.index()] = Some(index);
             users.summed[places[stage.output].root.index()] |= stage.sum.is_some();
             for input in stage.nodes().flat_map(|node| &network.nodes()[node].inputs) {
-                users.readers[input.index()].push(index);
+                let readers = &mut users.readers[input.index()];
+                // Whoever reads it twice is one reader.
+                if readers.last() != Some(&index) {
+                    readers.push(index);
+                }
             }
         }
         for value in (0..values).map(ValueId::at).filter(|&value| places[value].root != value) {

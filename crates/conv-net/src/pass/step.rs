@@ -158,14 +158,25 @@ impl Operation {
         })
     }
 
+    /// Bytes that [`Operation::new`] keeps for an operator whose output is of this shape.
+    pub fn table_bytes(operator: &Operator, output: &Shape) -> u128 {
+        match operator {
+            Operator::Pad(_) => Padding::table_bytes(output.sizes()),
+            Operator::Resize(resize) => Resizer::table_bytes(resize.size),
+            _ => 0,
+        }
+    }
+
     /// Bytes of its weights and scratch.
     pub fn footprint(&self, workers: usize) -> Footprint {
         let scratch = |floats| Footprint { prepared_bytes: 0, scratch_bytes: size_of::<f32>() * floats };
-        let floats = |floats| Footprint { prepared_bytes: size_of::<f32>() * floats, scratch_bytes: 0 };
+        let prepared = |prepared_bytes| Footprint { prepared_bytes, scratch_bytes: 0 };
         match self {
             Operation::Plan(plan) => plan.footprint(),
-            Operation::Transposed(conv) => floats(conv.prepared_floats()),
-            Operation::Affine(affine) => floats(affine.prepared_floats()),
+            Operation::Transposed(conv) => prepared(conv.prepared_bytes()),
+            Operation::Affine(affine) => prepared(size_of::<f32>() * affine.prepared_floats()),
+            Operation::Pad(padding) => prepared(padding.bytes()),
+            Operation::Resize(resizer) => prepared(resizer.bytes()),
             Operation::Lrn(_, Some(_), map) => scratch(layers::scratch_floats(workers, *map)),
             Operation::CopiedTwice(_, floats) => scratch(*floats),
             _ => Footprint::default(),

@@ -1,10 +1,10 @@
 //! The cut itself: phases of a network, what each worker computes in them, and what crosses from one to the next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::rules::{self, Ranges, Rule, channels, is_cut};
-use crate::network::{Builder, Network, NetworkError, Node, ValueId};
+use crate::network::{Builder, Network, NetworkError, ValueId};
 use crate::operators::{Operator, Slice};
 
 /// Which layers are cut.
@@ -95,7 +95,7 @@ pub(super) struct Phase {
 }
 
 /// Where an input of a phase comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Feed {
     /// Input of the whole network.
     Input(usize),
@@ -200,30 +200,51 @@ impl Towers {
 
     /// What crosses, value by value, in order.
     pub fn crossings(&self) -> Vec<Crossing> {
-        let crossing = |(index, arrival): (usize, &Arrival)| {
+        let readers = self.readers();
+        let crossing = |(arrival, readers): (&Arrival, Vec<String>)| {
             let all = || 0..self.workers;
             let bytes = |channels: usize| size_of::<f32>() * arrival.pixels * channels;
             let sent = |from: usize| bytes(all().map(|to| arrival.crossing(from, to).len()).sum());
             let received = |to: usize| bytes(all().map(|from| arrival.crossing(from, to).len()).sum());
-            let reads = |phase: &&Phase| phase.inputs.contains(&Feed::Arrival(index));
-            let name = &self.network.value(arrival.value).name;
-            let readers = self.phases.iter().filter(reads).flat_map(|phase| {
-                let nodes = self.network.nodes().iter().filter(|node| node.inputs.contains(&arrival.value));
-                let here = |node: &&Node| phase.networks[0].nodes().iter().any(|local| local.name == node.name);
-                nodes.filter(here).map(|node| node.name.clone()).collect::<Vec<_>>()
-            });
             Crossing {
-                value: name.clone(),
+                value: self.network.value(arrival.value).name.clone(),
                 phase: arrival.phase,
                 sent_bytes: all().map(sent).collect(),
                 received_bytes: all().map(received).collect(),
-                readers: readers.collect(),
+                readers,
             }
         };
-        let crossings = self.arrivals.iter().enumerate().map(crossing);
+        let crossings = self.arrivals.iter().zip(readers).map(crossing);
         crossings.filter(|crossing| crossing.sent_bytes.iter().any(|&bytes| bytes > 0)).collect()
     }
+
+    /// The names of the nodes that read each arrival.
+    fn readers(&self) -> Vec<Vec<String>> {
+        let mut of_value: Vec<Vec<&str>> = vec![Vec::new(); self.network.values().len()];
+        for node in self.network.nodes() {
+            for input in &node.inputs {
+                let readers = &mut of_value[input.index()];
+                // Whoever reads it twice is one reader.
+                if readers.last() != Some(&node.name.as_str()) {
+                    readers.push(&node.name);
+                }
+            }
+        }
+        let mut readers = vec![Vec::new(); self.arrivals.len()];
+        for phase in &self.phases {
+            let here: HashSet<&str> = phase.networks[0].nodes().iter().map(|node| node.name.as_str()).collect();
+            for feed in &phase.inputs {
+                let Feed::Arrival(arrival) = *feed else { continue };
+                let nodes = of_value[self.arrivals[arrival].value.index()].iter().filter(|node| here.contains(**node));
+                readers[arrival].extend(nodes.map(|&node| node.to_owned()));
+            }
+        }
+        readers
+    }
 }
+
+/// Of each value the forms in which a worker has it: which channels, and as which value of its network.
+type Made = HashMap<ValueId, Vec<(Range<usize>, ValueId)>>;
 
 /// A cut in the making.
 struct Cut<'a> {
@@ -237,7 +258,14 @@ struct Cut<'a> {
     /// What is computed of it where it is computed, at least what is owned.
     made: Vec<Ranges>,
     phase_of: Vec<usize>,
+    /// By value: which input of the network it is, which node's constant, and which arrivals are of it.
+    given: Vec<Option<usize>>,
+    constants: Vec<Option<usize>>,
+    arrivals_of: Vec<Vec<usize>>,
     arrivals: Vec<Arrival>,
+    /// By phase: its nodes but for constants, and the values that it computes for those after it.
+    nodes: Vec<Vec<usize>>,
+    outputs: Vec<Vec<ValueId>>,
 }
 
 impl<'a> Cut<'a> {
@@ -252,9 +280,17 @@ impl<'a> Cut<'a> {
             owned: (0..values).map(whole).collect(),
             made: (0..values).map(whole).collect(),
             phase_of: vec![0; values],
+            given: vec![None; values],
+            constants: vec![None; values],
+            arrivals_of: vec![Vec::new(); values],
             arrivals: Vec::new(),
+            nodes: Vec::new(),
+            outputs: Vec::new(),
         };
-        for node in network.nodes() {
+        for (index, input) in network.inputs().iter().enumerate() {
+            cut.given[input.index()].get_or_insert(index);
+        }
+        for (index, node) in network.nodes().iter().enumerate() {
             let of = |ranges: &'_ [Ranges]| node.inputs.iter().map(|input| ranges[input.index()].clone()).collect();
             let [owned, made]: [Vec<Ranges>; 2] = [of(&cut.owned), of(&cut.made)];
             let [owned, made] = [&owned, &made].map(|ranges| ranges.iter().collect::<Vec<_>>());
@@ -271,6 +307,12 @@ impl<'a> Cut<'a> {
             }
             cut.rules.push(rule);
             cut.phase_of_node.push(phase);
+            cut.nodes.resize(cut.nodes.len().max(phase + 1), Vec::new());
+            if matches!(node.operator, Operator::Constant(_)) {
+                node.outputs.iter().for_each(|output| cut.constants[output.index()] = Some(index));
+            } else {
+                cut.nodes[phase].push(index);
+            }
         }
         cut
     }
@@ -311,11 +353,13 @@ impl<'a> Cut<'a> {
     /// The arrival that `needs` of a value are.
     fn arrival(&mut self, value: ValueId, needs: &Ranges) -> Feed {
         // Everybody has all of what the network is given.
-        if let Some(input) = self.network.inputs().iter().position(|&input| input == value) {
+        if let Some(input) = self.given[value.index()] {
             return Feed::Input(input);
         }
-        let same = |arrival: &Arrival| arrival.value == value && arrival.needs == *needs;
-        let index = self.arrivals.iter().position(same).unwrap_or_else(|| {
+        let same = |&&arrival: &&usize| self.arrivals[arrival].needs == *needs;
+        let known = self.arrivals_of[value.index()].iter().find(same).copied();
+        let index = known.unwrap_or_else(|| {
+            self.arrivals_of[value.index()].push(self.arrivals.len());
             let shape = self.network.value(value).shape.as_ref();
             self.arrivals.push(Arrival {
                 value,
@@ -339,14 +383,14 @@ impl<'a> Cut<'a> {
 
     /// What a phase takes from those before it.
     fn inputs(&mut self, phase: usize) -> Vec<Feed> {
-        let mut inputs = Vec::new();
-        for index in self.nodes_of(phase) {
+        let (mut inputs, mut known) = (Vec::new(), HashSet::new());
+        for index in self.nodes[phase].clone() {
             let node = &self.network.nodes()[index];
             for (operand, &value) in node.inputs.iter().enumerate() {
                 if !self.is_made_here(value, phase) {
                     let needs = self.rules[index].needs[operand].clone();
                     let feed = self.arrival(value, &needs);
-                    if !inputs.contains(&feed) {
+                    if known.insert(feed) {
                         inputs.push(feed);
                     }
                 }
@@ -355,52 +399,31 @@ impl<'a> Cut<'a> {
         inputs
     }
 
-    fn nodes_of(&self, phase: usize) -> Vec<usize> {
-        (0..self.rules.len()).filter(|&node| self.phase_of_node[node] == phase && !self.is_constant(node)).collect()
-    }
-
-    fn is_constant(&self, node: usize) -> bool {
-        matches!(self.network.nodes()[node].operator, Operator::Constant(_))
-    }
-
-    /// The constant that a value is, which every phase that reads it has for itself.
-    fn constant(&self, value: ValueId) -> Option<usize> {
-        (0..self.rules.len())
-            .find(|&node| self.is_constant(node) && self.network.nodes()[node].outputs.contains(&value))
-    }
-
     fn is_made_here(&self, value: ValueId, phase: usize) -> bool {
-        let given = self.network.inputs().contains(&value);
-        !given && (self.phase_of[value.index()] == phase || self.constant(value).is_some())
+        let place = value.index();
+        self.given[place].is_none() && (self.phase_of[place] == phase || self.constants[place].is_some())
     }
 
     /// Which output of its phase each arrival is.
     fn number_outputs(&mut self) {
-        for index in 0..self.arrivals.len() {
-            let of = self.outputs_of(self.arrivals[index].phase);
-            let output = of.iter().position(|&value| value == self.arrivals[index].value);
-            self.arrivals[index].output = output.unwrap_or(0);
-        }
-    }
-
-    /// The values that a phase computes for those after it.
-    fn outputs_of(&self, phase: usize) -> Vec<ValueId> {
-        let mut outputs = Vec::new();
-        for arrival in self.arrivals.iter().filter(|arrival| arrival.phase == phase) {
-            if !outputs.contains(&arrival.value) {
+        let mut places = vec![None; self.network.values().len()];
+        self.outputs = vec![Vec::new(); self.nodes.len()];
+        for arrival in &mut self.arrivals {
+            let outputs = &mut self.outputs[arrival.phase];
+            arrival.output = *places[arrival.value.index()].get_or_insert_with(|| {
                 outputs.push(arrival.value);
-            }
+                outputs.len() - 1
+            });
         }
-        outputs
     }
 
     /// What a worker computes in a phase.
     fn network_of(&self, phase: usize, worker: usize, inputs: &[Feed], chunks: usize) -> Result<Network, NetworkError> {
         let network = self.network;
         let mut builder = Builder::new(network.name());
-        // Of each value the form in which it is here: its channels, and what it is called now.
-        let mut made: Vec<(ValueId, Range<usize>, ValueId)> = Vec::new();
-        for feed in inputs {
+        // Of each value the forms in which it is here: its channels, and what it is called now.
+        let mut made = Made::new();
+        for (index, feed) in inputs.iter().enumerate() {
             let (value, range) = match feed {
                 Feed::Input(index) => (network.inputs()[*index], 0..channels(network, network.inputs()[*index])),
                 Feed::Arrival(index) => (self.arrivals[*index].value, self.arrivals[*index].needs[worker].clone()),
@@ -413,12 +436,11 @@ impl<'a> Cut<'a> {
                 *size /= chunks;
             }
             // Of one value there may be several that are alike for this worker alone.
-            let name =
-                format!("{}@{}", named(&network.value(value).name, &range, channels(network, value)), made.len());
+            let name = format!("{}@{index}", named(&network.value(value).name, &range, channels(network, value)));
             let local = builder.input(name, &sizes)?;
-            made.push((value, range, local));
+            made.entry(value).or_default().push((range, local));
         }
-        for index in self.nodes_of(phase) {
+        for &index in &self.nodes[phase] {
             let (node, rule) = (&network.nodes()[index], &self.rules[index]);
             let mut operands = Vec::new();
             for (operand, &value) in node.inputs.iter().enumerate() {
@@ -430,10 +452,10 @@ impl<'a> Cut<'a> {
             let operator = rules::local(&node.operator, computes, &needs, filter_channels);
             let output = node.outputs[0];
             let local = builder.named(&node.name, &network.value(output).name, operator, &operands)?;
-            made.push((output, computes.clone(), local));
+            made.entry(output).or_default().push((computes.clone(), local));
         }
         let mut outputs = Vec::new();
-        for value in self.outputs_of(phase) {
+        for &value in &self.outputs[phase] {
             outputs.push(self.operand(&mut builder, &mut made, value, &self.owned[value.index()][worker])?);
         }
         builder.finish(&outputs)
@@ -443,21 +465,21 @@ impl<'a> Cut<'a> {
     fn operand(
         &self,
         builder: &mut Builder,
-        made: &mut Vec<(ValueId, Range<usize>, ValueId)>,
+        made: &mut Made,
         value: ValueId,
         range: &Range<usize>,
     ) -> Result<ValueId, NetworkError> {
-        let here = |made: &[(ValueId, Range<usize>, ValueId)]| {
-            let exact = made.iter().find(|(of, is, _)| *of == value && is == range);
-            exact.or_else(|| made.iter().find(|(of, is, _)| *of == value && within(range, is))).cloned()
-        };
-        let (_, is, local) = match (here(made), self.constant(value)) {
+        let made = made.entry(value).or_default();
+        let exact = made.iter().find(|(is, _)| is == range);
+        let here = exact.or_else(|| made.iter().find(|(is, _)| within(range, is))).cloned();
+        let (is, local) = match (here, self.constants[value.index()]) {
             (Some(found), _) => found,
             (None, Some(node)) => {
                 let node = &self.network.nodes()[node];
                 let local = builder.named(&node.name, &self.network.value(value).name, node.operator.clone(), &[])?;
-                made.push((value, 0..channels(self.network, value), local));
-                made[made.len() - 1].clone()
+                let all = 0..channels(self.network, value);
+                made.push((all.clone(), local));
+                (all, local)
             }
             (None, None) => {
                 let name = &self.network.value(value).name;
@@ -471,7 +493,7 @@ impl<'a> Cut<'a> {
         let slice = Slice::of(&shape, 1, range.start - is.start, range.len());
         let name = named(&self.network.value(value).name, range, channels(self.network, value));
         let local = builder.node(name, Operator::Slice(slice), &[local])?;
-        made.push((value, range.clone(), local));
+        made.push((range.clone(), local));
         Ok(local)
     }
 }

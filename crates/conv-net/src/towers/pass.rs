@@ -1,5 +1,7 @@
 //! A worker's passes, phase by phase, and the exchanges between them.
 
+use std::ops::Range;
+
 use conv_core::{PlanOptions, RunError};
 use rayon::ThreadPool;
 
@@ -63,10 +65,15 @@ impl TowerPass {
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
         let floats = |arrival: &Arrival| arrival.pixels * arrival.needs[worker].len();
-        let exchanged = size_of::<f32>() * towers.arrivals.iter().map(floats).sum::<usize>();
+        let each_way = [
+            buffers(&towers, |arrival, peer| arrival.crossing(worker, peer)),
+            buffers(&towers, |arrival, peer| arrival.crossing(peer, worker)),
+        ];
+        let exchanged = towers.arrivals.iter().map(floats).chain(each_way.iter().flatten().copied());
+        let exchanged = size_of::<f32>() * exchanged.sum::<usize>();
         let limit = options.memory_limit;
         if exchanged > limit {
-            let layer = format!("{}: what other workers send", towers.network.name());
+            let layer = format!("{}: what workers send each other", towers.network.name());
             return Err(ForwardError::Memory { layer, needed: exchanged as u128, limit });
         }
         let mut passes: Vec<ForwardPass> = Vec::new();
@@ -77,8 +84,9 @@ impl TowerPass {
             passes.push(ForwardPass::new(&phase.networks[worker], &mut share, choose, &options)?);
         }
         let arrived = towers.arrivals.iter().map(|arrival| vec![0.0; floats(arrival)]).collect();
-        let empty = || vec![Vec::new(); towers.workers];
-        Ok(TowerPass { worker, passes, arrived, sends: empty(), receives: empty(), towers })
+        // As large as they will be: a run allocates nothing.
+        let [sends, receives] = each_way.map(|floats| floats.into_iter().map(Vec::with_capacity).collect());
+        Ok(TowerPass { towers, worker, passes, arrived, sends, receives })
     }
 
     /// The cut that it is of.
@@ -91,10 +99,11 @@ impl TowerPass {
         &self.passes
     }
 
-    /// Bytes of everything that it keeps: prepared weights, scratch and activations of all phases, and what arrives.
+    /// Bytes of everything that it keeps: prepared weights, scratch and activations of all phases, and what arrives and is sent.
     pub fn total_bytes(&self) -> usize {
         let passes: usize = self.passes.iter().map(|pass| pass.memory().total_bytes()).sum();
-        passes + size_of::<f32>() * self.arrived.iter().map(Vec::len).sum::<usize>()
+        let exchanged = self.arrived.iter().chain(&self.sends).chain(&self.receives);
+        passes + size_of::<f32>() * exchanged.map(Vec::capacity).sum::<usize>()
     }
 
     /// Computes this worker's part of the network's outputs from all of its `inputs`, as [`ForwardPass::run`] does, while the
@@ -217,6 +226,19 @@ impl TowerPass {
         }
         Ok(next.is_some())
     }
+}
+
+/// For each worker the floats of the channels that cross after a run of a phase, at most.
+fn buffers(towers: &Towers, crossing: impl Fn(&Arrival, usize) -> Range<usize>) -> Vec<usize> {
+    let of = |peer: usize| {
+        let mut floats = vec![0; towers.phases.len()];
+        for arrival in &towers.arrivals {
+            let pixels = arrival.pixels / towers.phases[arrival.phase].chunks;
+            floats[arrival.phase] += pixels * crossing(arrival, peer).len();
+        }
+        floats.into_iter().max().unwrap_or(0)
+    };
+    (0..towers.workers).map(of).collect()
 }
 
 /// Runs the pass of a task's phase on the images of its chunk.

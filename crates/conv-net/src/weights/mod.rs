@@ -11,6 +11,7 @@ pub use safetensors::Safetensors;
 pub use synthetic::Synthetic;
 
 use crate::network::Node;
+use crate::text::listed;
 
 /// Where a network's weights come from: node by node, and of a constant some elements at a time, so that they need not be in
 /// memory beside those that a pass prepares from them.
@@ -60,7 +61,7 @@ pub enum WeightsError {
         other: String,
     },
     /// A tensor of another shape than the network's.
-    #[error("{path}: {tensor} has the shape {shape:?}; the network needs {expected:?}")]
+    #[error("{path}: {tensor} has the shape {}; the network needs {expected:?}", listed(shape))]
     Shape {
         /// The file.
         path: PathBuf,

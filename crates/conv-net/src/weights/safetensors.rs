@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use ::safetensors::Dtype;
@@ -13,11 +13,15 @@ use ::safetensors::tensor::{Metadata, TensorInfo};
 
 use super::elements::Element;
 use super::{Weights, WeightsError};
+use crate::files;
 use crate::network::{Network, Node};
 use crate::operators::{Operator, Parameter};
 
 /// Headers longer than any of a network that could run here are refused; the format's own limit is 100 MB.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// Torchvision's lists of convolutions and of fully connected layers, and the dimensions of their weights.
+const LISTS: [(&str, usize); 2] = [("features", 4), ("classifier", 2)];
 
 /// The weights of a network in a safetensors file, read when they are asked for.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ impl Safetensors {
     /// needs.
     pub fn open(path: &Path, network: &Network) -> Result<Self, WeightsError> {
         let header = Header::read(path)?;
+        let lists = LISTS.map(|(list, dimensions)| header.numbers(list, dimensions));
         let mut nodes = HashMap::new();
         let mut earlier = [0; 2];
         for node in network.nodes().iter().filter(|node| !node.parameters.is_empty()) {
@@ -59,7 +64,7 @@ impl Safetensors {
                 _ => None,
             };
             let stem = match list {
-                Some(list) => header.stem(node, ["features", "classifier"][list], earlier[list])?,
+                Some(list) => header.stem(node, LISTS[list], &lists[list], earlier[list])?,
                 None => node.name.clone(),
             };
             list.into_iter().for_each(|list| earlier[list] += 1);
@@ -93,18 +98,15 @@ impl Header {
     fn read(path: &Path) -> Result<Self, WeightsError> {
         let unreadable = |source| WeightsError::Read { path: path.into(), source };
         let damaged = |message: String| WeightsError::Format { path: path.into(), message };
-        let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
-        let metadata = file.get_ref().metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(unreadable(io::Error::other("it is no regular file")));
-        }
+        let (file, bytes) = files::open(path).map_err(unreadable)?;
+        let mut file = BufReader::new(file);
         let mut length = [0; 8];
-        if metadata.len() < length.len() as u64 {
+        if bytes < length.len() as u64 {
             return Err(damaged("it ends within the length of its header".into()));
         }
         file.read_exact(&mut length).map_err(unreadable)?;
         let length = u64::from_le_bytes(length);
-        let rest = metadata.len() - 8;
+        let rest = bytes - 8;
         if length > rest.min(MAX_HEADER_BYTES) {
             return Err(damaged(format!(
                 "its header would be {length} bytes long; {rest} follow, and the limit is {MAX_HEADER_BYTES}"
@@ -125,25 +127,35 @@ impl Header {
     }
 
     /// What a node's tensors are called before `.weight` and `.bias`: its own name, or the `index`-th of torchvision's
-    /// `list`.
-    fn stem(&self, node: &Node, list: &'static str, index: usize) -> Result<String, WeightsError> {
+    /// `list`, which has these `numbers`.
+    fn stem(
+        &self,
+        node: &Node,
+        (list, dimensions): (&'static str, usize),
+        numbers: &[usize],
+        index: usize,
+    ) -> Result<String, WeightsError> {
         let own = &node.name;
         if self.tensors.info(&format!("{own}.weight")).is_some() {
             return Ok(own.clone());
         }
-        let dimensions = if list == "features" { 4 } else { 2 };
-        let number = |(name, info): (String, &TensorInfo)| {
-            let number = name.strip_prefix(list)?.strip_prefix('.')?.strip_suffix(".weight")?.parse::<usize>().ok()?;
-            (info.shape.len() == dimensions).then_some(number)
-        };
-        let mut numbers: Vec<usize> = self.tensors.tensors().into_iter().filter_map(number).collect();
-        numbers.sort_unstable();
         let number = numbers.get(index).ok_or_else(|| WeightsError::Missing {
             path: self.path.clone(),
             tensor: format!("{own}.weight"),
             other: format!(", and only {} {list}.<number>.weight of {dimensions} dimensions", numbers.len()),
         })?;
         Ok(format!("{list}.{number}"))
+    }
+
+    /// The numbers in torchvision's `list`, ascending: of those whose weight has so many dimensions.
+    fn numbers(&self, list: &'static str, dimensions: usize) -> Vec<usize> {
+        let number = |(name, info): (String, &TensorInfo)| {
+            let number = name.strip_prefix(list)?.strip_prefix('.')?.strip_suffix(".weight")?.parse::<usize>().ok()?;
+            (info.shape.len() == dimensions).then_some(number)
+        };
+        let mut numbers: Vec<usize> = self.tensors.tensors().into_iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Where the elements of `tensor` are, whose shape must be `expected`.

@@ -168,3 +168,19 @@ impl Weights for Kept {
         Ok(())
     }
 }
+
+/// A pipe in a folder, which nobody writes to.
+#[cfg(unix)]
+pub fn pipe(folder: &std::path::Path) -> std::path::PathBuf {
+    let path = folder.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
+}
+
+/// What `work` returns, if it does within ten seconds.
+#[track_caller]
+pub fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(std::time::Duration::from_secs(10)).expect("it ends in ten seconds")
+}

@@ -84,6 +84,10 @@ impl Simd for Portable {
         map2(a, b, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn max_or_nan(self, a: F32x4, b: F32x4) -> F32x4 {
+        map2(a, b, |a, b| if a > b || a.is_nan() { a } else { b })
+    }
+    #[inline(always)]
     fn min(self, a: F32x4, b: F32x4) -> F32x4 {
         map2(a, b, |a, b| if a < b { a } else { b })
     }

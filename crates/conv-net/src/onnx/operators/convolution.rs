@@ -3,7 +3,7 @@
 use super::super::attributes::Attributes;
 use super::super::graph::Refusal;
 use super::super::parameters::Source;
-use super::super::shown;
+use super::super::{listed, shown};
 use super::{IN_TRAINING, Step, of_channels};
 use crate::operators::{BatchNormalization, Conv, ConvTranspose, Linear, Lrn, Operator, Softmax, Window};
 use crate::shape::Shape;
@@ -19,11 +19,14 @@ impl Step<'_, '_> {
         let (sizes, weights) = self.import.source(self.node, 1)?;
         let (&[out_channels, group_channels], kernel) = sizes.split_first_chunk().ok_or("has weights of no filter")?;
         if shape.rank() != sizes.len() || !(3..=4).contains(&shape.rank()) {
-            return Err(format!("has weights of the shape {sizes:?} for an input of {shape}: convolutions of one and two dimensions are computed").into());
+            return Err(format!("has weights of the shape {} for an input of {shape}: convolutions of one and two dimensions are computed", listed(&sizes)).into());
         }
         let windows = windows(&attributes, &shape, Some(kernel))?;
         if kernel.iter().ne(windows[2 - kernel.len()..].iter().map(|window| &window.kernel)) {
-            return Err(Refusal::Wrong(format!("has a kernel_shape that its weights of {sizes:?} do not have")));
+            return Err(Refusal::Wrong(format!(
+                "has a kernel_shape that its weights of {} do not have",
+                listed(&sizes)
+            )));
         }
         let groups = attributes.int("group", 1)?;
         let groups = usize::try_from(groups).map_err(|_| Refusal::Wrong(format!("has group = {groups}")))?;
@@ -45,7 +48,7 @@ impl Step<'_, '_> {
         let (sizes, weights) = self.import.source(self.node, 1)?;
         let (&[in_channels, group_outputs], kernel) = sizes.split_first_chunk().ok_or("has weights of no filter")?;
         if shape.rank() != sizes.len() || !(3..=4).contains(&shape.rank()) || in_channels != shape.sizes()[1] {
-            return Err(format!("has weights of the shape {sizes:?} for an input of {shape}: transposed convolutions of one and two dimensions are computed").into());
+            return Err(format!("has weights of the shape {} for an input of {shape}: transposed convolutions of one and two dimensions are computed", listed(&sizes)).into());
         }
         let groups = attributes.int("group", 1)?;
         let groups = usize::try_from(groups).map_err(|_| Refusal::Wrong(format!("has group = {groups}")))?;
@@ -64,7 +67,11 @@ impl Step<'_, '_> {
             let mut pad = [given[axis], given[axis + spatial]];
             let size = match (wanted, auto) {
                 (Some(wanted), _) => {
-                    usize::try_from(*wanted.get(wanted.len().wrapping_sub(spatial) + axis).unwrap_or(&0)).ok()
+                    // Of all axes, or of the map's.
+                    let size = wanted.len().checked_sub(spatial).and_then(|first| wanted.get(first + axis));
+                    let size = size.and_then(|&size| usize::try_from(size).ok());
+                    let wrong = || Refusal::Wrong(format!("has output_shape = {} for {shape}", listed(wanted)));
+                    Some(size.ok_or_else(wrong)?)
                 }
                 (None, "SAME_UPPER" | "SAME_LOWER") => shape.sizes()[axis + 2].checked_mul(stride),
                 (None, "VALID") => {
@@ -134,7 +141,7 @@ impl Step<'_, '_> {
         let input = self.import.value(self.node, 0)?;
         let shape = self.import.shape(input)?;
         let &[rows, columns] = sizes else {
-            return Err(format!("has weights of the shape {sizes:?}, no matrix").into());
+            return Err(format!("has weights of the shape {}, no matrix", listed(sizes)).into());
         };
         if shape.rank() != 2 {
             return Err(format!("multiplies {shape}, which is no list of images' features").into());
@@ -148,7 +155,7 @@ impl Step<'_, '_> {
         let bias = bias.map(|(of, mut source)| {
             if of.iter().product::<usize>() == 1 {
                 let value = source.all(&mut self.import.files, 1).map_err(|error| error.source.to_string())?;
-                return Ok(Source::literal(vec![value[0]; out_features]));
+                return Ok(Source::fill(value[0]));
             }
             of_channels(&of, out_features, "a bias")?;
             Ok::<_, Refusal>(source)

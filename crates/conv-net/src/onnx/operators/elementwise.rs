@@ -1,6 +1,7 @@
 //! Functions of elements, and the patterns of nodes that some of them are written as.
 
 use super::super::attributes::Attributes;
+use super::super::constants::MAX_ELEMENTS;
 use super::super::graph::{Known, Refusal};
 use super::super::parameters::Source;
 use super::{Step, not_computed};
@@ -102,13 +103,11 @@ impl Step<'_, '_> {
             return self.finish(Operator::Binary(binary), &[sum, *last], Vec::new());
         }
         let sum = self.before("sum", Operator::Binary(binary), &[sum, *last], Vec::new())?;
-        let channels = self.import.shape(sum)?.sizes().get(1).copied().ok_or("is a mean of what has no channels")?;
-        let factors = vec![1.0 / count as f32; channels];
-        self.finish(
-            Operator::Affine(Affine),
-            &[sum],
-            vec![Source::literal(factors), Source::literal(vec![0.0; channels])],
-        )
+        if self.import.shape(sum)?.rank() < 2 {
+            return Err("is a mean of what has no channels".into());
+        }
+        let sources = vec![Source::fill(1.0 / count as f32), Source::fill(0.0)];
+        self.finish(Operator::Affine(Affine), &[sum], sources)
     }
 
     /// An input, a constant made a value.
@@ -136,28 +135,26 @@ impl Step<'_, '_> {
             let missing = shape.rank().saturating_sub(sizes.len() + usize::try_from(axis).unwrap_or(0));
             sizes.extend(std::iter::repeat_n(1, missing));
         }
-        let channels = shape.sizes().get(1).copied().unwrap_or(0);
-        if let Some(count) = per_channel(&sizes, &shape) {
-            let mut values = source.all(&mut self.import.files, count).map_err(|error| error.source.to_string())?;
-            if count == 1 {
-                values = vec![values[0]; channels];
-            }
+        // More than a few are left where they are.
+        if let Some(count) = per_channel(&sizes, &shape).filter(|&count| count <= MAX_ELEMENTS) {
+            let values = source.all(&mut self.import.files, count).map_err(|error| error.source.to_string())?;
             if let Some(x) = self.quotient_pattern(binary, value, index, &values) {
                 return self.finish(Operator::Activation(x.0), &[x.1], Vec::new());
             }
-            let negated = |values: &[f32]| values.iter().map(|x| -x).collect::<Vec<_>>();
-            let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
+            let each = |function: fn(f32) -> f32| match values[..] {
+                [value] => Source::fill(function(value)),
+                _ => Source::literal(values.iter().copied().map(function).collect()),
+            };
             let affine = match (binary, index) {
-                (Binary::Add, _) => Some((ones, values)),
-                (Binary::Sub, 1) => Some((ones, negated(&values))),
-                (Binary::Sub, _) => Some((negated(&ones), values)),
-                (Binary::Mul, _) => Some((values, zeros)),
-                (Binary::Div, 1) => Some((values.iter().map(|x| 1.0 / x).collect(), zeros)),
+                (Binary::Add, _) => Some([Source::fill(1.0), each(|x| x)]),
+                (Binary::Sub, 1) => Some([Source::fill(1.0), each(|x| -x)]),
+                (Binary::Sub, _) => Some([Source::fill(-1.0), each(|x| x)]),
+                (Binary::Mul, _) => Some([each(|x| x), Source::fill(0.0)]),
+                (Binary::Div, 1) => Some([each(|x| 1.0 / x), Source::fill(0.0)]),
                 _ => None,
             };
-            if let Some((factors, offsets)) = affine {
-                let sources = vec![Source::literal(factors), Source::literal(offsets)];
-                return self.finish(Operator::Affine(Affine), &[value], sources);
+            if let Some(sources) = affine {
+                return self.finish(Operator::Affine(Affine), &[value], sources.into());
             }
         }
         let constant = self.constant(index, Some(&sizes))?;
@@ -238,10 +235,7 @@ impl Step<'_, '_> {
         let (Activation::Clip { low: 0.0, high: HARD }, shifted) = self.activation_of(value)? else { return None };
         let node = &self.import.builder.nodes()[*self.import.producers.get(&shifted)?];
         let sources = self.import.parameters.get(&node.name)?;
-        let is = |source: &Source, expected: f32| {
-            source.values().is_some_and(|values| values.iter().all(|&value| value == expected))
-        };
-        let three = matches!(node.operator, Operator::Affine(_)) && is(&sources[0], 1.0) && is(&sources[1], 3.0);
+        let three = matches!(node.operator, Operator::Affine(_)) && sources[0].is(1.0) && sources[1].is(3.0);
         three.then_some(node.inputs[0])
     }
 }

@@ -8,10 +8,10 @@ mod pooling;
 use super::attributes::Attributes;
 use super::constants::{Constant, MAX_ELEMENTS};
 use super::graph::{Import, Known, Refusal};
-use super::literal::{Literal, Numbers};
+use super::literal::Literal;
 use super::messages::Node;
 use super::parameters::Source;
-use super::shown;
+use super::{listed, shown};
 use crate::network::ValueId;
 use crate::operators::Operator;
 
@@ -68,7 +68,7 @@ pub(super) fn constant<'a>(import: &mut Import<'a>, node: &'a Node) -> Option<Kn
             let sizes = import.integers(node, 0).ok()??;
             match attributes.tensor("value").ok()?.map(|tensor| import.constant_of(tensor)).transpose().ok()? {
                 Some(Known::Literal(literal)) if literal.len() == 1 => filled(&sizes, &literal),
-                None => filled(&sizes, &Literal { sizes: Vec::new(), numbers: Numbers::Floats(vec![0.0]) }),
+                None => filled(&sizes, &Literal::of_floats(Vec::new(), &[0.0])),
                 _ => None,
             }
         }
@@ -109,16 +109,16 @@ pub(super) fn constant<'a>(import: &mut Import<'a>, node: &'a Node) -> Option<Kn
 /// The numbers that a Constant node states as attributes.
 fn stated(attributes: &Attributes<'_>) -> Option<Literal> {
     if let Some(ints) = attributes.ints("value_ints").ok()? {
-        return Some(Literal::ints(ints.to_vec()));
+        return (ints.len() <= MAX_ELEMENTS).then(|| Literal::ints(ints.to_vec()));
     }
     if let Some(floats) = attributes.floats("value_floats").ok()? {
-        return Some(Literal { sizes: vec![floats.len()], numbers: Numbers::Floats(floats.to_vec()) });
+        return Some(Literal::of_floats(vec![floats.len()], floats));
     }
     if attributes.has("value_int") {
         return Some(Literal::scalar(attributes.int("value_int", 0).ok()?));
     }
     let float = attributes.has("value_float").then(|| attributes.float("value_float", 0.0).ok())??;
-    Some(Literal { sizes: Vec::new(), numbers: Numbers::Floats(vec![float]) })
+    Some(Literal::of_floats(Vec::new(), &[float]))
 }
 
 /// As many times a number as `sizes` say.
@@ -198,7 +198,7 @@ impl<'a> Step<'_, 'a> {
 fn of_channels(sizes: &[usize], channels: usize, what: &str) -> Result<(), Refusal> {
     match sizes {
         [len] | [1, len] if *len == channels => Ok(()),
-        _ => Err(Refusal::Wrong(format!("has {what} of the shape {sizes:?} for {channels} channels"))),
+        _ => Err(Refusal::Wrong(format!("has {what} of the shape {} for {channels} channels", listed(sizes)))),
     }
 }
 

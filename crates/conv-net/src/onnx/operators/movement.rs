@@ -2,17 +2,15 @@
 
 use super::super::attributes::Attributes;
 use super::super::graph::{Import, Known, Refusal};
+use super::super::listed;
 use super::super::messages::Node;
-use super::super::movement::{self, range, target};
+use super::super::movement::{self, MAX_RANK, range, target};
 use super::{Step, axis_of};
 use crate::network::ValueId;
 use crate::operators::{
     Concat, Coordinates, Operator, Pad, PadMode, Resampling, Resize, ResizeMode, Rounding, Slice, Transpose,
 };
 use crate::shape::{Shape, ShapeError};
-
-/// The most dimensions that a constant can be given.
-const MAX_RANK: usize = 64;
 
 impl Step<'_, '_> {
     pub(super) fn concat(mut self) -> Result<(), Refusal> {
@@ -47,7 +45,11 @@ impl Step<'_, '_> {
             }
         };
         if sizes.len() != count || sizes.iter().try_fold(0_usize, |sum, &size| sum.checked_add(size)) != Some(all) {
-            return Err(Refusal::Wrong(format!("splits {all} elements into {sizes:?} for {count} outputs")));
+            return Err(Refusal::Wrong(format!("splits {all} elements into {} for {count} outputs", listed(&sizes))));
+        }
+        // Before any part is a node: what is not computed is so as a whole.
+        if sizes.contains(&0) {
+            return Err(format!("splits {all} elements into {}; empty parts are not computed", listed(&sizes)).into());
         }
         let mut start = 0;
         for (part, (&size, output)) in sizes.iter().zip(&self.node.output).enumerate() {
@@ -181,7 +183,7 @@ impl Step<'_, '_> {
         let scale_input = if old { 1 } else { 2 };
         let mut scales: Option<Vec<f32>> = attributes.floats("scales")?.map(<[f32]>::to_vec);
         if let Some(literal) = self.import.literal(self.node, scale_input)?.filter(|literal| literal.len() > 0) {
-            scales = Some(literal.floats());
+            scales = Some(literal.floats().to_vec());
         }
         if upsample && scales.is_none() {
             let (height, width) = (attributes.float("height_scale", 1.0)?, attributes.float("width_scale", 1.0)?);
@@ -322,7 +324,10 @@ pub(super) fn reshaped(import: &Import<'_>, node: &Node, sizes: &[usize]) -> Res
                 None => (0..rank).filter(|&axis| sizes[axis] == 1).collect(),
             };
             if let Some(axis) = axes.iter().find(|&&axis| sizes[axis] != 1) {
-                return Err(Refusal::Wrong(format!("removes axis {axis} of {sizes:?}, which is not of one element")));
+                return Err(Refusal::Wrong(format!(
+                    "removes axis {axis} of {}, which is not of one element",
+                    listed(sizes)
+                )));
             }
             Ok((0..rank).filter(|axis| !axes.contains(axis)).map(|axis| sizes[axis]).collect())
         }
@@ -330,7 +335,7 @@ pub(super) fn reshaped(import: &Import<'_>, node: &Node, sizes: &[usize]) -> Res
             let given = list("axes")?.ok_or("has no axes")?;
             let rank = rank + given.len();
             if rank > MAX_RANK {
-                return Err(Refusal::Wrong(format!("makes a tensor of {rank} dimensions of {sizes:?}")));
+                return Err(Refusal::Wrong(format!("makes a tensor of {rank} dimensions of {}", listed(sizes))));
             }
             let axes = movement::axes(&given, rank).map_err(Refusal::Wrong)?;
             let mut rest = sizes.iter().copied();
@@ -355,7 +360,8 @@ pub(super) fn reshaped(import: &Import<'_>, node: &Node, sizes: &[usize]) -> Res
             let of_images = import.rebatched.is_some_and(|(_, asked)| sizes.first() == Some(&asked));
             let made = if of_images { rebatched.or_else(|| made(&given)) } else { made(&given).or(rebatched) };
             made.ok_or_else(|| {
-                Refusal::Wrong(format!("reshapes {sizes:?} to {given:?}, which has not as many elements"))
+                let (sizes, given) = (listed(sizes), listed(&given));
+                Refusal::Wrong(format!("reshapes {sizes} to {given}, which has not as many elements"))
             })
         }
     }

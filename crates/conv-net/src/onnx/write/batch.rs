@@ -15,8 +15,11 @@ pub(super) fn keeps(operator: &Operator, inputs: &[(&Shape, bool)]) -> Result<bo
     let keeps = match operator {
         Operator::Reshape(shape) => shape.sizes().first() == input.sizes().first(),
         Operator::Transpose(transpose) => transpose.permutation.first() == Some(&0),
-        Operator::Slice(slice) => slice.starts[0] == 0 && slice.steps[0] == 1 && slice.sizes[0] == input.batch(),
-        Operator::Pad(pad) => pad.amounts[0] == [0; 2],
+        Operator::Slice(slice) => {
+            let of_first = slice.starts.first().zip(slice.steps.first()).zip(slice.sizes.first());
+            of_first == Some(((&0, &1), &input.batch()))
+        }
+        Operator::Pad(pad) => pad.amounts.first() == Some(&[0; 2]),
         Operator::Softmax(softmax) => softmax.axis > 0 || softmax.end == 1,
         Operator::Concat(concat) => concat.axis > 0 && inputs.iter().all(|&(_, batched)| batched),
         Operator::Binary(_) => {
