@@ -3,13 +3,17 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Folder, text};
+use conv_core::file;
+use conv_net::npy;
 use conv_report::record::{self, Kind, Record};
 
 /// Small problems, each of which takes a moment.
@@ -23,9 +27,7 @@ mb1ic24ih14oc24kh3sh2ph1n\"f\"
 ";
 
 fn start(folder: &Folder, arguments: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_convlab"));
-    command.env("XDG_CACHE_HOME", folder.path("cache")).current_dir(folder.path("")).args(arguments.split(' '));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    folder.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Sends `signal` to the program and waits for its end.
@@ -122,6 +124,137 @@ fn check_and_tune_keep_what_is_finished() {
     assert!(some < 37, "{some}");
     folder.ok("tune set.txt --algorithm direct --time 1s -o plan.toml --resume");
     assert_eq!(tuned(), 37);
+
+    // A part takes the place of no whole: of the same version its layers come in, another's plan stays as it is.
+    let whole = fs::read_to_string(folder.path("plan.toml")).unwrap();
+    let commit = whole.lines().find(|line| line.starts_with("commit = ")).unwrap();
+    folder.write("old.toml", &whole.replace(commit, "commit = \"0000000\""));
+    let plans = ["plan.toml", "old.toml"];
+    let children =
+        plans.map(|plan| start(&folder, &format!("tune set.txt --algorithm direct --threads 1 --time 1h -o {plan}")));
+    thread::sleep(Duration::from_millis(1500));
+    for (child, plan) in children.into_iter().zip(plans) {
+        let output = interrupt(child, "-INT");
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+        let layers = fs::read_to_string(folder.path(plan)).unwrap().matches("[[layer]]").count();
+        assert_eq!(layers, 37, "{plan}: {}", text(&output.stderr));
+    }
+    assert!(fs::read_to_string(folder.path("old.toml")).unwrap().contains("0000000"));
+}
+
+/// Standard outputs that take nothing: a pipe whose reader has gone, and a disk that is full.
+fn deaf() -> [(Stdio, i32); 2] {
+    let (_, closed) = io::pipe().unwrap();
+    [(closed.into(), 0), (File::options().write(true).open("/dev/full").unwrap().into(), 2)]
+}
+
+#[test]
+fn what_is_asked_for_is_done_where_nobody_reads_about_it() {
+    for (stdout, code) in deaf() {
+        let folder = Folder::new();
+        let run = |arguments: &str, stdout: Stdio| {
+            let output = folder.command(arguments).stdout(stdout).output().unwrap();
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{arguments}: {told}");
+            assert_eq!(told.contains("standard output: No space left"), code == 2, "{arguments}: {told}");
+        };
+        run("tune mb1ic16ih12oc16kh3ph1 --threads 1 --time 100ms -o plan.toml --records tuned", stdout);
+        assert!(folder.path("plan.toml").exists() && !records(&folder.path("tuned/records.jsonl")).is_empty());
+        assert_eq!(fs::read_dir(folder.path("cache/convlab/plans")).unwrap().count(), 2, "the plan and its lock");
+        assert!(folder.path("tuned/report.html").exists());
+        let again = || deaf().into_iter().find(|(_, other)| *other == code).unwrap().0;
+        run("check mb1ic8ih9oc8kh3 ic4ih9oc8kh3 --algorithm direct/nhwc --isa portable --out checked", again());
+        assert_eq!(records(&folder.path("checked/records.jsonl")).len(), 2);
+        run("bench mb1ic8ih9oc8kh3 --algorithm direct/nhwc --threads 1 --quick --out measured", again());
+        assert!(measured(&records(&folder.path("measured/records.jsonl"))).len() > 1);
+        assert!(folder.path("measured/report.html").exists());
+        run("forward --network owt --threads 1 --algorithm direct --output y.npy", again());
+        assert_eq!(npy::read(&folder.path("y.npy"), usize::MAX).unwrap().shape, [1, 1000]);
+    }
+}
+
+#[test]
+fn what_became_slower_is_slower_where_nobody_reads_about_it() {
+    let folder = Folder::new();
+    for (name, factor) in [("old", 1.0), ("new", 2.0)] {
+        let record = |i: u32| Record {
+            name: format!("net/{i}"),
+            algorithm: Some("direct/nhwc".into()),
+            median_ns: Some(f64::from(i + 1) * factor),
+            interval_ns: Some([f64::from(i + 1) * factor; 2]),
+            ..Record::default()
+        };
+        fs::create_dir(folder.path(name)).unwrap();
+        record::merge_into(&folder.path(name), &(0..20).map(record).collect::<Vec<_>>()).unwrap();
+    }
+    let [(closed, _), (full, _)] = deaf();
+    for (more, stdout, code) in [("", closed, 1), (" --json", full, 2)] {
+        let output = folder.command(&format!("compare old new{more}")).stdout(stdout).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_another_process_keeps_meanwhile_is_kept_too() {
+    let folder = Folder::new();
+    let of_other = |name: &str| Record { name: name.into(), ..Record::default() };
+    fs::create_dir(folder.path("out")).unwrap();
+    let path = folder.path("out/records.jsonl");
+    record::merge_into(&folder.path("out"), &[of_other("first")]).unwrap();
+    let lock = file::lock(&path, Duration::ZERO).unwrap();
+    let mut child = start(&folder, "check mb1ic8ih9oc8kh3 --algorithm direct/nhwc --isa portable --out out");
+    thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the lock");
+    let line = |name: &str| serde_json::to_string(&of_other(name)).unwrap() + "\n";
+    file::write(&path, (line("first") + &line("second")).as_bytes()).unwrap();
+    drop(lock);
+    assert!(child.wait().unwrap().success());
+    let kept = records(&path);
+    let names: Vec<&str> = kept.iter().map(|record| record.name.as_str()).collect();
+    assert_eq!(names[..2], ["first", "second"]);
+    assert_eq!(kept.len(), 3, "{names:?}");
+}
+
+#[test]
+fn passes_and_comparisons_end_when_they_are_asked_to() {
+    let folder = Folder::new();
+    // A revision that was built already: this one.
+    for line in [
+        "git init --quiet",
+        "git -c user.name=a -c user.email=a@b commit --quiet --allow-empty -m first",
+        "mkdir -p target/compare/$(git rev-parse HEAD)",
+    ] {
+        let output = folder.shell(line);
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    }
+    let commit = text(&folder.shell("git rev-parse HEAD").stdout);
+    let program = folder.path("target/compare").join(commit.trim()).join("convlab");
+    symlink(env!("CARGO_BIN_EXE_convlab"), program).unwrap();
+    for command in [
+        "forward --network owt --batch 4 --threads 1 --output y.npy",
+        "compare --build HEAD vgg16 --algorithm direct --threads 1",
+    ] {
+        let mut child = start(&folder, command);
+        thread::sleep(Duration::from_millis(250));
+        assert!(child.try_wait().unwrap().is_none(), "{command} has ended already");
+        let output = interrupt(child, "-INT");
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(130) && told.contains("convlab: interrupted; "), "{command}: {told}");
+    }
+    assert_eq!(folder.unfinished(""), [""; 0]);
+}
+
+#[test]
+fn an_interrupted_scale_keeps_its_points() {
+    let folder = Folder::new();
+    let path = folder.path("out/records.jsonl");
+    let child = start(&folder, "scale owt --split channels --batch 1,2,3,4 --link 10 --algorithm direct --out out");
+    wait_for(&path, |records| !records.is_empty());
+    let output = interrupt(child, "-INT");
+    let printed = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{printed} {}", text(&output.stderr));
+    assert!(printed.contains("interrupted; the batches that were finished are kept"), "{printed}");
+    assert!(records(&path).iter().all(|record| record.batch != Some(4)) && folder.path("out/report.html").exists());
 }
 
 #[test]
