@@ -305,7 +305,7 @@ fn what_cannot_be_written_leaves_the_old_file() {
 fn what_the_limits_of_the_process_do_not_hold_is_refused() {
     let folder = Folder::new();
     for (limit, arguments, part) in [
-        (4_000_000, "forward --network owt --batch 2500 --threads 1", "; the limit is "),
+        (1_000_000, "forward --network owt --batch 1000 --threads 1", "an input of 1000 images needs "),
         (8_000_000, "scale paper --batch 20000 --algorithm direct --out out", "an input of 20000 images needs "),
     ] {
         let output = folder.shell(&format!("ulimit -v {limit}; exec $convlab {arguments}"));

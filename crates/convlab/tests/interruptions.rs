@@ -132,7 +132,7 @@ fn check_and_tune_keep_what_is_finished() {
     let plans = ["plan.toml", "old.toml"];
     let children =
         plans.map(|plan| start(&folder, &format!("tune set.txt --algorithm direct --threads 1 --time 1h -o {plan}")));
-    thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_millis(1000));
     for (child, plan) in children.into_iter().zip(plans) {
         let output = interrupt(child, "-INT");
         assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
@@ -165,10 +165,13 @@ fn what_is_asked_for_is_done_where_nobody_reads_about_it() {
         let again = || deaf().into_iter().find(|(_, other)| *other == code).unwrap().0;
         run("check mb1ic8ih9oc8kh3 ic4ih9oc8kh3 --algorithm direct/nhwc --isa portable --out checked", again());
         assert_eq!(records(&folder.path("checked/records.jsonl")).len(), 2);
+        if code > 0 {
+            continue;
+        }
         run("bench mb1ic8ih9oc8kh3 --algorithm direct/nhwc --threads 1 --quick --out measured", again());
         assert!(measured(&records(&folder.path("measured/records.jsonl"))).len() > 1);
         assert!(folder.path("measured/report.html").exists());
-        run("forward --network owt --threads 1 --algorithm direct --output y.npy", again());
+        run("forward --network squeezenet1_1 --threads 1 --algorithm direct --output y.npy", again());
         assert_eq!(npy::read(&folder.path("y.npy"), usize::MAX).unwrap().shape, [1, 1000]);
     }
 }
@@ -245,39 +248,24 @@ fn passes_and_comparisons_end_when_they_are_asked_to() {
 }
 
 #[test]
-fn an_interrupted_scale_keeps_its_points() {
+fn scale_keeps_what_it_predicts_and_measures_batch_by_batch() {
     let folder = Folder::new();
-    let path = folder.path("out/records.jsonl");
-    let child = start(&folder, "scale owt --split channels --batch 1,2,3,4 --link 10 --algorithm direct --out out");
+    let path = folder.path("r/records.jsonl");
+    let child = start(&folder, "scale owt --batch 1,2 --split channels --link 10 --algorithm direct --out r");
     wait_for(&path, |records| !records.is_empty());
     let output = interrupt(child, "-INT");
     let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{printed} {}", text(&output.stderr));
+    assert!(printed.contains("towers (channels)") && printed.contains("one machine"), "{printed}");
     assert!(printed.contains("interrupted; the batches that were finished are kept"), "{printed}");
-    assert!(records(&path).iter().all(|record| record.batch != Some(4)) && folder.path("out/report.html").exists());
-}
-
-#[test]
-fn what_does_not_fit_side_by_side_is_measured_in_waves_and_what_does_not_fit_at_all_is_left_out() {
-    let folder = Folder::new();
-    // Direct needs 37 KB, Winograd's f2x3, f4x3 and f6x3 about 66, 147 and 262 KB, the FFT's largest tile more than a MB.
-    let command = "bench mb1ic32ih14oc32kh3ph1n\"x\" --quick --threads 1 --out out --algorithm";
-    folder.ok(&format!("{command} direct/nhwc,winograd/f2x3,winograd/f4x3,fft/t32 --memory-limit 600KiB"));
-    let all = records(&folder.path("out/records.jsonl"));
-    let of = |algorithm: &str| {
-        let mut found = all.iter().filter(|record| record.algorithm.as_deref() == Some(algorithm));
-        found.find(|record| record.model == Some(record::Model::Run)).unwrap_or_else(|| panic!("no {algorithm}"))
-    };
-    assert!(of("direct/nhwc").median_ns.is_some() && of("direct/nhwc").reference_ns.is_none());
-    assert!(of("winograd/f2x3").median_ns.is_some());
-    assert!(of("winograd/f4x3").median_ns.is_some());
-    let left_out = of("fft/t32");
-    assert_eq!(left_out.median_ns, None);
-    assert!(left_out.failure.as_deref().unwrap().contains("the limit is"), "{:?}", left_out.failure);
-    let later = all.iter().filter(|record| record.reference_ns.is_some()).count();
-    assert!(later > 0, "everything fitted: {all:?}");
-
-    let message = folder.fail(&format!("{command} direct --memory-limit 1KiB"), 3);
-    assert!(message.contains("nothing was measured"), "{message}");
-    assert!(folder.path("out/records.jsonl").exists(), "nothing is lost");
+    let records = records(&path);
+    assert!(records.iter().all(|record| record.batch == Some(1)) && folder.path("r/report.html").exists());
+    let of =
+        |link: Option<f64>, ranks| records.iter().find(|r| r.link_gbit_s == link && r.ranks == Some(ranks)).unwrap();
+    for ranks in [1, 2] {
+        let here = of(None, ranks);
+        assert!(here.median_ns.unwrap() > 0.0 && here.predicted_ns.unwrap() > 0.0);
+        assert_eq!(here.transport.as_deref(), Some("memory"));
+    }
+    assert!(of(Some(10.0), 64).median_ns.is_none() && of(Some(10.0), 64).predicted_ns.unwrap() > 0.0);
 }

@@ -193,7 +193,7 @@ fn auto_uses_what_is_kept_and_says_when_it_is_old() {
         assert!(told.contains("kept for auto is not used: ") && told.contains(why), "{told}");
         assert!(told.contains("it was made by another version, so tune again"), "{told}");
         // It is no reason to tune nothing, and is replaced.
-        tune(&folder, "--resume");
+        folder.ok(&format!("tune {TINY} --threads 1 --time 10ms --resume"));
         assert!(TunedPlan::read(&kept).is_ok());
         folder.write("plan.toml", &plan);
         assert!(folder.fail("forward --network owt --plan plan.toml", 2).contains(why));
@@ -215,9 +215,9 @@ fn what_can_be_kept_is_kept_where_something_cannot() {
 
     // The place of the plan is gone when it is to be written.
     fs::create_dir(folder.path("gone")).unwrap();
-    let tune = "tune mb1ic8ih9oc8kh3 mb1ic8ih9oc8kh5 --threads 1 --time 1s -o gone/plan.toml --records all";
+    let tune = "tune mb1ic8ih9oc8kh3 mb1ic8ih9oc8kh5 --threads 1 --time 10ms -o gone/plan.toml --records all";
     let child = folder.command(tune).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(100));
     fs::remove_dir(folder.path("gone")).unwrap();
     let output = child.wait_with_output().unwrap();
     let told = text(&output.stderr);

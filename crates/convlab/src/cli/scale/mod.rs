@@ -94,13 +94,14 @@ fn member(
 ) -> Result<Vec<Record>, MemberError> {
     let asked = Asked { isa: args.isa.as_deref(), threads: Some(args.threads as u64) };
     let setting = Setting::named(&args.algorithm, asked)?;
+    let new = |&batch| Subject::new(args, &setting, batch, peers.workers());
+    let subjects = args.batch.iter().map(new).collect::<Result<Vec<_>, _>>()?;
     let pool = pool(args.threads).map_err(CliError::input)?;
     let limits = Limits::measure(&pool, setting.isa).map_err(CliError::input)?;
     let stream = Stream::with_bytes(BANDWIDTH_BYTES).map_err(CliError::input)?;
     let link = link(peers)?;
     let mut records = Vec::new();
-    for &batch in &args.batch {
-        let subject = Subject::new(args, &setting, batch, peers.workers())?;
+    for subject in &subjects {
         match subject.measure(peers, (&pool, stop), &stream, limits.cache_bytes)? {
             Measured::Stopped => break,
             Measured::Beside => {}

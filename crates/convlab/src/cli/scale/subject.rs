@@ -136,10 +136,12 @@ impl<'a> Subject<'a> {
         let (mut single, mut shares, mut apart_shares) = (None, Vec::new(), Vec::new());
         if worker == 0 {
             single = Some(self.pass(batch, pool)?);
-            for towers in self.cuts() {
+            // What is left undone is not asked for: the others are told below.
+            let goes_on = || stop.check().is_ok();
+            for towers in self.cuts().take_while(|_| goes_on()) {
                 shares.push((towers.workers(), self.tower(&towers, 0, pool)?));
             }
-            for ranks in self.sharings().filter(|&ranks| ranks > 1) {
+            for ranks in self.sharings().filter(|&ranks| ranks > 1).take_while(|_| goes_on()) {
                 apart_shares.push((ranks, self.pass(batch.div_ceil(ranks), pool)?));
             }
         }
