@@ -7,17 +7,19 @@
 //!
 //! A width of which nothing is given equals the height. A height of which nothing is given is 1, and so is its filter:
 //! `ic3iw5oc16kw3pw1` is one-dimensional. Of three dimensions only those are taken whose depth is 1 (`id1od1kd1pd0`).
+//! A name has at most 256 characters.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::problem::{Axis, Problem, ProblemError};
+use crate::text::{around, shown};
 
 /// What is wrong with a problem descriptor, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DescriptorError {
     /// A character that starts no field.
-    #[error("{message}\n  {text}\n  {:>1$}", '^', column + 1)]
+    #[error("{message}\n{}", pointed(text, *column))]
     Syntax {
         /// The descriptor.
         text: String,
@@ -27,7 +29,7 @@ pub enum DescriptorError {
         message: String,
     },
     /// A convolution that benchdnn can describe, but a [`Problem`] cannot.
-    #[error("{reason}\n  {text}\n  {:>1$}", '^', column + 1)]
+    #[error("{reason}\n{}", pointed(text, *column))]
     Unrepresentable {
         /// The descriptor.
         text: String,
@@ -37,7 +39,7 @@ pub enum DescriptorError {
         reason: Unrepresentable,
     },
     /// Well-formed, but no convolution.
-    #[error("'{text}' is no convolution: {source}")]
+    #[error("'{}' is no convolution: {source}", shown(text))]
     Problem {
         /// The descriptor.
         text: String,
@@ -60,6 +62,15 @@ pub enum Unrepresentable {
         /// Output as given.
         given: usize,
     },
+}
+
+/// Characters of a name at most.
+const MAX_NAME: usize = 256;
+
+/// `text`, and a caret below the character after `column` others.
+fn pointed(text: &str, column: usize) -> String {
+    let (shown, column) = around(text, column);
+    format!("  {shown}\n  {}^", " ".repeat(column))
 }
 
 /// Longest first where one field's name begins another's.
@@ -96,6 +107,13 @@ impl<'a> Fields<'a> {
                 let name = &rest[1..];
                 if name.starts_with('"') && (name.len() == 1 || !name.ends_with('"')) {
                     return Err(error(name, "this quote is not closed (names have no blanks)".into()));
+                }
+                let length = name.trim_matches('"').chars().count();
+                if length > MAX_NAME {
+                    return Err(error(
+                        name,
+                        format!("this name has {length} characters; give one of at most {MAX_NAME}"),
+                    ));
                 }
                 fields.name = Some(name.trim_matches('"')).filter(|name| !name.is_empty());
                 break;
@@ -384,6 +402,19 @@ mod tests {
         assert_eq!(parse("ic3ih5oc4kh1n\"\"").name(), None);
         assert_eq!(column("ic3ih5oc4kh1n\"a"), 13);
         assert_eq!(column("ic3ih5oc4kh1n\""), 13);
+    }
+
+    #[test]
+    fn of_long_descriptors_errors_show_what_is_around_the_mistake() {
+        let error = |text: String| text.parse::<Problem>().unwrap_err().to_string();
+        let message = error("_".repeat(70_000) + "x\u{1b}[2J" + &"_".repeat(70_000));
+        let lines: Vec<&str> = message.lines().skip(1).collect();
+        assert_eq!(lines[0], format!("  …{}x [2J{}…", "_".repeat(100), "_".repeat(95)));
+        assert_eq!(lines[1].find('^').unwrap(), lines[0].chars().position(|c| c == 'x').unwrap());
+        assert!(error("ic3ih5oc4kh7".to_owned() + &"_".repeat(70_000)).contains("__…' is no convolution: "));
+        let named = |length: usize| format!("ic3ih5oc4kh1n\"{}\"", "é".repeat(length));
+        assert_eq!(parse(&named(256)).name().unwrap().chars().count(), 256);
+        assert!(error(named(257)).contains("this name has 257 characters; give one of at most 256"));
     }
 
     #[test]

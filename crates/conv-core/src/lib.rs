@@ -5,11 +5,13 @@
 
 mod algorithm;
 mod descriptor;
+pub mod file;
 mod memory;
 mod method;
 mod problem;
 mod quantity;
 mod tasks;
+mod text;
 mod tuning;
 
 pub use algorithm::{
@@ -22,4 +24,5 @@ pub use method::Method;
 pub use problem::{Axis, MAX_TENSOR_BYTES, Problem, ProblemError};
 pub use quantity::{format_bytes, format_value, thousands};
 pub use tasks::{Parts, for_each_part, for_each_task, parallel_for};
+pub use text::shown;
 pub use tuning::{Parameter, ParameterError, Parameters, Work};

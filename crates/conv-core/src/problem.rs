@@ -85,8 +85,35 @@ impl Axis {
 
     /// Pairs of output and tap that lie inside the input.
     pub fn valid_pairs(&self) -> u128 {
-        (0..self.kernel).map(|tap| self.valid_outputs(tap).len() as u128).sum()
+        self.pairs_before(self.pad_before + self.input) - self.pairs_before(self.pad_before)
     }
+
+    /// Pairs of output and tap that lie before the element `end` of the padded input. Not counted one by one: there may be
+    /// thousands of millions of taps.
+    fn pairs_before(&self, end: usize) -> u128 {
+        let beyond_last = end.saturating_sub((self.output() - 1) * self.stride);
+        // Taps that some output, and that every output, has there.
+        let [any, every] = [end, beyond_last].map(|end| end.div_ceil(self.dilation).min(self.kernel));
+        let [end, stride, dilation] = [end, self.stride, self.dilation].map(|size| size as u128);
+        let others = match (any - every) as u128 {
+            0 => 0,
+            // Each tap before the last of them has a dilation more room for outputs.
+            count => sum_of_quotients(count, stride, dilation, end - (any as u128 - 1) * dilation + stride - 1),
+        };
+        every as u128 * self.output() as u128 + others
+    }
+}
+
+/// The sum of `⌊(i·step + first) / divisor⌋` for `i` below `count`: points below a line, by Euclid's algorithm.
+fn sum_of_quotients(count: u128, divisor: u128, step: u128, first: u128) -> u128 {
+    if count == 0 {
+        return 0;
+    }
+    let whole = count * (count - 1) / 2 * (step / divisor) + count * (first / divisor);
+    let (step, first) = (step % divisor, first % divisor);
+    let end = step * count + first;
+    // Counted from the other side, where the line rises by less than one again.
+    if end < divisor { whole } else { whole + sum_of_quotients(end / divisor, step, divisor, end % divisor) }
 }
 
 /// Why a set of sizes is no convolution.
@@ -218,9 +245,9 @@ impl Problem {
         Ok(problem)
     }
 
-    /// The same problem called `name`, as benchdnn's `n"name"`.
+    /// The same problem called `name`, as benchdnn's `n"name"`. It goes to terminals and into files: `_` stands for what they obey.
     pub fn with_name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.name = Some(name.into().replace(char::is_control, "_"));
         self
     }
 
@@ -364,6 +391,26 @@ mod tests {
                 assert_eq!(axis.valid_outputs(tap).collect::<Vec<_>>(), outputs, "{axis:?} tap {tap}");
             }
         }
+    }
+
+    #[test]
+    fn pairs_are_counted_without_looking_at_each() {
+        let sizes = |end: usize| 1..=end;
+        for ((input, kernel), stride) in
+            sizes(7).flat_map(|i| sizes(4).map(move |k| (i, k))).flat_map(|s| sizes(3).map(move |n| (s, n)))
+        {
+            for (dilation, before, after) in [(1, 0, 0), (1, 2, 1), (2, 3, 3), (3, 7, 9), (5, 0, 20), (2, 9, 0)] {
+                let axis = Axis::new(input, kernel).stride(stride).pad(before, after).dilation(dilation);
+                if axis.extent() > input + before + after {
+                    continue;
+                }
+                let pairs = (0..axis.output()).map(|o| axis.valid_taps(o).len() as u128).sum::<u128>();
+                assert_eq!(axis.valid_pairs(), pairs, "{axis:?}");
+            }
+        }
+        let half = 1 << 33;
+        assert_eq!(Axis::new(2 * half - 1, half).valid_pairs(), 1 << 66);
+        assert_eq!(Axis::new(1, half).pad(half - 1, half - 1).valid_pairs(), 1 << 33);
     }
 
     #[test]

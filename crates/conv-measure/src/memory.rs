@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use conv_check::{Failure, Flaw};
@@ -94,9 +96,54 @@ pub fn counted<T>(work: impl FnOnce() -> T) -> (T, Option<Counts>) {
     (result, (LIVE.load(Relaxed) > 0).then_some(counts))
 }
 
-/// Bytes that may be allocated without the system swapping or killing: Linux's `MemAvailable`, elsewhere 4 GiB.
+/// Bytes that may be allocated without the system swapping or killing: Linux's `MemAvailable`, elsewhere 4 GiB; and no more than
+/// control groups and the limits of this process leave it.
 pub fn available_bytes() -> usize {
-    proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(4 << 30) / SHARERS.load(Relaxed)
+    let of_machine = proc_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(4 << 30);
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let of_group = left_by_groups(&groups, Path::new("/sys/fs/cgroup"));
+    let of_process = left_by_limits(&limits, |label| proc_bytes("/proc/self/status", label));
+    of_machine.min(of_group).min(of_process) / SHARERS.load(Relaxed)
+}
+
+/// What the control groups that `groups` names, and those that hold them, have left: of version 2 and, where controllers are apart,
+/// of version 1. Pages of files, which make room, count as left.
+fn left_by_groups(groups: &str, root: &Path) -> usize {
+    let of_line = |line: &str| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?.trim_start_matches('/').to_owned());
+        let (root, limit, used, cached) = match controllers {
+            "" => (root.to_owned(), "memory.max", "memory.current", ["inactive_file ", "active_file "]),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                let cached = ["total_inactive_file ", "total_active_file "];
+                (root.join("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", cached)
+            }
+            _ => return None,
+        };
+        let left = |group: &Path| {
+            let text = |name| fs::read_to_string(root.join(group).join(name)).ok();
+            // Without a limit it says `max`.
+            let bytes = |name| text(name)?.trim().parse::<usize>().ok();
+            let pages = text("memory.stat").unwrap_or_default();
+            let cached = pages.lines().filter_map(|line| cached.iter().find_map(|name| line.strip_prefix(name)));
+            let cached: usize = cached.filter_map(|bytes| bytes.parse::<usize>().ok()).sum();
+            Some(bytes(limit)?.saturating_sub(bytes(used)?.saturating_sub(cached)))
+        };
+        Path::new(&path).ancestors().filter_map(left).min()
+    };
+    groups.lines().filter_map(of_line).min().unwrap_or(usize::MAX)
+}
+
+/// What is left of the address space and of the data that the `limits` of this process, as Linux tells them, let it have.
+/// `used` reads how much it has.
+fn left_by_limits(limits: &str, used: impl Fn(&str) -> Option<usize>) -> usize {
+    let left = |(name, label)| {
+        let soft = limits.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
+        Some(soft.parse::<usize>().ok()?.saturating_sub(used(label).unwrap_or(0)))
+    };
+    let limited = [("Max address space", "VmSize:"), ("Max data size", "VmData:")];
+    limited.into_iter().filter_map(left).min().unwrap_or(usize::MAX)
 }
 
 /// Processes that share this machine's memory by agreement.
@@ -122,7 +169,7 @@ pub fn peak_resident_bytes() -> Option<usize> {
 
 /// The line of a file of Linux's that begins with `label` and tells KiB.
 fn proc_bytes(file: &str, label: &str) -> Option<usize> {
-    let text = std::fs::read_to_string(file).ok()?;
+    let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(label))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? << 10)
 }
@@ -156,4 +203,51 @@ pub fn admit(what: &str, needed: u128) -> Result<(), TooLittleMemory> {
 /// Whether `failure` is no mistake of the algorithm: its plan would need more memory than there is.
 pub fn refused(failure: &Failure) -> bool {
     matches!(*failure.flaw, Flaw::Plan(PlanError::Memory { .. } | PlanError::Allocation(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_groups_bound_what_is_available() {
+        let root = std::env::temp_dir().join(format!("convlab-groups-{}", std::process::id()));
+        let group = |path: &str, files: &[(&str, &str)]| {
+            let folder = root.join(path);
+            fs::create_dir_all(&folder).unwrap();
+            files.iter().for_each(|(name, text)| fs::write(folder.join(name), text).unwrap());
+        };
+        group("a", &[("memory.max", "5000\n"), ("memory.current", "2000\n")]);
+        group("a/b", &[("memory.max", "max\n"), ("memory.current", "2000\n")]);
+        group("c", &[("memory.max", "900\n"), ("memory.current", "950\n")]);
+        group(
+            "memory/d",
+            &[
+                ("memory.limit_in_bytes", "1000"),
+                ("memory.usage_in_bytes", "900"),
+                ("memory.stat", "active_file 1\ntotal_inactive_file 500\ntotal_active_file 20\n"),
+            ],
+        );
+        let left = |groups: &str| left_by_groups(groups, &root);
+        assert_eq!(left("0::/a/b\n"), 3000, "of the group above");
+        assert_eq!(left("0::/c\n"), 0);
+        assert_eq!(left("5:cpu:/c\n4:memory:/d\n0::/a\n"), 620, "the least");
+        assert_eq!([left("0::/none\n"), left("4:memory\nx"), left("")], [usize::MAX; 3]);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn limits_of_the_process_bound_what_is_available() {
+        let head = "Limit                     Soft Limit           Hard Limit           Units\n";
+        let line = |name: &str, soft: &str| format!("{name:<25} {soft:<20} unlimited            bytes\n");
+        let limits = |data: &str, space: &str| {
+            head.to_owned() + &line("Max data size", data) + &line("Max address space", space)
+        };
+        let used = |label: &str| Some(if label == "VmSize:" { 300 } else { 100 });
+        assert_eq!(left_by_limits(&limits("unlimited", "unlimited"), used), usize::MAX);
+        assert_eq!(left_by_limits(&limits("1000", "unlimited"), used), 900);
+        assert_eq!(left_by_limits(&limits("1000", "1000"), used), 700);
+        assert_eq!(left_by_limits(&limits("50", "1000"), used), 0);
+        assert_eq!(left_by_limits("", used), usize::MAX);
+    }
 }

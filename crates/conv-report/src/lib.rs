@@ -7,7 +7,6 @@
 
 pub mod compare;
 mod family;
-pub mod file;
 mod narrow;
 mod page;
 mod plot;

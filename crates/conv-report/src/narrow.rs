@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::iter;
 
-use crate::text::{aligned, table, wrapped};
+use crate::text::{aligned, shortened, table, wrapped};
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
@@ -21,11 +21,15 @@ const MOST_KEYS: usize = 3;
 /// A [`table`] of at most 80 columns. If that is too few for it, names of columns take several lines, long names of rows lose
 /// their middle, and what does not fit side by side follows below, beside the first columns again: as many as tell rows apart.
 pub fn narrow(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
-    let whole = table(header, rows);
-    if whole.lines().all(|line| line.chars().count() <= WIDTH) {
-        return whole;
-    }
     let header: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str).chain([header[column]]);
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    // Reckoned before it is drawn: rows are as wide as the longest of names that may be very long.
+    if (0..header.len()).map(|column| width(column) + GAP).sum::<usize>() <= WIDTH + GAP {
+        return table(&header, rows);
+    }
     let told_apart = |keys: usize| rows.iter().map(|row| row.get(..keys)).collect::<HashSet<_>>().len();
     let keys = (1..=MOST_KEYS.min(header.len())).min_by_key(|&keys| Reverse(told_apart(keys))).unwrap_or(0);
     let of = |limit| Narrow::new(&header, rows, keys, limit);
@@ -123,16 +127,6 @@ impl<'a> Narrow<'a> {
         let row = |row: &Vec<String>| columns.iter().map(|&column| self.cell(row, column)).collect();
         aligned(&header, &self.rows.iter().map(row).collect::<Vec<_>>())
     }
-}
-
-/// `text`, or `limit` characters of it, `head` of them from its beginning.
-fn shortened(text: &str, limit: usize, head: usize) -> String {
-    let length = text.chars().count();
-    if length <= limit {
-        return text.into();
-    }
-    let tail = text.chars().skip(length - (limit - 1 - head));
-    text.chars().take(head).chain(['…']).chain(tail).collect()
 }
 
 #[cfg(test)]

@@ -1,14 +1,25 @@
 //! Records: one measurement each, one schema for every table and chart, kept as JSON lines.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::str;
+use std::time::Duration;
 
+use conv_core::file;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 /// The file of records in an output folder.
 pub const FILE_NAME: &str = "records.jsonl";
+
+/// Bytes of a file of records that are read at most.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// How long to wait for another process that merges records into the same file, which takes it a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -352,29 +363,60 @@ pub fn file_in(folder: &Path) -> PathBuf {
     folder.join(FILE_NAME)
 }
 
-/// Reads a file of records; empty lines are skipped.
+/// A last line without its end that is no record: what stays where a file is cut, by a copy that ended early or a full disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutLine {
+    path: PathBuf,
+    line: usize,
+}
+
+impl fmt::Display for CutLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CutLine { path, line } = self;
+        write!(f, "{}:{line}: this line, the last one, is cut and left out; those before it are whole", path.display())
+    }
+}
+
+/// Reads a file of records; empty lines are skipped, and so is a last line that is cut.
 ///
 /// # Errors
 /// [`RecordError`] naming the file, and the line if that is no record.
 pub fn read(path: &Path) -> Result<Vec<Record>, RecordError> {
-    let text = fs::read_to_string(path).map_err(|source| RecordError::Read { path: path.into(), source })?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(i, line)| {
-            serde_json::from_str(line).map_err(|source| RecordError::Line { path: path.into(), line: i + 1, source })
-        })
-        .collect()
+    read_telling(path).map(|(records, _)| records)
+}
+
+/// The same, and which line is cut.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_telling(path: &Path) -> Result<(Vec<Record>, Option<CutLine>), RecordError> {
+    let bytes = file::read(path, MAX_FILE_BYTES).map_err(|source| RecordError::Read { path: path.into(), source })?;
+    let mut records = Vec::new();
+    for (line, text) in (1..).zip(bytes.split_inclusive(|&byte| byte == b'\n')) {
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let utf8 = str::from_utf8(text).map_err(|_| serde_json::Error::custom("it is not UTF-8"));
+        match utf8.and_then(serde_json::from_str) {
+            Ok(record) => records.push(record),
+            Err(_) if !text.ends_with(b"\n") => return Ok((records, Some(CutLine { path: path.into(), line }))),
+            Err(source) => return Err(RecordError::Line { path: path.into(), line, source }),
+        }
+    }
+    Ok((records, None))
 }
 
 /// Makes sure that records can be merged into `folder`, which is created if it is not there. Called before anything is
-/// measured: an hour of measurements must not end at a folder that is write-protected, or at damaged records in it.
+/// measured: an hour of measurements must not end at a folder that is write-protected, or at damaged records in it. Returns the
+/// line that is cut of those that are there.
 ///
 /// # Errors
 /// As [`merge_into`].
-pub fn prepare_folder(folder: &Path) -> Result<(), RecordError> {
-    let written = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+pub fn prepare_folder(folder: &Path) -> Result<Option<CutLine>, RecordError> {
+    let path = file_in(folder);
+    let written = fs::create_dir_all(folder).and_then(|()| file::writable(&path));
     written.map_err(|source| RecordError::Write { path: folder.into(), source })?;
-    read_if_there(&folder.join(FILE_NAME)).map(drop)
+    if path.exists() { read_telling(&path).map(|(_, cut)| cut) } else { Ok(None) }
 }
 
 /// [`read`], and nothing from a file that is not there.
@@ -390,14 +432,22 @@ pub fn read_if_there(path: &Path) -> Result<Vec<Record>, RecordError> {
 /// Records of earlier runs stay, except those of a measurement that is made again: everything is compared within one
 /// run, so all algorithms of that problem (and batch, threads, instruction set, model, cache, clock, data, and of a pass who
 /// shares it how and over what) are replaced. The new ones stand where the old ones stood: tables and charts keep their order
-/// when one layer is measured again.
+/// when one layer is measured again. Of several processes that merge into a folder at once each waits for the others.
 ///
 /// # Errors
 /// [`RecordError`] if what is there already cannot be read, or the folder cannot be written.
 pub fn merge_into(folder: &Path, records: &[Record]) -> Result<PathBuf, RecordError> {
-    let path = folder.join(FILE_NAME);
+    let path = file_in(folder);
+    let unwritten = |source| RecordError::Write { path: folder.into(), source };
+    let _lock = file::lock(&path, PATIENCE).map_err(unwritten)?;
     let all = merged(read_if_there(&path)?, records);
-    write(folder, &path, &all).map_err(|source| RecordError::Write { path: folder.into(), source })?;
+    let written = file::replace(&path, |out| {
+        all.iter().try_for_each(|record| {
+            serde_json::to_writer(&mut *out, record)?;
+            out.write_all(b"\n")
+        })
+    });
+    written.map_err(unwritten)?;
     Ok(path)
 }
 
@@ -423,24 +473,6 @@ fn same_comparison(a: &Record, b: &Record) -> bool {
         && sharing(a) == sharing(b)
         && a.shard == b.shard
         && a.transport == b.transport
-}
-
-fn write(folder: &Path, path: &Path, records: &[Record]) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    // As any new file, not closed to others as temporary files are.
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    {
-        let mut out = BufWriter::new(&mut file);
-        for record in records {
-            serde_json::to_writer(&mut out, record)?;
-            out.write_all(b"\n")?;
-        }
-        out.flush()?;
-    }
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -476,5 +508,100 @@ mod tests {
         ];
         merge_into(folder.path(), &others).unwrap();
         assert_eq!(read(&path).unwrap(), [&[a, b, old[3].clone(), d], &others[..]].concat());
+    }
+
+    fn named(name: &str) -> Record {
+        Record { name: name.into(), ..Record::default() }
+    }
+
+    fn line(name: &str) -> String {
+        serde_json::to_string(&named(name)).unwrap() + "\n"
+    }
+
+    #[test]
+    fn a_last_line_that_is_cut_is_told_and_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let (whole, last) = (line("a") + "\n" + &line("b"), line("é"));
+        for end in 0..last.len() {
+            fs::write(&path, [whole.as_bytes(), &last.as_bytes()[..end]].concat()).unwrap();
+            let (records, cut) = read_telling(&path).unwrap();
+            // Without its line end the last one is a record, too.
+            let all = end == last.len() - 1;
+            assert_eq!(records.len(), if all { 3 } else { 2 }, "{end}");
+            assert_eq!(cut.map(|cut| cut.line), (end > 0 && !all).then_some(4), "{end}");
+        }
+        fs::write(&path, whole.clone() + "{\"kind\":").unwrap();
+        let told = prepare_folder(folder.path()).unwrap().unwrap().to_string();
+        assert!(told.contains("records.jsonl:4: this line, the last one, is cut and left out"), "{told}");
+        merge_into(folder.path(), &[named("c")]).unwrap();
+        assert_eq!(read_telling(&path).unwrap(), (vec![named("a"), named("b"), named("c")], None));
+
+        for (text, at) in [(b"{\"kind\":\n".as_slice(), 4), (b"\xff\n", 4), (b"{}\n{\"kind\":", 4)] {
+            fs::write(&path, [whole.as_bytes(), text].concat()).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(&format!("records.jsonl:{at}: not a record: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn those_who_merge_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let merge = |writer: usize| {
+            for i in 0..10 {
+                merge_into(folder.path(), &[named(&format!("{writer}/{i}"))]).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                scope.spawn(move || merge(writer));
+            }
+        });
+        assert_eq!(read(&file_in(folder.path())).unwrap().len(), 40);
+    }
+
+    #[test]
+    fn a_lock_that_another_holds_is_waited_for_and_then_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file_in(folder.path());
+        let held = file::lock(&path, Duration::ZERO).unwrap();
+        let error = file::lock(&path, Duration::from_millis(30)).unwrap_err().to_string();
+        assert!(error.contains("has held") && error.contains(".records.jsonl.lock"), "{error}");
+        drop(held);
+        let _lock = file::lock(&path, Duration::ZERO).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_link_leads_to_is_written_and_what_is_no_file_is_not() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("elsewhere")).unwrap();
+        symlink("elsewhere/all.jsonl", at(FILE_NAME)).unwrap();
+        for name in ["a", "b"] {
+            // It is not there at first.
+            merge_into(folder.path(), &[named(name)]).unwrap();
+        }
+        assert!(at(FILE_NAME).is_symlink());
+        assert_eq!(read(&at("elsewhere/all.jsonl")).unwrap(), [named("a"), named("b")]);
+        fs::write(at("usual"), "").unwrap();
+        let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode();
+        assert_eq!(mode("elsewhere/all.jsonl"), mode("usual"));
+
+        symlink("circle", at("circle")).unwrap();
+        symlink("/dev/null", at("device")).unwrap();
+        for name in ["circle", "device", "elsewhere", "elsewhere/", "new/"] {
+            assert!(file::writable(&at(name)).is_err() && file::write(&at(name), b"text").is_err(), "{name}");
+        }
+        assert!(file::write(&at("usual/file"), b"text").is_err(), "below a file");
+        let failed = file::replace(&at("usual"), |out| {
+            out.write_all(b"half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(failed.is_err() && fs::read(at("usual")).unwrap().is_empty(), "the older one stays");
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".convlab")), "nothing else does");
     }
 }

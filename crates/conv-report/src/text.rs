@@ -1,7 +1,5 @@
 //! Tables as text.
 
-use std::fmt::Write;
-
 use crate::ranking::MARK;
 
 /// Columns as wide as their widest cell, two spaces apart; the first is aligned left, and so is every column whose
@@ -12,7 +10,7 @@ pub fn table(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
 
 /// The same below a header of several lines.
 pub(crate) fn aligned(header: &[Vec<String>], rows: &[Vec<String>]) -> String {
-    let cell = |row: &Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
+    let cell = |row: &Vec<String>, column: usize| clean(row.get(column).map_or("", String::as_str));
     let lines = || header.iter().chain(rows);
     let columns: Vec<(usize, bool)> = (0..header.first().map_or(0, Vec::len))
         .map(|column| {
@@ -25,14 +23,30 @@ pub(crate) fn aligned(header: &[Vec<String>], rows: &[Vec<String>]) -> String {
         let mut line = String::new();
         for (column, &(width, right)) in columns.iter().enumerate() {
             let cell = cell(row, column);
-            // Writing into a String cannot fail.
-            let _ = if right { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:<width$}  ") };
+            // A width that is formatted may not be beyond 65535.
+            let padding = " ".repeat(width - cell.chars().count());
+            line += &if right { format!("{padding}{cell}  ") } else { format!("{cell}{padding}  ") };
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text.pop();
     text
+}
+
+/// `text` in a line: what comes from a file may hold anything, also what a terminal obeys.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// `text`, or `limit` characters of it, `head` of them from its beginning.
+pub(crate) fn shortened(text: &str, limit: usize, head: usize) -> String {
+    let length = text.chars().count();
+    if length <= limit {
+        return text.into();
+    }
+    let tail = text.chars().skip(length - (limit - 1 - head));
+    text.chars().take(head).chain(['…']).chain(tail).collect()
 }
 
 /// Breaks `text` at spaces into lines of at most `width` characters; longer words stay whole.
@@ -49,12 +63,11 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 /// The same as Markdown.
 pub fn markdown(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
-    // What comes from a file may hold anything; a cell is one line without bars.
-    let clean = |cell: &str| cell.replace(char::is_control, " ").replace('|', "\\|");
+    let clean = |cell: &str| clean(cell).replace('|', "\\|");
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let rule = (0..header.len()).map(|column| if is_number_column(rows, column) { "---:" } else { "---" });
     let mut lines =
-        vec![line(header.iter().map(|name| name.as_ref().to_owned()).collect()), line(rule.map(Into::into).collect())];
+        vec![line(header.iter().map(|name| clean(name.as_ref())).collect()), line(rule.map(Into::into).collect())];
     lines.extend(rows.iter().map(|row| line(row.iter().map(|cell| clean(cell)).collect())));
     lines.join("\n")
 }
@@ -62,9 +75,9 @@ pub fn markdown(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
 /// The same as CSV (RFC 4180), a line for the header and one for each row, each with its end. Numbers stay numbers: a last column
 /// names those of the row that are marked as disturbed, if any is.
 pub fn csv(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
-    let field = |cell: &str| match cell.contains(['"', ',', '\r', '\n']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell.to_owned(),
+    let field = |cell: &str| {
+        let cell = cell.replace(|c: char| c.is_control() && !"\t\r\n".contains(c), " ");
+        if cell.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
     };
     let line = |cells: Vec<String>| cells.join(",") + "\r\n";
     let any = rows.iter().flatten().any(|cell| is_marked(cell));
@@ -119,5 +132,22 @@ mod tests {
             markdown(&["name", "ms", "note"], &rows),
             "| name | ms | note |\n| --- | ---: | --- |\n| a\\|b | 1.5 | x y |"
         );
+    }
+
+    #[test]
+    fn names_of_any_length_make_a_table() {
+        let rows = [vec!["n".repeat(70_000), "1".repeat(70_000)], vec!["m".into(), "1".into()]];
+        assert!(table(&["name", "ms"], &rows).lines().all(|line| line.chars().count() == 140_002));
+        assert!(crate::narrow(&["name", "ms"], &rows).lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn nothing_of_a_cell_is_obeyed_by_a_terminal() {
+        let (header, rows) = (["\u{1b}[1m", "b"], [vec!["\u{1b}[2J\na".into(), "\u{9b}\t".into()]]);
+        let narrow = crate::narrow(&header, &rows);
+        for text in [table(&header, &rows), markdown(&header, &rows), narrow] {
+            assert!(!text.contains(|c: char| c.is_control() && c != '\n') && text.contains("[2J a"), "{text}");
+        }
+        assert_eq!(csv(&["a"], &[vec!["\u{1b}[2J\ta\nb".into()]]), "a\r\n\" [2J\ta\nb\"\r\n");
     }
 }

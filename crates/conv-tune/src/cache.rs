@@ -3,12 +3,17 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use conv_core::file;
 use conv_measure::Machine;
 use directories::ProjectDirs;
 
 use crate::choose::Chooser;
 use crate::plan_file::{PlanError, TunedPlan};
+
+/// How long to wait for another process that keeps a plan, which takes it a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The file for a processor; `None` where the system has no folder for a user's caches.
 pub fn path(machine: &Machine, isa: &str, threads: usize) -> Option<PathBuf> {
@@ -36,14 +41,20 @@ pub fn read(machine: &Machine, isa: &str, threads: usize) -> Result<Option<Tuned
 /// [`PlanError`] if the plan is damaged.
 pub fn chooser(isa: &str, threads: usize) -> Result<(Chooser, Option<String>), PlanError> {
     let machine = Machine::detect();
-    let Some(plan) = read(&machine, isa, threads)? else { return Ok((Chooser::Auto, None)) };
+    let plan = match read(&machine, isa, threads) {
+        Ok(Some(plan)) => plan,
+        Ok(None) => return Ok((Chooser::Auto, None)),
+        Err(error @ PlanError::Version { .. }) => return Ok((Chooser::Auto, Some(format!("not used: {error}")))),
+        Err(error) => return Err(error),
+    };
     match plan.foreign(&machine, isa, threads) {
         Some(why) => Ok((Chooser::Auto, Some(format!("not used: {why}")))),
         None => Ok((Chooser::Planned { name: "auto", plan: Arc::new(plan) }, None)),
     }
 }
 
-/// Keeps `plan`, with what was kept before of other problems by the same version. Returns the file.
+/// Keeps `plan`, with what was kept before of other problems by the same version, and of several processes at once by each.
+/// Returns the file.
 ///
 /// # Errors
 /// [`PlanError`] if it cannot be written.
@@ -51,7 +62,9 @@ pub fn keep(machine: &Machine, plan: &TunedPlan) -> Result<Option<PathBuf>, Plan
     let origin = &plan.origin;
     let Some(path) = path(machine, &origin.isa, origin.threads) else { return Ok(None) };
     let folder = path.parent().unwrap_or(&path);
-    fs::create_dir_all(folder).map_err(|source| PlanError::Write { path: folder.into(), source })?;
+    let unwritten = |source| PlanError::Write { path: folder.into(), source };
+    fs::create_dir_all(folder).map_err(unwritten)?;
+    let _lock = file::lock(&path, PATIENCE).map_err(unwritten)?;
     // What is damaged or of another version is replaced: this is a cache.
     let older = TunedPlan::read(&path).ok().filter(|older| older.origin.commit == origin.commit);
     let merged = older.map_or_else(|| plan.clone(), |older| plan.clone().merged_with(older));

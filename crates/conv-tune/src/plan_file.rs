@@ -1,11 +1,10 @@
 //! The result of tuning as a file, to be read and kept: TOML.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use conv_core::{Method, ParameterError, Parameters, Problem};
+use conv_core::{Method, ParameterError, Parameters, Problem, file};
 use conv_measure::Machine;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +76,13 @@ struct Text {
     layer: Vec<PlannedLayer>,
 }
 
+/// What of the text every version of this program understands.
+#[derive(Debug, Deserialize)]
+struct Head {
+    format: u32,
+    commit: Option<String>,
+}
+
 /// Where a plan comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
@@ -125,6 +131,14 @@ pub enum PlanError {
         /// The file.
         path: PathBuf,
         /// Why.
+        reason: String,
+    },
+    /// It is one of another version, and says what this one does not know.
+    #[error("{} is no plan of this program: {reason}; it was made by another version, so tune again", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
         reason: String,
     },
     /// A layer that says what cannot be.
@@ -205,16 +219,24 @@ impl TunedPlan {
     /// [`PlanError`] naming the file, and the layer if one is wrong.
     pub fn read(path: &Path) -> Result<Self, PlanError> {
         let unread = |source| PlanError::Read { path: path.into(), source };
-        let mut text = String::new();
-        File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)).map_err(unread)?;
-        let wrong = |reason: String| PlanError::Text { path: path.into(), reason };
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(wrong(format!("it is larger than {MAX_FILE_BYTES} bytes")));
+        let text = file::read_to_string(path, MAX_FILE_BYTES).map_err(unread)?;
+        let version = |reason: String| PlanError::Version { path: path.into(), reason };
+        // What another version wrote, only that one can call damaged.
+        let head: Option<Head> = toml::from_str(&text).ok();
+        match &head {
+            Some(Head { format, .. }) if *format != FORMAT => {
+                Err(version(format!("its format is {format}, not {FORMAT}")))
+            }
+            Some(Head { commit: Some(commit), .. }) if commit != COMMIT => {
+                TunedPlan::parse(path, &text).map_err(|error| version(error.to_string()))
+            }
+            _ => TunedPlan::parse(path, &text),
         }
-        let text: Text = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if text.format != FORMAT {
-            return Err(wrong(format!("its format is {}, not {FORMAT}", text.format)));
-        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, PlanError> {
+        let wrong = |error: toml::de::Error| PlanError::Text { path: path.into(), reason: error.to_string() };
+        let text: Text = toml::from_str(text).map_err(wrong)?;
         let Text { command, processor, isa, threads, commit, date, .. } = text;
         let limits = Limits {
             workspace_bytes: text.workspace_limit_bytes,
@@ -226,23 +248,13 @@ impl TunedPlan {
             .map_err(|source| PlanError::Layer { path: path.into(), source })
     }
 
-    /// Writes the plan beside `path` and renames.
+    /// Writes the plan, as [`file::replace`] does.
     ///
     /// # Errors
     /// [`PlanError::Write`].
     pub fn write(&self, path: &Path) -> Result<(), PlanError> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let written = || {
-            let text = self.to_text().map_err(io::Error::other)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(text.as_bytes())?;
-            // As any other file, not as a temporary one.
-            #[cfg(unix)]
-            fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-            file.persist(path)?;
-            Ok(())
-        };
-        written().map_err(|source| PlanError::Write { path: path.into(), source })
+        let written = self.to_text().map_err(io::Error::other).and_then(|text| file::write(path, text.as_bytes()));
+        written.map_err(|source| PlanError::Write { path: path.into(), source })
     }
 
     fn to_text(&self) -> Result<String, toml::ser::Error> {

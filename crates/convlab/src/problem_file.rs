@@ -21,11 +21,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use conv_core::{Axis, DescriptorError, Problem, ProblemError, Unrepresentable};
+use conv_core::{Axis, DescriptorError, Problem, ProblemError, Unrepresentable, file, shown};
 
 /// Bytes of a file that are read at most.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -173,7 +172,8 @@ impl fmt::Display for LeftOut {
 /// # Errors
 /// [`ProblemFileError`] naming the file and the line.
 pub fn read(path: &Path) -> Result<ProblemFile, ProblemFileError> {
-    let text = text_of(path).map_err(|source| ProblemFileError::Read { path: path.into(), source })?;
+    let read = file::read_to_string(path, MAX_FILE_BYTES);
+    let text = read.map_err(|source| ProblemFileError::Read { path: path.into(), source })?;
     let mut reader = Reader {
         batches: vec![OWN_BATCH],
         problems: Vec::new(),
@@ -184,15 +184,6 @@ pub fn read(path: &Path) -> Result<ProblemFile, ProblemFileError> {
     };
     reader.file(path, &text)?;
     Ok(ProblemFile { problems: tell_apart(reader.problems), left_out: reader.left_out })
-}
-
-fn text_of(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes")));
-    }
-    Ok(text)
 }
 
 /// The words of a file that are no comments, and their lines, from 1.
@@ -227,7 +218,7 @@ struct Word<'a> {
 impl Word<'_> {
     fn refused(self, reason: impl Into<String>) -> ProblemFileError {
         let Word { path, line, text } = self;
-        ProblemFileError::Word { path: path.into(), line, word: text.into(), reason: reason.into() }
+        ProblemFileError::Word { path: path.into(), line, word: shown(text), reason: reason.into() }
     }
 
     fn no_descriptor(self, source: DescriptorError) -> ProblemFileError {
@@ -280,7 +271,8 @@ impl Reader {
                 word.refused(format!("more than {MAX_OPEN} files include each other; does one include itself?"))
             );
         }
-        let text = text_of(path).map_err(|source| word.refused(format!("cannot read {}: {source}", path.display())))?;
+        let text = file::read_to_string(path, MAX_FILE_BYTES)
+            .map_err(|source| word.refused(format!("cannot read {}: {source}", path.display())))?;
         self.bytes += text.len() as u64;
         if self.bytes > MAX_TOTAL_BYTES {
             return Err(word.refused(format!("with this, included files are larger than {MAX_TOTAL_BYTES} bytes")));

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use conv_core::{Method, Problem};
+use conv_core::{Method, Problem, file};
 use conv_measure::Candidate;
-use conv_report::record::{self, Cache, Clock, Data, Kind, Model, Record, RecordError};
+use conv_report::record::{self, Cache, Clock, CutLine, Data, Kind, Model, Record, RecordError};
 use conv_report::tables::{Query, Table, Topic, tables};
-use conv_report::{PlotError, charts, file, markdown, page};
+use conv_report::{PlotError, charts, markdown, page};
 
 use crate::suite::Case;
 
@@ -51,6 +51,7 @@ pub enum ResultsError {
 #[derive(Debug)]
 pub struct Results {
     folder: PathBuf,
+    cut: Option<CutLine>,
 }
 
 impl Results {
@@ -59,8 +60,13 @@ impl Results {
     /// # Errors
     /// [`ResultsError::Record`] if it cannot be written, or holds records that cannot be read.
     pub fn open(folder: &Path) -> Result<Self, ResultsError> {
-        record::prepare_folder(folder)?;
-        Ok(Results { folder: folder.into() })
+        let cut = record::prepare_folder(folder)?;
+        Ok(Results { folder: folder.into(), cut })
+    }
+
+    /// Which line of the records that were there is cut: what is kept takes its place.
+    pub fn cut(&self) -> Option<&CutLine> {
+        self.cut.as_ref()
     }
 
     /// Puts `records`, which are complete, in the place of older ones of the same comparison: written beside the file, which
@@ -90,7 +96,7 @@ impl Results {
     pub fn finish(&self) -> Result<String, ResultsError> {
         let kept = record::file_in(&self.folder);
         let records = self.records()?;
-        let drawn = match charts(&kept, &self.folder) {
+        let drawn = match charts(&records, &kept, &self.folder) {
             Ok(files) => Some(files.len() / 2),
             Err(PlotError::Empty { .. } | PlotError::TooLarge { .. }) => None,
             Err(error) => return Err(error.into()),

@@ -1,9 +1,10 @@
 //! What is computed: the problems that arguments name, and the algorithms that compute each of them. The one enumeration
 //! behind `check`, `bench` and `cargo bench`.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use conv_core::{Algorithm, DescriptorError, Problem, ProblemError, Unsupported};
+use conv_core::{Algorithm, DescriptorError, Problem, ProblemError, Unsupported, shown};
 use conv_measure::Candidate;
 use conv_net::onnx::{InputShape, Model, OnnxError};
 use conv_net::{Network, NetworkError, presets};
@@ -104,9 +105,10 @@ impl ModelProblems {
             missing: 0,
             reasons: Vec::new(),
         };
+        let mut places = HashMap::new();
         for problem in network.problems() {
-            let nameless = problem.clone().with_name("");
-            match problems.distinct.iter_mut().find(|(first, _)| first.clone().with_name("") == nameless) {
+            let place = *places.entry(problem.clone().with_name("")).or_insert(problems.distinct.len());
+            match problems.distinct.get_mut(place) {
                 Some((_, count)) => *count += 1,
                 None => problems.distinct.push((problem, 1)),
             }
@@ -233,7 +235,7 @@ fn parse(argument: &str, left_out: &mut Vec<LeftOut>) -> Result<Vec<Problem>, Su
             return SuiteError::Problem(source);
         }
         let networks = presets().iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ");
-        SuiteError::Argument { argument: argument.into(), networks, source: source.into() }
+        SuiteError::Argument { argument: shown(argument), networks, source: source.into() }
     })?;
     Ok(vec![problem])
 }

@@ -111,22 +111,6 @@ fn towers_send_what_describe_tells() {
 }
 
 #[test]
-fn scale_keeps_what_it_predicts_and_measures() {
-    let folder = Folder::new();
-    let text = folder.ok("scale owt --split channels --link 10 --algorithm direct --out r");
-    assert!(text.contains("towers (channels)") && text.contains("one machine"), "{text}");
-    let records = record::read(&folder.path("r/records.jsonl")).unwrap();
-    let of =
-        |link: Option<f64>, ranks| records.iter().find(|r| r.link_gbit_s == link && r.ranks == Some(ranks)).unwrap();
-    for ranks in [1, 2] {
-        let here = of(None, ranks);
-        assert!(here.median_ns.unwrap() > 0.0 && here.predicted_ns.unwrap() > 0.0);
-        assert_eq!(here.transport.as_deref(), Some("memory"));
-    }
-    assert!(of(Some(10.0), 64).median_ns.is_none() && of(Some(10.0), 64).predicted_ns.unwrap() > 0.0);
-}
-
-#[test]
 fn checks_every_algorithm_on_every_instruction_set() {
     let folder = Folder::new();
     let all = folder.ok(&format!("check {TINY}"));

@@ -3,13 +3,17 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Folder, text};
+use conv_core::file;
+use conv_net::npy;
 use conv_report::record::{self, Kind, Record};
 
 /// Small problems, each of which takes a moment.
@@ -23,9 +27,7 @@ mb1ic24ih14oc24kh3sh2ph1n\"f\"
 ";
 
 fn start(folder: &Folder, arguments: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_convlab"));
-    command.env("XDG_CACHE_HOME", folder.path("cache")).current_dir(folder.path("")).args(arguments.split(' '));
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    folder.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Sends `signal` to the program and waits for its end.
@@ -122,29 +124,148 @@ fn check_and_tune_keep_what_is_finished() {
     assert!(some < 37, "{some}");
     folder.ok("tune set.txt --algorithm direct --time 1s -o plan.toml --resume");
     assert_eq!(tuned(), 37);
+
+    // A part takes the place of no whole: of the same version its layers come in, another's plan stays as it is.
+    let whole = fs::read_to_string(folder.path("plan.toml")).unwrap();
+    let commit = whole.lines().find(|line| line.starts_with("commit = ")).unwrap();
+    folder.write("old.toml", &whole.replace(commit, "commit = \"0000000\""));
+    let plans = ["plan.toml", "old.toml"];
+    let children =
+        plans.map(|plan| start(&folder, &format!("tune set.txt --algorithm direct --threads 1 --time 1h -o {plan}")));
+    thread::sleep(Duration::from_millis(1000));
+    for (child, plan) in children.into_iter().zip(plans) {
+        let output = interrupt(child, "-INT");
+        assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+        let layers = fs::read_to_string(folder.path(plan)).unwrap().matches("[[layer]]").count();
+        assert_eq!(layers, 37, "{plan}: {}", text(&output.stderr));
+    }
+    assert!(fs::read_to_string(folder.path("old.toml")).unwrap().contains("0000000"));
+}
+
+/// Standard outputs that take nothing: a pipe whose reader has gone, and a disk that is full.
+fn deaf() -> [(Stdio, i32); 2] {
+    let (_, closed) = io::pipe().unwrap();
+    [(closed.into(), 0), (File::options().write(true).open("/dev/full").unwrap().into(), 2)]
 }
 
 #[test]
-fn what_does_not_fit_side_by_side_is_measured_in_waves_and_what_does_not_fit_at_all_is_left_out() {
-    let folder = Folder::new();
-    // Direct needs 37 KB, Winograd's f2x3, f4x3 and f6x3 about 66, 147 and 262 KB, the FFT's largest tile more than a MB.
-    let command = "bench mb1ic32ih14oc32kh3ph1n\"x\" --quick --threads 1 --out out --algorithm";
-    folder.ok(&format!("{command} direct/nhwc,winograd/f2x3,winograd/f4x3,fft/t32 --memory-limit 600KiB"));
-    let all = records(&folder.path("out/records.jsonl"));
-    let of = |algorithm: &str| {
-        let mut found = all.iter().filter(|record| record.algorithm.as_deref() == Some(algorithm));
-        found.find(|record| record.model == Some(record::Model::Run)).unwrap_or_else(|| panic!("no {algorithm}"))
-    };
-    assert!(of("direct/nhwc").median_ns.is_some() && of("direct/nhwc").reference_ns.is_none());
-    assert!(of("winograd/f2x3").median_ns.is_some());
-    assert!(of("winograd/f4x3").median_ns.is_some());
-    let left_out = of("fft/t32");
-    assert_eq!(left_out.median_ns, None);
-    assert!(left_out.failure.as_deref().unwrap().contains("the limit is"), "{:?}", left_out.failure);
-    let later = all.iter().filter(|record| record.reference_ns.is_some()).count();
-    assert!(later > 0, "everything fitted: {all:?}");
+fn what_is_asked_for_is_done_where_nobody_reads_about_it() {
+    for (stdout, code) in deaf() {
+        let folder = Folder::new();
+        let run = |arguments: &str, stdout: Stdio| {
+            let output = folder.command(arguments).stdout(stdout).output().unwrap();
+            let told = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{arguments}: {told}");
+            assert_eq!(told.contains("standard output: No space left"), code == 2, "{arguments}: {told}");
+        };
+        run("tune mb1ic16ih12oc16kh3ph1 --threads 1 --time 100ms -o plan.toml --records tuned", stdout);
+        assert!(folder.path("plan.toml").exists() && !records(&folder.path("tuned/records.jsonl")).is_empty());
+        assert_eq!(fs::read_dir(folder.path("cache/convlab/plans")).unwrap().count(), 2, "the plan and its lock");
+        assert!(folder.path("tuned/report.html").exists());
+        let again = || deaf().into_iter().find(|(_, other)| *other == code).unwrap().0;
+        run("check mb1ic8ih9oc8kh3 ic4ih9oc8kh3 --algorithm direct/nhwc --isa portable --out checked", again());
+        assert_eq!(records(&folder.path("checked/records.jsonl")).len(), 2);
+        if code > 0 {
+            continue;
+        }
+        run("bench mb1ic8ih9oc8kh3 --algorithm direct/nhwc --threads 1 --quick --out measured", again());
+        assert!(measured(&records(&folder.path("measured/records.jsonl"))).len() > 1);
+        assert!(folder.path("measured/report.html").exists());
+        run("forward --network squeezenet1_1 --threads 1 --algorithm direct --output y.npy", again());
+        assert_eq!(npy::read(&folder.path("y.npy"), usize::MAX).unwrap().shape, [1, 1000]);
+    }
+}
 
-    let message = folder.fail(&format!("{command} direct --memory-limit 1KiB"), 3);
-    assert!(message.contains("nothing was measured"), "{message}");
-    assert!(folder.path("out/records.jsonl").exists(), "nothing is lost");
+#[test]
+fn what_became_slower_is_slower_where_nobody_reads_about_it() {
+    let folder = Folder::new();
+    for (name, factor) in [("old", 1.0), ("new", 2.0)] {
+        let record = |i: u32| Record {
+            name: format!("net/{i}"),
+            algorithm: Some("direct/nhwc".into()),
+            median_ns: Some(f64::from(i + 1) * factor),
+            interval_ns: Some([f64::from(i + 1) * factor; 2]),
+            ..Record::default()
+        };
+        fs::create_dir(folder.path(name)).unwrap();
+        record::merge_into(&folder.path(name), &(0..20).map(record).collect::<Vec<_>>()).unwrap();
+    }
+    let [(closed, _), (full, _)] = deaf();
+    for (more, stdout, code) in [("", closed, 1), (" --json", full, 2)] {
+        let output = folder.command(&format!("compare old new{more}")).stdout(stdout).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_another_process_keeps_meanwhile_is_kept_too() {
+    let folder = Folder::new();
+    let of_other = |name: &str| Record { name: name.into(), ..Record::default() };
+    fs::create_dir(folder.path("out")).unwrap();
+    let path = folder.path("out/records.jsonl");
+    record::merge_into(&folder.path("out"), &[of_other("first")]).unwrap();
+    let lock = file::lock(&path, Duration::ZERO).unwrap();
+    let mut child = start(&folder, "check mb1ic8ih9oc8kh3 --algorithm direct/nhwc --isa portable --out out");
+    thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the lock");
+    let line = |name: &str| serde_json::to_string(&of_other(name)).unwrap() + "\n";
+    file::write(&path, (line("first") + &line("second")).as_bytes()).unwrap();
+    drop(lock);
+    assert!(child.wait().unwrap().success());
+    let kept = records(&path);
+    let names: Vec<&str> = kept.iter().map(|record| record.name.as_str()).collect();
+    assert_eq!(names[..2], ["first", "second"]);
+    assert_eq!(kept.len(), 3, "{names:?}");
+}
+
+#[test]
+fn passes_and_comparisons_end_when_they_are_asked_to() {
+    let folder = Folder::new();
+    // A revision that was built already: this one.
+    for line in [
+        "git init --quiet",
+        "git -c user.name=a -c user.email=a@b commit --quiet --allow-empty -m first",
+        "mkdir -p target/compare/$(git rev-parse HEAD)",
+    ] {
+        let output = folder.shell(line);
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    }
+    let commit = text(&folder.shell("git rev-parse HEAD").stdout);
+    let program = folder.path("target/compare").join(commit.trim()).join("convlab");
+    symlink(env!("CARGO_BIN_EXE_convlab"), program).unwrap();
+    for command in [
+        "forward --network owt --batch 4 --threads 1 --output y.npy",
+        "compare --build HEAD vgg16 --algorithm direct --threads 1",
+    ] {
+        let mut child = start(&folder, command);
+        thread::sleep(Duration::from_millis(250));
+        assert!(child.try_wait().unwrap().is_none(), "{command} has ended already");
+        let output = interrupt(child, "-INT");
+        let told = text(&output.stderr);
+        assert!(output.status.code() == Some(130) && told.contains("convlab: interrupted; "), "{command}: {told}");
+    }
+    assert_eq!(folder.unfinished(""), [""; 0]);
+}
+
+#[test]
+fn scale_keeps_what_it_predicts_and_measures_batch_by_batch() {
+    let folder = Folder::new();
+    let path = folder.path("r/records.jsonl");
+    let child = start(&folder, "scale owt --batch 1,2 --split channels --link 10 --algorithm direct --out r");
+    wait_for(&path, |records| !records.is_empty());
+    let output = interrupt(child, "-INT");
+    let printed = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{printed} {}", text(&output.stderr));
+    assert!(printed.contains("towers (channels)") && printed.contains("one machine"), "{printed}");
+    assert!(printed.contains("interrupted; the batches that were finished are kept"), "{printed}");
+    let records = records(&path);
+    assert!(records.iter().all(|record| record.batch == Some(1)) && folder.path("r/report.html").exists());
+    let of =
+        |link: Option<f64>, ranks| records.iter().find(|r| r.link_gbit_s == link && r.ranks == Some(ranks)).unwrap();
+    for ranks in [1, 2] {
+        let here = of(None, ranks);
+        assert!(here.median_ns.unwrap() > 0.0 && here.predicted_ns.unwrap() > 0.0);
+        assert_eq!(here.transport.as_deref(), Some("memory"));
+    }
+    assert!(of(Some(10.0), 64).median_ns.is_none() && of(Some(10.0), 64).predicted_ns.unwrap() > 0.0);
 }

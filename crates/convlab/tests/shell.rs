@@ -28,6 +28,13 @@ fn each_command_has_a_manual_page() {
         assert!(page.contains(".SH NAME") && page.contains("convlab"), "{command}");
     }
     assert!(!pages.join("convlab-turn.1").exists());
+    fs::write(folder.path().join("usual"), "").unwrap();
+    let permissions = |path: &std::path::Path| fs::metadata(path).unwrap().permissions();
+    assert_eq!(
+        permissions(&pages.join("convlab.1")),
+        permissions(&folder.path().join("usual")),
+        "whoever asks may read"
+    );
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     assert_eq!(convlab(&["manual", file.to_str().unwrap()]).status.code(), Some(2));

@@ -3,8 +3,12 @@
 mod common;
 
 use std::fs;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{Folder, text};
+use conv_core::file;
 use conv_measure::Machine;
 use conv_report::record::{self, Cache, Kind};
 use conv_tune::TunedPlan;
@@ -161,7 +165,8 @@ fn damaged_plans_are_refused() {
 /// The one plan that is kept.
 fn convlab_cache(folder: &Folder) -> std::path::PathBuf {
     let plans = folder.path("cache/convlab/plans");
-    fs::read_dir(&plans).unwrap().next().unwrap().unwrap().path()
+    let mut kept = fs::read_dir(&plans).unwrap().map(|entry| entry.unwrap().path());
+    kept.find(|path| path.extension().is_some_and(|extension| extension == "toml")).unwrap()
 }
 
 #[test]
@@ -172,6 +177,76 @@ fn auto_uses_what_is_kept_and_says_when_it_is_old() {
     let old = fs::read_to_string(&kept).unwrap();
     let commit = old.lines().find(|line| line.starts_with("commit = ")).unwrap();
     fs::write(&kept, old.replace(commit, "commit = \"0000000000\"")).unwrap();
-    let output = folder.run("forward --network owt --threads 1 --batch 0");
-    assert!(text(&output.stderr).contains("not used: the plan was made for another version: 0000000000"));
+    let told = || text(&folder.run("forward --network owt --threads 1 --batch 0").stderr);
+    assert!(told().contains("not used: the plan was made for another version: 0000000000"));
+
+    // What another version knows, and this one does not, is no damage.
+    let other = old.replace(commit, "commit = \"0000000000\"");
+    let choice = old.split("[layer.choice]\n").nth(1).unwrap().lines().next().unwrap();
+    for (plan, why) in [
+        (other.replace(choice, "algorithm = \"winograd/f9x9\""), "no algorithm is called 'winograd/f9x9'"),
+        (other.replace("threads = 1", "threads = 1\ncolour = \"red\""), "unknown field `colour`"),
+        (old.replace("format = 1", "format = 2\ncolour = \"red\""), "its format is 2, not 1"),
+    ] {
+        fs::write(&kept, &plan).unwrap();
+        let told = told();
+        assert!(told.contains("kept for auto is not used: ") && told.contains(why), "{told}");
+        assert!(told.contains("it was made by another version, so tune again"), "{told}");
+        // It is no reason to tune nothing, and is replaced.
+        folder.ok(&format!("tune {TINY} --threads 1 --time 10ms --resume"));
+        assert!(TunedPlan::read(&kept).is_ok());
+        folder.write("plan.toml", &plan);
+        assert!(folder.fail("forward --network owt --plan plan.toml", 2).contains(why));
+    }
+}
+
+#[test]
+fn what_can_be_kept_is_kept_where_something_cannot() {
+    let folder = Folder::new();
+    folder.write("small.txt", "mb1ic4ih9oc4kh3n\"a\"");
+    folder.write("large.txt", "mb1ic64ih9oc64kh3n\"a\"");
+    let tune = "tune small.txt large.txt --algorithm direct --threads 1 --time 100ms";
+    let message = folder.fail(&format!("{tune} --weights-limit 20KiB -o plan.toml --records r"), 2);
+    assert!(message.contains("need at least "), "{message}");
+    let layers = || TunedPlan::read(&folder.path("plan.toml")).unwrap().layers().len();
+    assert_eq!(layers(), 1);
+    assert!(!record::read(&folder.path("r/records.jsonl")).unwrap().is_empty() && folder.path("r/tables.md").exists());
+    assert_eq!(fs::read_to_string(folder.path("plan.toml")).unwrap().matches("name = \"small/a\"").count(), 1);
+
+    // The place of the plan is gone when it is to be written.
+    fs::create_dir(folder.path("gone")).unwrap();
+    let tune = "tune mb1ic8ih9oc8kh3 mb1ic8ih9oc8kh5 --threads 1 --time 10ms -o gone/plan.toml --records all";
+    let child = folder.command(tune).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(100));
+    fs::remove_dir(folder.path("gone")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stderr);
+    assert!(output.status.code() == Some(2) && told.contains("cannot write the plan gone/plan.toml"), "{told}");
+    assert_eq!(TunedPlan::read(&convlab_cache(&folder)).unwrap().layers().len(), 2);
+    assert!(folder.path("all/tables.md").exists());
+}
+
+#[test]
+fn two_processes_keep_the_layers_of_both() {
+    let folder = Folder::new();
+    tune(&folder, "");
+    let kept = convlab_cache(&folder);
+    let plan = fs::read(&kept).unwrap();
+    fs::remove_file(&kept).unwrap();
+    let lock = file::lock(&kept, Duration::ZERO).unwrap();
+    let mut child = folder
+        .command("tune mb1ic8ih9oc8kh3 --threads 1 --time 10ms -o plan.toml")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while !folder.path("plan.toml").exists() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(10));
+    }
+    thread::sleep(Duration::from_millis(100));
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the lock");
+    file::write(&kept, &plan).unwrap();
+    drop(lock);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(TunedPlan::read(&kept).unwrap().layers().len(), 2);
 }

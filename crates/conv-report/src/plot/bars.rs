@@ -65,7 +65,7 @@ pub(super) struct BarChart {
 
 impl BarChart {
     /// # Errors
-    /// [`PlotError::TooLarge`], before anything is drawn.
+    /// [`PlotError::TooLarge`].
     pub fn picture(&self) -> Result<Picture, PlotError> {
         let names = self.rows.iter().map(|name| LABEL.width(name)).fold(0.0, f64::max) + 8.0;
         let columns = self.groups.iter().map(Vec::len).max().unwrap_or(0).clamp(1, PANELS_A_ROW);
@@ -82,7 +82,7 @@ impl BarChart {
             }
             top += height;
         }
-        self.frame.draw_foot(&mut picture, top);
+        self.frame.draw_foot(&mut picture, top)?;
         Ok(picture)
     }
 

@@ -1,5 +1,7 @@
 //! What charts of bars show: from groups of records to panels, bars and words.
 
+use std::collections::HashMap;
+
 use conv_core::{Problem, format_bytes, format_value};
 use plotters::style::RGBColor;
 
@@ -219,12 +221,13 @@ pub(super) fn workspace(group: &Group<'_>) -> Option<StackChart> {
 struct StackLayers {
     names: Vec<String>,
     colours: Vec<RGBColor>,
+    /// Where each name stands.
+    places: HashMap<String, usize>,
 }
 
 impl StackLayers {
     fn of(records: &[&Record]) -> StackLayers {
-        let mut names: Vec<String> = Vec::new();
-        let mut colours = Vec::new();
+        let (mut names, mut colours, mut places) = (Vec::new(), Vec::new(), HashMap::new());
         let mut counts = [0; 2];
         for layer in records.iter().flat_map(|record| &record.layers) {
             let (kind, palette) = match (&layer.algorithm, layer.name.starts_with("fc")) {
@@ -232,7 +235,8 @@ impl StackLayers {
                 (Some(_), false) => (0, &PALETTE[..]),
                 (None, false) => continue,
             };
-            if !names.contains(&layer.name) {
+            if !places.contains_key(&layer.name) {
+                places.insert(layer.name.clone(), names.len());
                 names.push(layer.name.clone());
                 colours.push(palette[counts[kind] % palette.len()]);
                 counts[kind] += 1;
@@ -240,7 +244,7 @@ impl StackLayers {
         }
         names.push("everything else".into());
         colours.push(REST);
-        StackLayers { names, colours }
+        StackLayers { names, colours, places }
     }
 
     fn rest(&self) -> usize {
@@ -248,7 +252,7 @@ impl StackLayers {
     }
 
     fn index(&self, name: &str) -> usize {
-        self.names.iter().position(|known| known == name).unwrap_or(self.rest())
+        self.places.get(name).copied().unwrap_or(self.rest())
     }
 
     fn legend(&self) -> Vec<Entry> {
@@ -272,15 +276,16 @@ fn panels(
 
 /// What `panel` makes of each layer, by network.
 pub(super) fn by_network<T>(group: &Group<'_>, panel: impl Fn(&str) -> T) -> Vec<Vec<T>> {
-    let mut networks: Vec<(&str, Vec<T>)> = Vec::new();
+    let (mut networks, mut places): (Vec<Vec<T>>, _) = (Vec::new(), HashMap::new());
     for name in group.names() {
         let network = name.split_once('/').map_or("", |(network, _)| network);
-        match networks.iter_mut().find(|(known, _)| *known == network) {
-            Some((_, panels)) => panels.push(panel(name)),
-            None => networks.push((network, vec![panel(name)])),
+        let place = *places.entry(network).or_insert(networks.len());
+        if place == networks.len() {
+            networks.push(Vec::new());
         }
+        networks[place].push(panel(name));
     }
-    networks.into_iter().map(|(_, panels)| panels).collect()
+    networks
 }
 
 /// `96×27×27 → 256×27×27, 5×5, g2` of a descriptor; the descriptor itself if it cannot be read.

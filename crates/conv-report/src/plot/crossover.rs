@@ -101,8 +101,9 @@ fn best(name: &str) -> String {
 /// The maps of `group` that enough square filters were measured on.
 fn maps<'a>(group: &Group<'a>) -> BTreeMap<Map, Sizes<'a>> {
     let mut maps: BTreeMap<Map, Sizes<'a>> = BTreeMap::new();
+    let algorithms = group.algorithms();
     for name in group.names() {
-        for record in group.algorithms().iter().filter_map(|algorithm| group.find(name, algorithm)) {
+        for record in algorithms.iter().filter_map(|algorithm| group.find(name, algorithm)) {
             let Some(problem) = record.problem.as_deref().and_then(|text| text.parse::<Problem>().ok()) else {
                 continue;
             };

@@ -2,6 +2,7 @@
 
 use plotters::style::RGBColor;
 
+use super::PlotError;
 use super::picture::{Anchor, Font, Picture};
 use crate::family::{FAMILIES, family_rank};
 
@@ -124,7 +125,10 @@ impl Frame {
     }
 
     /// Draws the caption under `top` and ends the picture below it.
-    pub fn draw_foot(&self, picture: &mut Picture, top: f64) {
+    ///
+    /// # Errors
+    /// [`PlotError::TooLarge`] if with this and the legend it has too many pixels.
+    pub fn draw_foot(&self, picture: &mut Picture, top: f64) -> Result<(), PlotError> {
         picture.description.clone_from(&self.caption);
         let mut y = top + 18.0;
         for line in wrap(&self.caption, CAPTION, picture.width - 2.0 * MARGIN) {
@@ -132,6 +136,7 @@ impl Frame {
             y += CAPTION_LINE;
         }
         picture.height = y + MARGIN - CAPTION_LINE + 4.0;
+        Picture::admit(picture.width, picture.height)
     }
 
     /// The least width at which title and subtitle are whole.

@@ -23,23 +23,22 @@ mod stack;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use conv_core::{file, shown};
 
 pub(crate) use content::shape;
 pub(crate) use picture::Picture;
 pub(crate) use select::{Setting, check};
 
-use crate::file;
-use crate::record::{self, Kind, Record, RecordError};
+use crate::record::{Kind, Record};
 
 /// Why no charts were drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
-    /// Records that cannot be read, with file and line.
-    #[error(transparent)]
-    Records(#[from] RecordError),
     /// A file without anything to draw.
     #[error("{}: no measurements of layers or forward passes in these records; make some with `convlab bench`", path.display())]
     Empty {
@@ -47,7 +46,7 @@ pub enum PlotError {
         path: PathBuf,
     },
     /// A value that no measurement can have.
-    #[error("{}: '{name}' by {algorithm} has a {field} of {value}; expected a number from 0 to 1e15", path.display())]
+    #[error("{}: '{}' by {} has a {field} of {value}; expected a number from 0 to 1e15", path.display(), shown(name), shown(algorithm))]
     Value {
         /// The file of records.
         path: PathBuf,
@@ -81,14 +80,13 @@ pub enum PlotError {
     },
 }
 
-/// Draws every chart that the file `records` has measurements for into the folder `out`, which is created if it is not
-/// there, each as SVG and PNG. Returns the files written.
+/// Draws every chart that `records`, which were read from `path`, have measurements for into the folder `out`, which is created if
+/// it is not there, each as SVG and PNG. Returns the files written.
 ///
 /// # Errors
 /// [`PlotError`]; what was written until then stays.
-pub fn charts(records: &Path, out: &Path) -> Result<Vec<PathBuf>, PlotError> {
-    let all = record::read(records)?;
-    let pictures = draw(&all, records)?;
+pub fn charts(records: &[Record], path: &Path, out: &Path) -> Result<Vec<PathBuf>, PlotError> {
+    let pictures = draw(records, path)?;
     fs::create_dir_all(out).map_err(|source| PlotError::Write { path: out.into(), source })?;
     let mut files = Vec::new();
     for (name, picture) in pictures {
@@ -186,7 +184,14 @@ fn charts_of<const N: usize>(
 /// The charts of `records`, named; `path` is for errors.
 fn draw(records: &[Record], path: &Path) -> Result<Vec<(String, Picture)>, PlotError> {
     check(records, path)?;
-    let named = |chart: Chart<'_>| Ok((format!("{}-{}", chart.subject.file_name(), chart.suffix), chart.picture?));
+    let mut taken = HashSet::new();
+    let named = |chart: Chart<'_>| {
+        let name = format!("{}-{}", chart.subject.file_name(), chart.suffix);
+        // Of a processor's name only letters and digits come into it.
+        let mut names = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
+        let name = names.find(|name| taken.insert(name.clone())).unwrap_or_default();
+        Ok((name, chart.picture?))
+    };
     let pictures = all(records).into_iter().map(named).collect::<Result<Vec<_>, PlotError>>()?;
     if pictures.is_empty() {
         return Err(PlotError::Empty { path: path.into() });

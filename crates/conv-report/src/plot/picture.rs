@@ -104,15 +104,24 @@ impl Font {
 }
 
 impl Picture {
-    /// A picture of about this size; a few lines of text more do not matter.
+    /// A picture of about this size: what stands around its charts comes to it.
     ///
     /// # Errors
-    /// [`PlotError::TooLarge`] if it would have more than [`MAX_PIXELS`].
+    /// As [`Picture::admit`].
     pub fn new(width: f64, height: f64) -> Result<Picture, PlotError> {
+        Picture::admit(width, height)?;
+        Ok(Picture { width, height, items: Vec::new(), title: String::new(), description: String::new() })
+    }
+
+    /// Whether a picture may have this size.
+    ///
+    /// # Errors
+    /// [`PlotError::TooLarge`] if that is more than [`MAX_PIXELS`].
+    pub fn admit(width: f64, height: f64) -> Result<(), PlotError> {
         if width * height > MAX_PIXELS {
             return Err(PlotError::TooLarge { width: width as u64, height: height as u64 });
         }
-        Ok(Picture { width, height, items: Vec::new(), title: String::new(), description: String::new() })
+        Ok(())
     }
 
     pub fn rect(&mut self, (left, top): (f64, f64), (right, bottom): (f64, f64), fill: RGBColor) {
@@ -167,7 +176,9 @@ impl Picture {
         anchor: Anchor,
         colour: RGBColor,
     ) {
-        self.items.push(Item::Text { at, text: text.into(), font, anchor, colour });
+        // No SVG may hold a control character.
+        let text = text.into().replace(|c: char| c.is_control() || c == '\u{fffe}' || c == '\u{ffff}', " ");
+        self.items.push(Item::Text { at, text, font, anchor, colour });
     }
 
     /// The picture as an SVG document.

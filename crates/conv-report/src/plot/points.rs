@@ -98,7 +98,7 @@ type Area = [f64; 4];
 
 impl PointChart {
     /// # Errors
-    /// [`PlotError::TooLarge`], before anything is drawn.
+    /// [`PlotError::TooLarge`].
     pub fn picture(&self) -> Result<Picture, PlotError> {
         let panel_width = PANEL_LEFT + self.plot[0] + PANEL_GAP;
         let panel_height = PANEL_HEAD + self.plot[1] + PANEL_FOOT;
@@ -113,7 +113,7 @@ impl PointChart {
             }
             top += panel_height;
         }
-        self.frame.draw_foot(&mut picture, top);
+        self.frame.draw_foot(&mut picture, top)?;
         Ok(picture)
     }
 

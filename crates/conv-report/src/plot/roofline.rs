@@ -8,7 +8,7 @@ use super::select::Group;
 use crate::family::{family, family_of};
 use crate::ranking::marked;
 use crate::record::Record;
-use crate::roof::Intensity;
+use crate::roof::{Intensity, credible};
 
 const CAPTION: &str = "\
     Executed operations, products and transforms, over the bytes that must move at least once (input, output, prepared weights; \
@@ -24,8 +24,9 @@ const PEAKS_CAPTION: &str = "Grey levels are the peaks of other instruction sets
 /// Executed rate against operations a byte, a panel for each family; `None` where no record tells what it executed, or none
 /// the machine's limits.
 pub(super) fn roofline(group: &Group<'_>) -> Option<PointChart> {
-    let peak = group.peak?;
-    let bandwidth = group.records.iter().rev().find_map(|record| record.bandwidth_gb_s).filter(|&rate| rate > 0.0)?;
+    let peak = group.peak.filter(|&peak| credible(peak))?;
+    let bandwidth =
+        group.records.iter().rev().find_map(|record| record.bandwidth_gb_s).filter(|&rate| credible(rate))?;
     let point = |record: &Record| Intensity::of(record).map(|at| (at.operations_a_byte, at.gflops));
     let points: Vec<(&Record, Point)> =
         group.records.iter().filter_map(|record| Some((*record, point(record)?))).collect();

@@ -4,6 +4,8 @@ use conv_core::format_bytes;
 
 /// The first marked size above zero; everything smaller lies between zero and here.
 const SMALLEST_BYTES: f64 = 1024.0;
+/// The least value at which a linear axis ends: labels have no more digits than fit beside it.
+const SMALLEST_END: f64 = 1e-9;
 /// Share of a byte axis between zero, which no logarithm has, and the first marked size.
 const ZERO_SHARE: f64 = 0.18;
 
@@ -28,7 +30,7 @@ enum Kind {
 impl Scale {
     /// A linear axis from zero that ends at `max`, with about four round values marked.
     pub fn linear(max: f64) -> Scale {
-        let max = if max > 0.0 { max } else { 1.0 };
+        let max = if max > 0.0 { max.max(SMALLEST_END) } else { 1.0 };
         let rough = max / 4.0;
         let magnitude = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * magnitude).into_iter().find(|&step| step >= rough);

@@ -40,7 +40,7 @@ pub(super) struct StackChart {
 
 impl StackChart {
     /// # Errors
-    /// [`PlotError::TooLarge`], before anything is drawn.
+    /// [`PlotError::TooLarge`].
     pub fn picture(&self) -> Result<Picture, PlotError> {
         let passes = || self.blocks.iter().flat_map(|(_, passes)| passes);
         let names = passes().map(|pass| LABEL.width(&pass.algorithm)).fold(0.0, f64::max) + 8.0;
@@ -52,7 +52,7 @@ impl StackChart {
             self.draw_block(&mut picture, (MARGIN + names, top), network, passes);
             top += block_height(passes);
         }
-        self.frame.draw_foot(&mut picture, top);
+        self.frame.draw_foot(&mut picture, top)?;
         Ok(picture)
     }
 
@@ -76,7 +76,7 @@ impl StackChart {
         for (i, pass) in passes.iter().enumerate() {
             let middle = bars_top + (i as f64 + 0.5) * ROW_HEIGHT;
             picture.text((left - 8.0, middle + 3.5), &pass.algorithm, LABEL, Anchor::End, INK);
-            let end = self.draw_pass(picture, (left, middle), PLOT_WIDTH / longest.max(f64::MIN_POSITIVE), pass);
+            let end = self.draw_pass(picture, (left, middle), PLOT_WIDTH / scale.ends().1, pass);
             let font = if pass.total_ms <= fastest { SMALL_BOLD } else { SMALL };
             picture.text((end + 5.0, middle + 3.5), total(pass), font, Anchor::Start, INK);
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::picture::{Anchor, Item, Picture};
 use super::*;
-use crate::record::{Cache, Clock, Kind, LayerTime, Model, Record};
+use crate::record::{self, Cache, Clock, Kind, LayerTime, Model, Record};
 
 const ALGORITHMS: [&str; 15] = [
     "direct/nhwc",
@@ -508,7 +508,7 @@ fn svg_and_png_are_written_and_read_back() {
     let lines = invented().iter().map(|record| serde_json::to_string(record).unwrap() + "\n").collect::<String>();
     fs::write(&records, lines).unwrap();
     let out = folder.path().join("new/folder");
-    let files = charts(&records, &out).unwrap();
+    let files = charts(&record::read(&records).unwrap(), &records, &out).unwrap();
     assert_eq!((files.len(), fs::read_dir(&out).unwrap().count()), (24, 24), "nothing else is left in the folder");
     for file in files {
         let bytes = fs::read(&file).unwrap();
@@ -528,24 +528,70 @@ fn svg_and_png_are_written_and_read_back() {
 fn bad_records_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("records.jsonl");
-    let message = |text: &[u8]| {
-        fs::write(&path, text).unwrap();
-        let message = charts(&path, folder.path()).unwrap_err().to_string();
-        assert!(message.contains("records.jsonl"), "{message}");
-        message
-    };
-    assert!(message(b"").contains("no measurements"));
-    assert!(message(b"\n{\"kind\":").contains("records.jsonl:2:"));
-    assert!(message(b"\xff\xfe").contains("UTF-8"));
-    let line = |record: Record| (serde_json::to_string(&record).unwrap() + "\n").into_bytes();
     let good = pass("paper", "direct", 1, 0);
-    let negative = line(Record { median_ns: Some(-1.0), ..good.clone() });
-    assert!(message(&negative).contains("'paper' by direct has a median_ns of -1"));
-    let many = (0..40_000).flat_map(|i| line(Record { name: format!("network {i}"), ..good.clone() }));
-    fs::write(&path, many.collect::<Vec<_>>()).unwrap();
-    assert!(matches!(charts(&path, folder.path()), Err(PlotError::TooLarge { .. })));
-    let missing = charts(&folder.path().join("none.jsonl"), folder.path()).unwrap_err().to_string();
-    assert!(missing.contains("none.jsonl"));
-    fs::write(&path, line(good)).unwrap();
-    assert!(matches!(charts(&path, &path), Err(PlotError::Write { .. })));
+    let message = |records: &[Record]| charts(records, &path, folder.path()).unwrap_err().to_string();
+    assert!(message(&[]).contains("records.jsonl: no measurements"));
+    let negative = Record { median_ns: Some(-1.0), ..good.clone() };
+    assert!(message(&[negative]).contains("records.jsonl: 'paper' by direct has a median_ns of -1"));
+    let named = Record { name: "\u{1b}[2J".repeat(10_000), median_ns: Some(-1.0), ..good.clone() };
+    let shown = message(&[named]);
+    assert!(shown.len() < 300 && !shown.contains('\u{1b}'), "{shown}");
+    let too_large = |records: &[Record]| matches!(draw(records, &path), Err(PlotError::TooLarge { .. }));
+    let many = (0..40_000).map(|i| Record { name: format!("network {i}"), ..good.clone() });
+    assert!(too_large(&many.collect::<Vec<_>>()));
+    // A legend of as many lines.
+    let layer = |i: usize| LayerTime { name: format!("conv {i}"), algorithm: Some("a".into()), ..LayerTime::default() };
+    assert!(too_large(&[Record { layers: (0..30_000).map(layer).collect(), ..good.clone() }]));
+    fs::write(&path, "").unwrap();
+    assert!(matches!(charts(&[good], &path, &path), Err(PlotError::Write { .. })));
+}
+
+#[test]
+fn charts_of_odd_figures_end() {
+    let conv = |rate, bandwidth| Record {
+        name: "paper/conv1".into(),
+        problem: Some("mb1ic16ih13oc32kh3ph1".into()),
+        algorithm: Some("direct/nhwc".into()),
+        median_ns: Some(1e6),
+        gflops_effective: Some(rate),
+        executed_flops: Some(1e8),
+        bandwidth_gb_s: Some(bandwidth),
+        scratch_bytes: Some(usize::MAX >> 15),
+        prepared_bytes: Some(usize::MAX >> 15),
+        ..blank(Kind::Conv, 1)
+    };
+    let quick = Record { median_ns: Some(5e-318), layers: Vec::new(), ..pass("paper", "direct", 1, 0) };
+    let odd = [
+        Record { peak_gflops: None, ..conv(5e-324, 30.0) },
+        Record { peak_gflops: Some(5e-324), ..conv(1.0, 30.0) },
+        conv(1.0, 1e-307),
+        conv(1.0, f64::INFINITY),
+        conv(0.0, 0.0),
+        quick,
+    ];
+    for record in odd {
+        for (name, picture) in pictures(&[record]) {
+            assert_tidy(&name, &picture);
+            picture.svg().unwrap();
+        }
+    }
+}
+
+#[test]
+fn no_text_of_an_svg_obeys_or_is_obeyed() {
+    let records = [Record { name: "a\u{1b}[2J\u{0}<b>&\u{ffff}\n".into(), ..pass("paper", "di\u{7}rect", 1, 0) }];
+    for (name, picture) in pictures(&records) {
+        let svg = picture.svg().unwrap();
+        let odd = |c: char| c != '\n' && c.is_control() || c == '\u{ffff}';
+        assert!(!svg.contains(odd) && svg.contains("&lt;b&gt;&amp;"), "{name}: {svg}");
+    }
+}
+
+#[test]
+fn charts_of_processors_that_are_called_alike_are_files_of_their_own() {
+    let of = |cpu: &str| Record { cpu: cpu.into(), ..pass("paper", "direct", 1, 0) };
+    let records = [of("A(R) B"), of("A-R B"), of("A R B"), of("newest")];
+    let names: Vec<_> = pictures(&records).into_iter().map(|(name, _)| name).collect();
+    let expected = ["", "-a-r-b", "-a-r-b-2", "-a-r-b-3"].map(|end| format!("forward-b1-t1{end}"));
+    assert_eq!(names.into_iter().collect::<std::collections::BTreeSet<_>>(), expected.into());
 }

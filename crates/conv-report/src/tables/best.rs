@@ -31,7 +31,8 @@ fn row(record: &Record, of_layer: &[&Record]) -> Vec<String> {
         Some(reference) => marked(format!("{:.2}", reference / time(record)), &[record]),
         None => times_as_fast(record, direct),
     });
-    let memory = record.scratch_bytes.zip(record.prepared_bytes).map(|(scratch, prepared)| scratch + prepared);
+    let memory =
+        record.scratch_bytes.zip(record.prepared_bytes).map(|(scratch, prepared)| scratch.saturating_add(prepared));
     vec![
         record.name.clone(),
         algorithm(record),

@@ -49,5 +49,5 @@ fn fft_tile(name: &str) -> Option<(usize, usize)> {
 /// 6 of `winograd/f4x3`: outputs and taps overlap in one point.
 fn winograd_tile(name: &str) -> Option<usize> {
     let (outputs, taps) = name.strip_prefix("winograd/f")?.split_once('x')?;
-    Some(outputs.parse::<usize>().ok()? + taps.parse::<usize>().ok()? - 1)
+    outputs.parse::<usize>().ok()?.checked_add(taps.parse().ok()?)?.checked_sub(1)
 }

@@ -20,7 +20,7 @@ mod tests;
 
 pub use tuning::stability;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use conv_core::format_bytes;
 use wildmatch::WildMatch;
@@ -28,7 +28,7 @@ use wildmatch::WildMatch;
 use crate::family::{family_of as family, family_rank};
 use crate::ranking::{MEANING, candidates, marked, time};
 use crate::record::{Cache, Clock, Kind, Model, Record};
-use crate::text::is_marked;
+use crate::text::{clean, is_marked};
 
 /// What a table is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -161,8 +161,10 @@ pub fn tables(records: &[Record], topic: Topic, query: &Query) -> Vec<Table> {
     made(records, topic, query).into_iter().map(noted).collect()
 }
 
-/// `table` with a note where something in it is marked.
+/// `table` with a note where something in it is marked. What records say is in its words a line.
 fn noted(mut table: Table) -> Table {
+    table.caption = clean(&table.caption);
+    table.notes.iter_mut().for_each(|note| *note = clean(note));
     if table.rows.iter().flatten().any(|cell| is_marked(cell)) {
         table.notes.push(format!("~: {MEANING}."));
     }
@@ -231,14 +233,17 @@ fn warm_runs<'a>(members: &[&'a Record]) -> Vec<&'a Record> {
 
 /// `records` by name, in their order; those of a name by family, in their order.
 fn by_name<'a>(records: &[&'a Record]) -> Vec<(&'a str, Vec<&'a Record>)> {
-    let mut seen = BTreeSet::new();
-    let names = records.iter().map(|record| record.name.as_str()).filter(|name| seen.insert(*name));
-    let of_name = |name| {
-        let mut of_name: Vec<&Record> = records.iter().filter(|record| record.name == name).copied().collect();
-        of_name.sort_by(|a, b| rank(a).cmp(&rank(b)));
-        (name, of_name)
-    };
-    names.map(of_name).collect()
+    let (mut groups, mut places): (Vec<(&str, Vec<&Record>)>, _) = (Vec::new(), HashMap::new());
+    for &record in records {
+        let name = record.name.as_str();
+        let place = *places.entry(name).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push((name, Vec::new()));
+        }
+        groups[place].1.push(record);
+    }
+    groups.iter_mut().for_each(|(_, of_name)| of_name.sort_by(|a, b| rank(a).cmp(&rank(b))));
+    groups
 }
 
 /// The fastest of each family, in the order of [`rank`]; one that was disturbed only where all of its family was.

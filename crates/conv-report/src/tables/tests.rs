@@ -326,3 +326,63 @@ fn shared_passes_beside_their_predictions() {
     assert_eq!(only(&records, Topic::Scale, &Query { batch: Some(1), ..Query::default() }).rows.len(), 1);
     assert_eq!(only(&records, Topic::Passes, &Query::default()).rows.len(), 1, "what ranks share is no pass of one");
 }
+
+#[test]
+fn odd_records_make_every_table() {
+    let odd = Record {
+        name: "n".repeat(70_000) + "\u{1b}[2J",
+        algorithm: Some("winograd/f0x0".into()),
+        scratch_bytes: Some(usize::MAX),
+        prepared_bytes: Some(usize::MAX),
+        weight_bytes: Some(usize::MAX),
+        batch: Some(usize::MAX),
+        threads: usize::MAX,
+        cpu: "\u{1b}]0;title\u{7}".into(),
+        bandwidth_gb_s: Some(1e-307),
+        median_ns: Some(5e-324),
+        problem: Some("mb1ic16ih13oc32kh3ph1".into()),
+        executed_flops: Some(1e300),
+        ..record("", "", 1.0)
+    };
+    let named = |algorithm: &str| Record { algorithm: Some(algorithm.into()), ..odd.clone() };
+    let records = [
+        odd.clone(),
+        named("winograd/f18446744073709551615x1"),
+        named("direct/nhwc"),
+        Record { kind: Kind::Forward, ..named("auto") },
+        Record { kind: Kind::Check, data: Some(Data::Relu), ..named("direct/nhwc") },
+        Record { kind: Kind::Scale, predicted_ns: Some(0.0), ranks: Some(usize::MAX), ..named("auto") },
+        Record { kind: Kind::Tune, ..named("tuned") },
+    ];
+    let topics = [
+        Topic::Summary,
+        Topic::Best,
+        Topic::Families,
+        Topic::Memory,
+        Topic::Speedup,
+        Topic::Isa,
+        Topic::Errors,
+        Topic::Passes,
+        Topic::Peers,
+        Topic::Scale,
+        Topic::Phases,
+        Topic::Roofline,
+        Topic::PeerLayers,
+        Topic::Choices,
+        Topic::Regret,
+    ];
+    let made: Vec<Table> = topics.into_iter().flat_map(|topic| tables(&records, topic, &Query::default())).collect();
+    assert!(made.len() > 6, "{} tables", made.len());
+    for table in made.into_iter().chain(stability(&[records.to_vec(), records.to_vec()])) {
+        let text =
+            format!("{}\n{}\n{}", table.caption, crate::narrow(&table.header, &table.rows), table.notes.concat());
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
+    }
+    let of_page = records.map(|record| Record {
+        scratch_bytes: Some(1 << 49),
+        prepared_bytes: Some(1 << 49),
+        weight_bytes: Some(1 << 49),
+        ..record
+    });
+    crate::page(&of_page, std::path::Path::new("records.jsonl")).unwrap();
+}

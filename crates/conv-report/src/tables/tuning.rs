@@ -7,6 +7,7 @@ use super::{Table, milliseconds, number, untitled};
 use crate::family::{FAMILIES, TUNED};
 use crate::ranking::marked;
 use crate::record::{Cache, Kind, Record};
+use crate::text::clean;
 
 /// One layer in one setting: name, batch, threads, instruction set.
 type Layer<'a> = (&'a str, usize, usize, &'a str);
@@ -174,7 +175,7 @@ pub fn stability(runs: &[Vec<Record>]) -> Option<Table> {
     let took: Vec<String> = runs.iter().map(|run| format!("{:.1}", took(run))).collect();
     let members: Vec<&Record> = measured.iter().flatten().flat_map(|(_, members)| members.iter().copied()).collect();
     let header = ["layer", "batch", "runs that differ", "median excess %", "largest %", "choices"];
-    let caption = format!("{}; the runs took {} s", caption(&members), took.join(", "));
+    let caption = clean(&format!("{}; the runs took {} s", caption(&members), took.join(", ")));
     let notes = left_out(&members);
     (!rows.is_empty()).then(|| Table { caption, notes, ..untitled(&header, rows) })
 }

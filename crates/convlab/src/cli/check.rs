@@ -13,9 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::check::{CheckError, Report, check};
 use crate::cli::selection::{Selection, each_once, isas, refusals};
-use crate::cli::{CliError, Exit, Output, interrupt};
+use crate::cli::{CliError, Exit, Output, interrupt, results_in};
 use crate::records;
-use crate::results::{Results, holds_checks};
+use crate::results::holds_checks;
 use crate::suite::Case;
 
 /// Check algorithms against an exact result (f64) and against each other.
@@ -66,7 +66,7 @@ fn kind(data: Data) -> Kind {
 /// cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let cases = args.selection.cases(&isas(&args.isa, Isa::available())?)?;
-    let results = args.out.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
+    let results = args.out.as_deref().map(results_in).transpose()?;
     let held = match (&results, args.resume) {
         (Some(results), true) => results.records().map_err(CliError::input)?,
         _ => Vec::new(),
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
                 break;
             }
             Err(CheckError::Memory(error)) => {
-                bar.suspend(|| output.say(format_args!("{} left out: {error}", case.problem.label())))?;
+                bar.suspend(|| output.say(format_args!("{} left out: {error}", case.problem.label())));
                 continue;
             }
         };
@@ -104,21 +104,21 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
             results.keep(&records).map_err(CliError::input)?;
         }
         let title = format!("{}  {}  {}", case.problem.label(), case.problem, name(data));
-        bar.suspend(|| output.give(describe(&title, &report), &records))?;
+        bar.suspend(|| output.give(describe(&title, &report), &records));
         if let Some(line) = refusals(case) {
-            bar.suspend(|| output.say(format_args!("  {line}")))?;
+            bar.suspend(|| output.say(format_args!("  {line}")));
         }
     }
     bar.finish_and_clear();
     if checked == 0 && held.is_empty() && !interrupted {
         return Err(CliError::Nothing("nothing was checked: every plan needs more memory than is available".into()));
     }
-    output.say(format_args!("{checked} checks, {failed} failed"))?;
+    output.say(format_args!("{checked} checks, {failed} failed"));
     if !held.is_empty() {
-        output.say(format_args!("{} problems were there already, checked by this program", held.len()))?;
+        output.say(format_args!("{} problems were there already, checked by this program", held.len()));
     }
     if let Some(results) = &results {
-        output.say(results.finish().map_err(CliError::input)?)?;
+        output.say(results.finish().map_err(CliError::input)?);
     }
     if interrupted {
         let (kept, more) = if results.is_some() {
@@ -126,10 +126,10 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         } else {
             ("nothing is kept without --out", "")
         };
-        output.say(format_args!("\ninterrupted; {kept}; go on with\n  {}", interrupt::command_again(more)))?;
-        return Ok(Exit::Interrupted);
+        output.say(format_args!("\ninterrupted; {kept}; go on with\n  {}", interrupt::command_again(more)));
+        return output.ended(Exit::Interrupted);
     }
-    Ok(if failed == 0 { Exit::Done } else { Exit::CheckFailed })
+    output.ended(if failed == 0 { Exit::Done } else { Exit::CheckFailed })
 }
 
 /// As it is given and recorded.

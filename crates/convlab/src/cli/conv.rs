@@ -1,6 +1,6 @@
 //! `convlab conv`: one convolution on anybody's arrays.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use conv_core::PlanOptions;
 use conv_measure::{memory, pool};
@@ -8,7 +8,7 @@ use conv_net::npy;
 use serde_json::json;
 
 use crate::cli::plan::{Asked, Setting};
-use crate::cli::{CliError, Exit, print, print_json, writable};
+use crate::cli::{CliError, Exit, Named, print, print_json, writable};
 use crate::conv::{Arrays, ConvError, Layout, Parameters, convolve, problem};
 
 /// Convolve NumPy's arrays and write the result as a .npy file of 32-bit floats.
@@ -70,14 +70,9 @@ pub struct Args {
 /// [`CliError::Unsupported`] if the algorithm does not compute this convolution, [`CliError::Input`] for files that
 /// cannot be read or written, arrays that do not fit together, or too little memory.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    writable("--output", &args.output)?;
-    for (option, path) in
-        [("--input", Some(&args.input)), ("--weights", Some(&args.weights)), ("--bias", args.bias.as_ref())]
-    {
-        if path.is_some_and(|path| same_file(path, &args.output)) {
-            return Err(CliError::input(format_args!("{option} and --output are one file, {}", args.output.display())));
-        }
-    }
+    let inputs: [Named<'_>; 2] = [("--input", &args.input), ("--weights", &args.weights)];
+    let bias = args.bias.iter().map(|path| ("--bias", path.as_path()));
+    writable(&[("--output", &args.output)], &inputs.into_iter().chain(bias).collect::<Vec<_>>())?;
     let Setting { chooser, threads, isa } = Setting::named(&args.algorithm, Asked { isa: None, threads: None })?;
     let read = |path: &PathBuf| npy::read(path, memory::available_bytes()).map_err(CliError::input);
     let arrays = Arrays {
@@ -115,11 +110,6 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     }
     print(format_args!("{}: {problem} -> {:?} in {}", choice.method, output.shape, args.output.display()))?;
     Ok(Exit::Done)
-}
-
-/// Whether both are there and one.
-fn same_file(a: &Path, b: &Path) -> bool {
-    a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b)
 }
 
 impl From<ConvError> for CliError {

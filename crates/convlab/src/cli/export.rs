@@ -36,7 +36,7 @@ pub struct Args {
 /// # Errors
 /// [`CliError::Input`] if there is no such network, it cannot have this batch, or the file cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    writable("--onnx", &args.onnx)?;
+    writable(&[("--onnx", &args.onnx)], &[])?;
     let network = Network::by_name(&args.network, args.batch.unwrap_or(1)).map_err(CliError::input)?;
     let mut weights = Synthetic::new(&network, args.seed);
     onnx::write(&args.onnx, &network, args.batch.is_none(), &mut weights).map_err(CliError::input)?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process;
 
+use conv_core::file;
 use conv_measure::Stop;
 
 use crate::cli::CliError;
@@ -19,6 +20,7 @@ pub fn listen() -> Result<Stop, CliError> {
     let asked = stop.clone();
     ctrlc::set_handler(move || {
         if asked.ask() {
+            file::remove_unfinished();
             process::exit(i32::from(EXIT_CODE));
         }
         // Nobody is left to tell if stderr is closed.

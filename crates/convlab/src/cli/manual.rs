@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap_mangen::Man;
+use conv_core::file;
 
 use crate::cli::{Cli, CliError, Exit, print};
 
@@ -19,7 +20,7 @@ pub struct Args {
     folder: PathBuf,
 }
 
-/// Writes the pages, beside their places first.
+/// Writes the pages.
 ///
 /// # Errors
 /// [`CliError::Input`] if the folder cannot be written.
@@ -37,9 +38,9 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     for (name, command) in &pages {
         let mut page = Vec::new();
         Man::new(command.clone()).render(&mut page).map_err(unable)?;
-        let file = tempfile::NamedTempFile::new_in(&args.folder).map_err(unable)?;
-        fs::write(file.path(), page).map_err(unable)?;
-        file.persist(args.folder.join(format!("{name}.1"))).map_err(|error| unable(error.error))?;
+        let path = args.folder.join(format!("{name}.1"));
+        let unable = |error| CliError::input(format_args!("cannot write {}: {error}", path.display()));
+        file::write(&path, &page).map_err(unable)?;
     }
     print(format_args!("{} pages in {}", pages.len(), args.folder.display()))?;
     Ok(Exit::Done)

@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use conv_core::{DescriptorError, PlanError, Unsupported};
+use conv_core::{DescriptorError, PlanError, Unsupported, file};
 
 use crate::suite::SuiteError;
 
@@ -32,7 +32,7 @@ mod selection;
 mod tune;
 mod turn;
 
-pub use output::{Output, print, print_json, tell};
+pub use output::{Output, print, print_json, records_of, results_in, tell};
 
 /// Which way of computing this convolution is fastest here, what does it cost in memory, how exact is it?
 #[derive(Debug, Parser)]
@@ -121,22 +121,40 @@ impl From<PlanError> for CliError {
     }
 }
 
-/// Makes sure, before anything is computed, that a file can be written at `path`, which `option` gave.
+/// A path, and the option that gave it.
+pub type Named<'a> = (&'a str, &'a Path);
+
+/// Makes sure, before anything is computed, that a file can be written at each of `outputs`, that none of them is one of
+/// `inputs`, which it would take the place of, and no two of them are one.
 ///
 /// # Errors
-/// [`CliError::Input`] if it cannot.
-pub fn writable(option: &str, path: &Path) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let there = if path.is_dir() { Err(io::Error::from(io::ErrorKind::IsADirectory)) } else { Ok(()) };
-    // The library adds a name that nobody gave to its errors.
-    let written = there.and_then(|()| tempfile::tempfile_in(folder).map_err(|error| io::Error::from(error.kind())));
-    written.map(drop).map_err(|error| {
-        let why = match error.kind() {
-            io::ErrorKind::NotFound => "there is no such folder".into(),
-            _ => error.to_string(),
-        };
-        CliError::input(format_args!("{option}: cannot write {}: {why}; choose another place", path.display()))
-    })
+/// [`CliError::Input`] if not.
+pub fn writable(outputs: &[Named<'_>], inputs: &[Named<'_>]) -> Result<(), CliError> {
+    for (i, (option, path)) in outputs.iter().enumerate() {
+        file::writable(path).map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "there is no such folder".into(),
+                _ => error.to_string(),
+            };
+            CliError::input(format_args!("{option}: cannot write {}: {why}; choose another place", path.display()))
+        })?;
+        let others = inputs.iter().chain(&outputs[..i]);
+        if let Some((other, _)) = others.into_iter().find(|(_, other)| file::same(&file_of(other), path)) {
+            return Err(CliError::input(format_args!(
+                "{other} and {option} are one file, {}: choose another place for {option}",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The file of what is given as `path`, which may be an array of an archive, `arrays.npz:x`.
+fn file_of(path: &Path) -> PathBuf {
+    match path.to_str().and_then(|text| text.rsplit_once(':')) {
+        Some((archive, _)) if !path.exists() => archive.into(),
+        _ => path.into(),
+    }
 }
 
 /// Parses the arguments, runs the command, reports its error on stderr.

@@ -1,53 +1,99 @@
-//! Where a command's words go, and where its results.
+//! Where a command's words go, and where its results; and what it tells of the records that it reads.
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use conv_report::record::Record;
+use conv_report::record::{self, Record};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::CliError;
+use super::{CliError, Exit};
+use crate::results::Results;
 
-/// What standard output is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// Everything, as text for people.
-    Text,
-    /// Results alone, as JSON, a line each; words go to standard error.
-    Json,
+/// What a command prints whose work does not end with standard output: what it measures is kept, and what it checks has a verdict,
+/// also where nobody reads about it.
+#[derive(Debug)]
+pub struct Output {
+    /// Results alone, as JSON, a line each, and words to standard error; or else everything as text for people.
+    json: bool,
+    /// Why standard output takes no more.
+    lost: Mutex<Option<CliError>>,
 }
 
 impl Output {
     /// As `--json` asks.
     pub fn new(json: bool) -> Self {
-        if json { Output::Json } else { Output::Text }
+        Output { json, lost: Mutex::new(None) }
+    }
+
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Says what is no result.
-    ///
-    /// # Errors
-    /// As [`print()`].
-    pub fn say(self, text: impl Display) -> Result<(), CliError> {
-        match self {
-            Output::Text => print(text),
-            Output::Json => {
-                tell(text.to_string().trim_start());
-                Ok(())
-            }
+    pub fn say(&self, text: impl Display) {
+        if self.json {
+            tell(text.to_string().trim_start());
+        } else {
+            self.print(|| print(text));
         }
     }
 
     /// Gives a result: as `text`, or as its `records`.
-    ///
-    /// # Errors
-    /// As [`print()`].
-    pub fn give(self, text: impl Display, records: &[Record]) -> Result<(), CliError> {
-        match self {
-            Output::Text => print(text),
-            Output::Json => records.iter().try_for_each(print_json),
+    pub fn give(&self, text: impl Display, records: &[Record]) {
+        self.print(|| if self.json { records.iter().try_for_each(print_json) } else { print(text) });
+    }
+
+    /// Gives a result that is text in either form.
+    pub fn give_text(&self, text: impl Display) {
+        self.print(|| print(text));
+    }
+
+    /// Gives a result that is JSON.
+    pub fn give_json(&self, value: &impl Serialize) {
+        self.print(|| print_json(value));
+    }
+
+    fn print(&self, printed: impl FnOnce() -> Result<(), CliError>) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.is_none() {
+            *lost = printed().err();
         }
     }
+
+    /// How a command ends that did its work and would end with `exit`.
+    ///
+    /// # Errors
+    /// What befell standard output, unless it is only that its reader has gone.
+    pub fn ended(&self, exit: Exit) -> Result<Exit, CliError> {
+        match self.lost.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None | Some(CliError::ReaderGone) => Ok(exit),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+/// The records of a file. Tells if its last line is cut.
+///
+/// # Errors
+/// [`CliError::Input`] as [`record::read`].
+pub fn records_of(path: &Path) -> Result<Vec<Record>, CliError> {
+    let (records, cut) = record::read_telling(path).map_err(CliError::input)?;
+    cut.iter().for_each(tell);
+    Ok(records)
+}
+
+/// A folder for results. Tells if the last line of its records is cut.
+///
+/// # Errors
+/// [`CliError::Input`] as [`Results::open`].
+pub fn results_in(folder: &Path) -> Result<Results, CliError> {
+    let results = Results::open(folder).map_err(CliError::input)?;
+    results.cut().into_iter().for_each(tell);
+    Ok(results)
 }
 
 /// Prints `text` and a newline. Unlike `println!` it does not panic when the reader is gone.

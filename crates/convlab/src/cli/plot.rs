@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use conv_report::{charts, record};
 use serde_json::json;
 
-use crate::cli::{CliError, Exit, print, print_json};
+use crate::cli::{CliError, Exit, print, print_json, records_of};
 
 /// Draw charts from records alone.
 ///
@@ -33,10 +33,10 @@ pub struct Args {
 /// # Errors
 /// [`CliError`] if the records cannot be read or the charts cannot be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
-    let records = record::file(&args.records);
-    let beside = || records.parent().unwrap_or(&records).to_owned();
+    let path = record::file(&args.records);
+    let beside = || path.parent().unwrap_or(&path).to_owned();
     let out = args.out.clone().unwrap_or_else(beside);
-    for file in charts(&records, &out).map_err(CliError::input)? {
+    for file in charts(&records_of(&path)?, &path, &out).map_err(CliError::input)? {
         if args.json {
             print_json(&json!({ "chart": file }))?;
         } else {

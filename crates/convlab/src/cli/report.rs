@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use conv_core::file;
 use conv_report::record;
 use conv_report::tables::{Query, Table, Topic, stability, tables};
-use conv_report::{Record, csv, file, markdown, narrow, page};
+use conv_report::{Record, csv, markdown, narrow, page};
 use conv_simd::Isa;
 use serde_json::{Value, json};
 
 use crate::cli::output::row_json;
-use crate::cli::{CliError, Exit, print, print_json};
+use crate::cli::{CliError, Exit, Named, print, print_json, records_of, writable};
 
 /// Make tables, or one page with charts, from records alone.
 ///
@@ -79,7 +80,11 @@ pub struct Args {
 /// [`CliError`] if the records cannot be read or hold nothing that was asked for, or nothing can be written.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let files: Vec<PathBuf> = args.records.iter().map(|path| record::file(path)).collect();
-    let runs = files.iter().map(|path| record::read(path).map_err(CliError::input)).collect::<Result<Vec<_>, _>>()?;
+    let read: Vec<Named<'_>> = files.iter().map(|path| ("the records", path.as_path())).collect();
+    if let (Some(path), false) = (&args.output, args.csv) {
+        writable(&[("-o", path)], &read)?;
+    }
+    let runs = files.iter().map(|path| records_of(path)).collect::<Result<Vec<_>, _>>()?;
     let query = Query {
         name: args.name.clone(),
         names: Vec::new(),
@@ -119,7 +124,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         )));
     }
     match &args.output {
-        Some(folder) => write_tables(&made, folder)?,
+        Some(folder) => write_tables(&made, folder, &read)?,
         None if args.json => made.iter().try_for_each(|(topic, made)| print_json(&object(*topic, made)))?,
         None if args.csv => print(made.iter().map(|(_, made)| below_caption(made)).collect::<Vec<_>>().join("\r\n"))?,
         None => {
@@ -155,7 +160,7 @@ fn name(topic: Topic) -> String {
 }
 
 /// A file for each table, `memory-amd-epyc-avx512-1-thread-batch-1.csv`, and when all are written a line for each.
-fn write_tables(made: &[(Topic, Table)], folder: &Path) -> Result<(), CliError> {
+fn write_tables(made: &[(Topic, Table)], folder: &Path, read: &[Named<'_>]) -> Result<(), CliError> {
     fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
     let (mut taken, mut written) = (HashSet::new(), Vec::new());
     for (topic, table) in made {
@@ -167,6 +172,7 @@ fn write_tables(made: &[(Topic, Table)], folder: &Path) -> Result<(), CliError> 
         let name = names.find(|name| taken.insert(name.clone())).unwrap_or_default();
         let path = folder.join(format!("{name}.csv"));
         let text = csv(&table.header, &table.rows);
+        writable(&[("-o", &path)], read)?;
         file::write(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))?;
         written.push(path.display().to_string());
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use conv_core::{Algorithm, Problem};
 use conv_net::Network;
@@ -99,6 +99,12 @@ impl Selection {
     /// The first argument that is a whole model.
     pub fn model(&self) -> Option<&str> {
         self.problems.iter().map(String::as_str).find(|argument| suite::is_model(Path::new(argument)))
+    }
+
+    /// The files among the arguments, and what names none.
+    pub fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        let path = |argument: &String| argument.split_once(".onnx/").map(|(model, _)| format!("{model}.onnx"));
+        self.problems.iter().map(move |argument| path(argument).unwrap_or_else(|| argument.clone()).into())
     }
 
     /// Whether no problem is named.

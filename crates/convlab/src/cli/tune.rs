@@ -1,15 +1,16 @@
 //! `convlab tune`: the fastest plan on this machine.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use conv_core::{Problem, format_bytes};
 use conv_measure::{MAX_THREADS, Machine, MeasureError, hardware_threads, pool};
-use conv_report::Record;
-use conv_report::narrow;
+use conv_report::{Record, narrow, record};
 use conv_simd::Isa;
 use conv_tune::{
-    Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, PlannedLayer, Search, Tuned, TunedPlan, cache,
+    Choices, Constants, CostModel, Group, Limits, MAX_ERROR, Origin, PlanError, PlannedLayer, Search, Tuned, TunedPlan,
+    cache,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +19,9 @@ use crate::cli::check::progress;
 use crate::cli::explain::explain as explain_layer;
 use crate::cli::quantity::{bytes, duration, error};
 use crate::cli::selection::Selection;
-use crate::cli::{CliError, Exit, Output, interrupt, print, tell, writable};
+use crate::cli::{CliError, Exit, Named, Output, interrupt, results_in, tell, writable};
 use crate::ranks::{Ranks, lines, program};
 use crate::records;
-use crate::results::Results;
 use crate::suite::is_model;
 
 /// Find the fastest plan on this machine: for each layer an algorithm and its parameters.
@@ -86,7 +86,7 @@ pub struct Args {
     json: bool,
 }
 
-/// Measures, chooses, prints and writes.
+/// Measures, chooses, writes and prints.
 ///
 /// # Errors
 /// [`CliError`] for arguments that name nothing, limits that nothing keeps to, problems that do not fit into memory, or
@@ -126,23 +126,23 @@ fn tune(
     if args.output.is_some() && args.workspace_limit.len() > 1 {
         return Err(CliError::input("-o takes one plan: give one --workspace-limit"));
     }
-    args.output.iter().try_for_each(|path| writable("-o", path))?;
+    check_output(args)?;
     let order: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let mut folder = args.records.clone();
     if let Some(ranks) = ranks {
         problems = ranks.deal(problems);
         folder = folder.map(|folder| folder.join(ranks.folder()));
     }
-    let results = folder.as_deref().map(Results::open).transpose().map_err(CliError::input)?;
+    let results = folder.as_deref().map(results_in).transpose()?;
     let output = Output::new(args.json);
     let machine = Machine::detect();
     let older = if args.resume { older_plan(args, &machine, isa, threads)? } else { None };
     if let Some(older) = &older {
         let all = problems.len();
         problems.retain(|problem| older.method(problem).is_none());
-        output.say(format_args!("{} of {all} layers were tuned already", all - problems.len()))?;
+        output.say(format_args!("{} of {all} layers were tuned already", all - problems.len()));
         if problems.is_empty() {
-            return Ok(Exit::Done);
+            return output.ended(Exit::Done);
         }
     }
     let stop = interrupt::listen()?;
@@ -155,12 +155,14 @@ fn tune(
     };
     let model = CostModel::new(constants, args.max_error);
     let search = Search::new(args.selection.algorithms()?, isa, model, limits, stop).map_err(CliError::input)?;
-    let Measured { groups, mut failed, mut interrupted } = pool.install(|| measure(&search, &problems, end, output))?;
+    let measured = pool.install(|| measure(&search, &problems, end, &output));
+    let Measured { groups, mut failed, mut interrupted, mut failure } = measured;
     if groups.is_empty() && !interrupted && ranks.is_none() {
-        return Err(nothing());
+        return Err(failure.error().unwrap_or_else(nothing));
     }
     if let (Some(layer), false) = (&args.explain, interrupted) {
-        return explain(&groups, layer, &limits).map(|()| done(failed));
+        output.say(explain(&groups, layer, &limits)?);
+        return output.ended(done(failed));
     }
     let started_by = ranks.map_or_else(String::new, Ranks::started_by);
     let origin = Origin {
@@ -184,29 +186,31 @@ fn tune(
     for workspace in each {
         let limits = Limits { workspace_bytes: workspace.copied(), ..limits };
         for group in &groups {
-            let choices = group.choose(&limits).map_err(CliError::input)?;
+            let Some(choices) = failure.of(group.choose(&limits)) else { continue };
             let mut records = vec![records::tuned(group, &choices, &limits, &base)];
             if limits.workspace_bytes == search.limits().workspace_bytes {
                 records.extend(records::trials(group, &choices, &base));
                 layers.extend(group.planned(&choices));
             }
-            output.give(describe(group, &choices, &limits), &records)?;
             if let Some(results) = &results {
-                results.keep(&records).map_err(CliError::input)?;
+                failure.of(results.keep(&records));
             }
+            output.give(describe(group, &choices, &limits), &records);
         }
     }
     let took =
         args.time + Instant::now().saturating_duration_since(end) - end.saturating_duration_since(Instant::now());
-    output.say(format_args!("\nTook {:.1} s of {:.1} s.", took.as_secs_f64(), args.time.as_secs_f64()))?;
+    output.say(format_args!("\nTook {:.1} s of {:.1} s.", took.as_secs_f64(), args.time.as_secs_f64()));
     if let Some(ranks) = ranks {
-        let told = serde_json::to_string(&Part { layers, failed, interrupted }).map_err(CliError::input)?;
-        layers = Vec::new();
+        let part = Part { layers, failed, interrupted, failure };
+        let told = serde_json::to_string(&part).map_err(CliError::input)?;
+        (layers, failure) = (Vec::new(), Failure::default());
         for told in ranks.all_texts(&told) {
             let part: Part = serde_json::from_str(&told).map_err(CliError::input)?;
             layers.extend(part.layers);
             failed |= part.failed;
             interrupted |= part.interrupted;
+            failure.of(part.failure.0.map_or(Ok(()), Err));
         }
         layers.sort_by_key(|layer| order.iter().position(|problem| *problem == layer.problem));
         if ranks.rank() > 0 {
@@ -217,15 +221,21 @@ fn tune(
         }
     }
     if layers.is_empty() && !interrupted {
-        return Err(nothing());
+        return Err(failure.error().unwrap_or_else(nothing));
     }
     let plan = TunedPlan::new(origin, limits, constants, layers).map_err(CliError::input)?;
     let plan = if let Some(older) = older { plan.merged_with(older) } else { plan };
+    let mut kept = true;
     if !plan.layers().is_empty() {
-        keep(args, &machine, &plan, output)?;
+        let whole = !interrupted && failure.0.is_none();
+        kept = failure.of(write(args, &machine, &plan, whole, &output)).unwrap_or(false);
+        keep(args, &machine, &plan, &output);
     }
-    if let Some(results) = &results {
-        output.say(results.finish().map_err(CliError::input)?)?;
+    if let Some(places) = results.as_ref().and_then(|results| failure.of(results.finish())) {
+        output.say(places);
+    }
+    if let Some(error) = failure.error() {
+        return Err(error);
     }
     if interrupted {
         let resumes = ranks.is_none()
@@ -233,18 +243,55 @@ fn tune(
             && args.weights_limit.is_none()
             && args.explain.is_none();
         let again = started_by + &interrupt::command_again(if resumes { "--resume" } else { "" });
-        output.say(format_args!("\ninterrupted; the plan has the layers that were finished; go on with\n  {again}"))?;
-        return Ok(Exit::Interrupted);
+        let what = if kept { "the plan has the layers that were finished" } else { "-o has none of the layers" };
+        output.say(format_args!("\ninterrupted; {what}; go on with\n  {again}"));
+        return output.ended(Exit::Interrupted);
     }
-    Ok(done(failed))
+    output.ended(done(failed))
+}
+
+/// Makes sure that the plan can be written, and takes the place of nothing that is read.
+fn check_output(args: &Args) -> Result<(), CliError> {
+    let (problems, records) = (args.selection.paths(), args.records.iter().map(|folder| record::file_in(folder)));
+    let options = ["--model", "the problems", "--records"];
+    let paths: [Vec<PathBuf>; 3] = [args.model.iter().cloned().collect(), problems.collect(), records.collect()];
+    let others =
+        options.into_iter().zip(&paths).flat_map(|(option, paths)| paths.iter().map(move |path| (option, &**path)));
+    let output: Vec<Named<'_>> = args.output.iter().map(|path| ("-o", path.as_path())).collect();
+    writable(&output, &others.collect::<Vec<_>>())
+}
+
+/// Why not everything was done: the first reason. What else there is to do is done and kept.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Failure(Option<String>);
+
+impl Failure {
+    /// What came of something, or nothing if it failed.
+    fn of<T>(&mut self, result: Result<T, impl Display>) -> Option<T> {
+        match result {
+            Ok(made) => Some(made),
+            Err(error) => {
+                self.0.get_or_insert_with(|| error.to_string());
+                None
+            }
+        }
+    }
+
+    fn error(&mut self) -> Option<CliError> {
+        self.0.take().map(CliError::Input)
+    }
 }
 
 /// What an interrupted run of this very program left: the plan of `-o`, or the one that is kept.
 fn older_plan(args: &Args, machine: &Machine, isa: Isa, threads: usize) -> Result<Option<TunedPlan>, CliError> {
-    let plan = match &args.output {
-        Some(path) if path.exists() => Some(TunedPlan::read(path).map_err(CliError::input)?),
-        Some(_) => None,
-        None => cache::read(machine, isa.name(), threads).map_err(CliError::input)?,
+    let read = match &args.output {
+        Some(path) if path.exists() => TunedPlan::read(path).map(Some),
+        Some(_) => Ok(None),
+        None => cache::read(machine, isa.name(), threads),
+    };
+    let plan = match read {
+        Err(PlanError::Version { .. }) => None,
+        read => read.map_err(CliError::input)?,
     };
     Ok(plan.filter(|plan| plan.foreign(machine, isa.name(), threads).is_none()))
 }
@@ -280,6 +327,7 @@ struct Part {
     layers: Vec<PlannedLayer>,
     failed: bool,
     interrupted: bool,
+    failure: Failure,
 }
 
 /// What was tuned.
@@ -289,13 +337,14 @@ struct Measured {
     failed: bool,
     /// Whether it is not all that was asked for.
     interrupted: bool,
+    failure: Failure,
 }
 
 /// Tunes every problem, in what is left of the time in equal parts: the shortest first, and what they leave over is for the
 /// long ones.
-fn measure(search: &Search, problems: &[Problem], end: Instant, output: Output) -> Result<Measured, CliError> {
+fn measure(search: &Search, problems: &[Problem], end: Instant, output: &Output) -> Measured {
     let bar = progress(problems.len() as u64);
-    let (mut failed, mut interrupted) = (false, false);
+    let (mut failed, mut interrupted, mut failure) = (false, false, Failure::default());
     let mut order: Vec<usize> = (0..problems.len()).collect();
     order.sort_by_key(|&index| problems[index].flops());
     let mut measured = Vec::new();
@@ -310,14 +359,17 @@ fn measure(search: &Search, problems: &[Problem], end: Instant, output: Output) 
                 break;
             }
             Err(error @ (MeasureError::Memory(_) | MeasureError::Allocation(_))) => {
-                bar.suspend(|| output.say(format_args!("{name} left out: {error}")))?;
+                bar.suspend(|| output.say(format_args!("{name} left out: {error}")));
                 continue;
             }
-            Err(error) => return Err(CliError::input(error)),
+            Err(error) => {
+                failure.of(Err::<(), _>(error));
+                continue;
+            }
         };
         bar.inc(1);
         for failure in &failures {
-            bar.suspend(|| output.say(format_args!("{name}: {failure}")))?;
+            bar.suspend(|| output.say(format_args!("{name}: {failure}")));
         }
         failed |= !failures.is_empty();
         measured.push((index, tuned));
@@ -332,27 +384,46 @@ fn measure(search: &Search, problems: &[Problem], end: Instant, output: Output) 
             None => groups.push(Group { name, batch, layers: vec![tuned] }),
         }
     }
-    Ok(Measured { groups, failed, interrupted })
+    Measured { groups, failed, interrupted, failure }
 }
 
-/// Writes the plan where it was asked for, and keeps it where `auto` finds it.
-fn keep(args: &Args, machine: &Machine, plan: &TunedPlan, output: Output) -> Result<(), CliError> {
-    if let Some(path) = &args.output {
-        plan.write(path).map_err(CliError::input)?;
-        output.say(path.display())?;
+/// Writes the plan where it was asked for, if that is anywhere. One that is not `whole` takes the place of none that has more
+/// layers: these come into it if they can, and if not, what is there stays. Returns whether it was written.
+fn write(args: &Args, machine: &Machine, plan: &TunedPlan, whole: bool, output: &Output) -> Result<bool, PlanError> {
+    let Some(path) = &args.output else { return Ok(true) };
+    if whole || !path.exists() {
+        plan.write(path)?;
+    } else if let Some(older) = TunedPlan::read(path).ok().filter(|older| goes_with(older, plan, machine)) {
+        plan.clone().merged_with(older).write(path)?;
+    } else {
+        tell(format_args!(
+            "{} is left as it was: it is no plan for the same machine, version and limits; move it away, or finish",
+            path.display()
+        ));
+        return Ok(false);
     }
+    output.say(path.display());
+    Ok(true)
+}
+
+/// Whether the layers of both can be in one plan.
+fn goes_with(older: &TunedPlan, plan: &TunedPlan, machine: &Machine) -> bool {
+    let alike = older.foreign(machine, &plan.origin.isa, plan.origin.threads).is_none() && older.limits == plan.limits;
+    // The weights of all layers together are limited.
+    alike && plan.limits.weights_bytes.is_none()
+}
+
+/// Keeps the plan where `auto` finds it.
+fn keep(args: &Args, machine: &Machine, plan: &TunedPlan, output: &Output) {
     let limited = !args.workspace_limit.is_empty() || args.weights_limit.is_some() || !args.selection.is_unrestricted();
     if limited {
-        return Ok(());
+        return;
     }
     match cache::keep(machine, plan) {
         Ok(Some(path)) => output.say(format_args!("kept for --algorithm auto in {}", path.display())),
-        Ok(None) => Ok(()),
+        Ok(None) => {}
         // What was measured is printed, and in the plan of -o.
-        Err(error) => {
-            tell(format_args!("not kept for --algorithm auto: {error}"));
-            Ok(())
-        }
+        Err(error) => tell(format_args!("not kept for --algorithm auto: {error}")),
     }
 }
 
@@ -406,7 +477,7 @@ fn describe(group: &Group, choices: &Choices<'_>, limits: &Limits) -> String {
 }
 
 /// Everything measured of one layer.
-fn explain(groups: &[Group], layer: &str, limits: &Limits) -> Result<(), CliError> {
+fn explain(groups: &[Group], layer: &str, limits: &Limits) -> Result<String, CliError> {
     let described = layer.parse::<Problem>().ok();
     for group in groups {
         let choices = group.choose(limits).map_err(CliError::input)?;
@@ -415,7 +486,7 @@ fn explain(groups: &[Group], layer: &str, limits: &Limits) -> Result<(), CliErro
             name == layer || name.ends_with(&format!("/{layer}")) || described.as_ref() == Some(&tuned.problem)
         };
         if let Some(index) = group.layers.iter().position(is) {
-            return print(explain_layer(&group.layers[index], choices[index], limits));
+            return Ok(explain_layer(&group.layers[index], choices[index], limits));
         }
     }
     let known: Vec<String> = groups.iter().flat_map(|group| &group.layers).map(|tuned| tuned.problem.label()).collect();

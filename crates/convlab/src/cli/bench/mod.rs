@@ -25,7 +25,7 @@ pub use self::args::{Args, Shard};
 use crate::cli::check::progress;
 use crate::cli::plan::{Asked, Setting, covers};
 use crate::cli::selection::{each_once, isas, refusals};
-use crate::cli::{CliError, Exit, Output, interrupt, tell};
+use crate::cli::{CliError, Exit, Output, interrupt, results_in, tell};
 use crate::measure::{Bench, ForwardMeasureError};
 use crate::ranks::{Agreement, Ranks, lines, program};
 use crate::results::{Results, holds, holds_passes, is_of};
@@ -133,7 +133,7 @@ impl Run {
             cases = ranks.deal(cases);
             networks.truncate(if ranks.rank() == 0 { networks.len() } else { 0 });
         }
-        let results = Results::open(&out).map_err(CliError::input)?;
+        let results = results_in(&out)?;
         let mut threads = each_once(args.threads.iter().map(|&count| count as usize).collect());
         if threads.is_empty() {
             threads.push(ranks.map_or_else(hardware_threads, Ranks::threads));
@@ -201,7 +201,7 @@ impl Run {
             interrupted |= part.interrupted;
             records.extend(part.records);
         }
-        self.results = Results::open(out).map_err(CliError::input)?;
+        self.results = results_in(out)?;
         self.results.keep(&records).map_err(CliError::input)?;
         self.conclude(&all, interrupted)
     }
@@ -213,22 +213,22 @@ impl Run {
         let records = self.results.records().map_err(CliError::input)?;
         for made in tables(&records, Topic::Best, &measured) {
             let parts = [made.caption, narrow(&made.header, &made.rows)].into_iter().chain(made.notes);
-            self.output.give(format_args!("\n{}", parts.collect::<Vec<_>>().join("\n\n")), &[])?;
+            self.output.give(format_args!("\n{}", parts.collect::<Vec<_>>().join("\n\n")), &[]);
         }
         for model in &self.models {
             for &threads in &self.threads {
-                self.output.say(format_args!("\n{}", self.sum(model, threads, &records)))?;
+                self.output.say(format_args!("\n{}", self.sum(model, threads, &records)));
             }
         }
-        self.output.say(format_args!("\n{places}"))?;
+        self.output.say(format_args!("\n{places}"));
         if interrupted {
             let again = self.started_by.clone() + &interrupt::command_again("--resume");
-            self.output.say(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"))?;
-            return Ok(Exit::Interrupted);
+            self.output.say(format_args!("\ninterrupted; what is finished is kept; go on with\n  {again}"));
+            return self.output.ended(Exit::Interrupted);
         }
         if tally.held > 0 {
             let held = tally.held;
-            self.output.say(format_args!("{held} problems were there already, measured by this program"))?;
+            self.output.say(format_args!("{held} problems were there already, measured by this program"));
         }
         if tally.names.is_empty() && tally.held == 0 && !tally.failed {
             return Err(CliError::Nothing(
@@ -236,7 +236,7 @@ impl Run {
                     .into(),
             ));
         }
-        Ok(if tally.failed { Exit::CheckFailed } else { Exit::Done })
+        self.output.ended(if tally.failed { Exit::CheckFailed } else { Exit::Done })
     }
 
     /// Measures everything on so many threads that is not there already.
@@ -254,10 +254,10 @@ impl Run {
         let bench = Bench::new(&self.machine, pool, &self.isas, self.effort, self.stop.clone());
         let bench = bench.map_err(CliError::input)?.memory_limit(self.memory_limit);
         let machine = bench.machine_records().map_err(CliError::input)?;
-        for record in &machine {
-            self.output.give(text::machine(record), slice::from_ref(record))?;
-        }
         self.results.keep(&machine).map_err(CliError::input)?;
+        for record in &machine {
+            self.output.give(text::machine(record), slice::from_ref(record));
+        }
         self.measure(&bench, &cases, tally)?;
         for network in networks {
             self.measure_passes(&bench, network, tally)?;
@@ -387,8 +387,8 @@ impl Run {
             say_who_chose(&mut measured.records, &self.choosers, &options);
         }
         self.results.keep(&measured.records).map_err(CliError::input)?;
-        bar.suspend(|| self.output.give(text, &measured.records))?;
-        if self.output == Output::Json {
+        bar.suspend(|| self.output.give(text, &measured.records));
+        if self.output.is_json() {
             measured.failures.iter().for_each(|failure| bar.suspend(|| tell(failure)));
         }
         tally.failed |= !measured.failures.is_empty();
@@ -403,7 +403,8 @@ impl Run {
         let title = format!("\n{}, batch {}\n", network.name(), network.batch());
         if self.choosers.is_empty() {
             let why = "  no whole pass: --algorithm holds patterns only; give a name or a family";
-            return Ok(self.output.say(title + why)?);
+            self.output.say(title + why);
+            return Ok(());
         }
         match bench.measure_forward(network, &self.choosers) {
             Ok(mut passes) => {
@@ -413,12 +414,12 @@ impl Run {
                 let complaints: Vec<_> = peaks.map(|error| format!("\n  no peak memory: {error}")).collect();
                 self.results.keep(&passes).map_err(CliError::input)?;
                 tally.names.push(network.name().into());
-                self.output.give(title + &text::passes(&passes) + &complaints.concat(), &passes)?;
+                self.output.give(title + &text::passes(&passes) + &complaints.concat(), &passes);
             }
             Err(ForwardMeasureError::Stopped(_)) => return Err(Ended::Stopped),
             Err(error) => {
                 tally.failed |= matches!(error, ForwardMeasureError::Disagree { .. });
-                self.output.say(format_args!("{title}  no whole pass: {error}"))?;
+                self.output.say(format_args!("{title}  no whole pass: {error}"));
             }
         }
         Ok(())

@@ -6,14 +6,14 @@ mod turns;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use conv_measure::{MAX_THREADS, hardware_threads};
+use conv_measure::{MAX_THREADS, Stop, hardware_threads};
 use conv_report::compare::{Mean, Row, Verdict, means, means_table, of_records, rows_table, summary};
 use conv_report::{markdown, narrow, record};
 use conv_simd::Isa;
 use serde_json::{Value, json};
 
 use crate::cli::selection::{Selection, isas};
-use crate::cli::{CliError, Exit, print, print_json, tell};
+use crate::cli::{CliError, Exit, Output, interrupt, records_of, tell};
 
 /// Hold two measurements against each other: faster, slower or undecided, with intervals.
 ///
@@ -81,7 +81,16 @@ impl FromStr for Percent {
 /// ends early.
 pub fn run(args: &Args) -> Result<Exit, CliError> {
     let rows = match &args.build {
-        Some(revision) => in_turn(args, revision)?,
+        Some(revision) => {
+            let stop = interrupt::listen()?;
+            let rows = in_turn(args, revision, &stop);
+            // A signal ends what was started too, and that is no error then.
+            if stop.check().is_err() {
+                tell("interrupted; nothing of it is kept");
+                return Ok(Exit::Interrupted);
+            }
+            rows?
+        }
         None => of_files(args)?,
     };
     let Percent(threshold) = args.threshold;
@@ -89,28 +98,29 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let verdicts =
         || rows.iter().map(|row| row.verdict(threshold)).chain(means.iter().map(|mean| mean.verdict(threshold)));
     let exit = if verdicts().any(|verdict| verdict == Verdict::Slower) { Exit::Slower } else { Exit::Done };
+    let output = Output::new(args.json);
     if args.json {
-        rows.iter().try_for_each(|row| print_json(&object(row, threshold)))?;
+        rows.iter().for_each(|row| output.give_json(&object(row, threshold)));
         for mean in &means {
             let verdict = mean.verdict(threshold).name();
             let Mean { of, rows, ratio, interval } = mean;
-            print_json(
+            output.give_json(
                 &json!({ "kind": "mean", "name": of, "rows": rows, "ratio": ratio, "interval": interval, "verdict": verdict }),
-            )?;
+            );
         }
-        tell(summary(&rows, threshold));
-        return Ok(exit);
+        output.say(summary(&rows, threshold));
+        return output.ended(exit);
     }
     let draw = |(header, cells): (&[&str], Vec<Vec<String>>)| {
         if args.markdown { markdown(header, &cells) } else { narrow(header, &cells) }
     };
     let (header, cells) = rows_table(&rows, threshold, args.all);
     if !cells.is_empty() {
-        print(format_args!("{}\n", draw((&header, cells))))?;
+        output.say(format_args!("{}\n", draw((&header, cells))));
     }
     let (header, cells) = means_table(&means, threshold);
-    print(format_args!("{}\n\n{}", draw((&header, cells)), summary(&rows, threshold)))?;
-    Ok(exit)
+    output.say(format_args!("{}\n\n{}", draw((&header, cells)), summary(&rows, threshold)));
+    output.ended(exit)
 }
 
 /// A row as an object.
@@ -139,7 +149,7 @@ fn of_files(args: &Args) -> Result<Vec<Row>, CliError> {
     let [old, new] = &args.arguments[..] else {
         return Err(CliError::input("give two folders of records, the older one first, or --build REV"));
     };
-    let read = |path: &String| record::read(&record::file(&PathBuf::from(path))).map_err(CliError::input);
+    let read = |path: &String| records_of(&record::file(&PathBuf::from(path)));
     let (rows, [old_alone, new_alone]) = of_records(&read(old)?, &read(new)?);
     if rows.is_empty() {
         return Err(CliError::input(format_args!("{old} and {new} have no measurement in common")));
@@ -150,7 +160,7 @@ fn of_files(args: &Args) -> Result<Vec<Row>, CliError> {
     Ok(rows)
 }
 
-fn in_turn(args: &Args, revision: &str) -> Result<Vec<Row>, CliError> {
+fn in_turn(args: &Args, revision: &str, stop: &Stop) -> Result<Vec<Row>, CliError> {
     let threads = args.threads.map_or_else(hardware_threads, |threads| threads as usize);
     let isa = isas(args.isa.as_slice(), vec![Isa::best()])?[0];
     // What is asked for is looked at before half an hour of building and timing.
@@ -159,5 +169,5 @@ fn in_turn(args: &Args, revision: &str) -> Result<Vec<Row>, CliError> {
     let old = revision::built(revision)?;
     let new = std::env::current_exe().map_err(CliError::input)?;
     let words = selection.words();
-    turns::timed([&old, &new], &words, (isa, threads), cases)
+    turns::timed([&old, &new], &words, (isa, threads), (cases, stop))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use conv_measure::Pairs;
+use conv_measure::{Pairs, Stop};
 use conv_report::compare::{Row, Setting};
 use conv_report::record::{Cache, Clock, Kind, Model};
 use conv_simd::Isa;
@@ -30,12 +30,12 @@ const BUDGET: Duration = Duration::from_millis(150);
 /// Times what `words` select by both `programs`, the older one first.
 ///
 /// # Errors
-/// [`CliError::Input`] if one of them ends early, or they have no method in common.
+/// [`CliError::Input`] if one of them ends early, they have no method in common, or the end was asked for.
 pub fn timed(
     programs: [&Path; 2],
     words: &[String],
     (isa, threads): (Isa, usize),
-    cases: usize,
+    (cases, stop): (usize, &Stop),
 ) -> Result<Vec<Row>, CliError> {
     let start = |program| Program::start(program, words, (isa, threads));
     let mut programs = [start(programs[0])?, start(programs[1])?];
@@ -68,6 +68,7 @@ pub fn timed(
                 if round >= LEAST_ROUNDS && Instant::now() >= end {
                     break;
                 }
+                stop.check().map_err(CliError::input)?;
                 let mut order: Vec<usize> = (0..both.len()).collect();
                 order.shuffle(&mut rng);
                 for method in order {

@@ -1,9 +1,8 @@
 //! The classes that a network tells apart, and what they are called.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use conv_core::file;
 use conv_net::{Network, Operator, Shape};
 use serde_json::{Value, json};
 
@@ -115,14 +114,8 @@ fn probable(network: &Network) -> bool {
 /// The names of the `classes` classes that the first output of `network` has.
 fn read_labels(path: &Path, network: &Network, classes: usize) -> Result<Vec<String>, CliError> {
     let shown = path.display();
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_LABEL_BYTES + 1).read_to_string(&mut text));
-    read.map_err(|error| CliError::input(format_args!("cannot read the labels {shown}: {error}")))?;
-    if text.len() as u64 > MAX_LABEL_BYTES {
-        return Err(CliError::input(format_args!(
-            "--labels {shown} is longer than {MAX_LABEL_BYTES} bytes: give a file of a name a line"
-        )));
-    }
+    let unread = |error| CliError::input(format_args!("cannot read the labels {shown}: {error}; give a name a line"));
+    let text = file::read_to_string(path, MAX_LABEL_BYTES).map_err(unread)?;
     let labels: Vec<String> = text.lines().map(|line| line.trim().replace(char::is_control, " ")).collect();
     if labels.len() < classes {
         return Err(CliError::input(format_args!(

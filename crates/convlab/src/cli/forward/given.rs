@@ -8,7 +8,7 @@ use conv_net::onnx::Model;
 use conv_net::{Map, Network, Safetensors, Shape, Synthetic, Weights, read_image};
 
 use super::args::Args;
-use crate::cli::CliError;
+use crate::cli::{CliError, Named};
 use crate::conv::transpose;
 use crate::forward::random_inputs;
 
@@ -31,10 +31,7 @@ impl<'a> Given<'a> {
     /// Reads the arrays.
     pub(super) fn read(args: &'a Args) -> Result<Self, CliError> {
         let read = |text: &'a String| {
-            let (name, path) = match text.split_once('=') {
-                Some((name, path)) if !Path::new(text).exists() => (Some(name), path),
-                _ => (None, text.as_str()),
-            };
+            let (name, path) = named(text);
             let array = npy::read(Path::new(path), memory::available_bytes()).map_err(CliError::input)?;
             Ok((name, path, array))
         };
@@ -129,6 +126,24 @@ impl<'a> Given<'a> {
         let data = images.collect::<Result<Vec<_>, _>>()?.concat();
         Ok(Inputs { names: self.images.iter().map(|path| path.display().to_string()).collect(), data: vec![data] })
     }
+}
+
+/// The name of the input that `text` is for, if it has one, and the array.
+fn named(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('=') {
+        Some((name, path)) if !Path::new(text).exists() => (Some(name), path),
+        _ => (None, text),
+    }
+}
+
+/// The files that are read.
+pub(super) fn files(args: &Args) -> Vec<Named<'_>> {
+    let single =
+        [("--model", &args.model), ("--weights", &args.weights), ("--plan", &args.plan), ("--labels", &args.labels)];
+    let single = single.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    let images = args.image.iter().map(|path| ("--image", path.as_path()));
+    let arrays = args.input.iter().map(|text| ("--input", Path::new(named(text).1)));
+    single.chain(images).chain(arrays).collect()
 }
 
 /// What `network` reads, if that is `images` pictures: the map of one.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use conv_measure::memory::{self, Counts, counted};
-use conv_measure::{BANDWIDTH_BYTES, Limits};
+use conv_measure::{BANDWIDTH_BYTES, Limits, Stop};
 use conv_net::Network;
 use conv_net::npy;
 
@@ -27,7 +27,7 @@ use self::given::{Given, Inputs, matrix};
 use self::prepare::{prepare, setting};
 use self::report::{Computed, Output, Report, announcement};
 use crate::cli::check::progress;
-use crate::cli::{CliError, Exit, print, writable};
+use crate::cli::{self, CliError, Exit, interrupt, tell, writable};
 use crate::conv::transpose;
 use crate::forward::{TimedPass, slices};
 
@@ -58,18 +58,21 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
     let setting = setting(args)?;
     let given = Given::read(args)?;
     let (network, mut weights) = given.load(args)?;
-    args.output.iter().try_for_each(|path| writable("--output", path))?;
+    let files = output_files(args, &network)?;
     let classes = Classes::of(&network, args)?;
     let inputs = given.inputs(args, &network)?;
-    let mut files = output_files(args, &network);
-    files.extend(args.dump.iter().map(|dump| Some(dump.file.clone())));
     let layers: Vec<&str> = args.dump.iter().map(|dump| dump.layer.as_str()).collect();
     let network = network.with_outputs(&layers).map_err(CliError::input)?;
+    let stop = interrupt::listen()?;
     let (pool, mut pass, kept) = prepare(args, &setting, &network, &mut *weights)?;
+    let output = cli::Output::new(args.json);
     if !args.json {
-        print(announcement(args, &network, &pass))?;
+        output.say(announcement(args, &network, &pass));
     }
-    let (outputs, run) = pool.install(|| measure(files, &network, &mut pass, &inputs))?;
+    if stop.check().is_err() {
+        return interrupted("nothing was computed");
+    }
+    let (outputs, run) = pool.install(|| measure(files, &network, &mut pass, &inputs, &stop))?;
     // The most that was resident is the pass's own: measuring the limits needs memory, too.
     let peak_resident_bytes = memory::peak_resident_bytes();
     let counts = kept.zip(run);
@@ -77,16 +80,21 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
         let write = |path: &PathBuf| npy::write(path, output.shape.sizes(), &output.data);
         output.file.as_ref().map_or(Ok(()), write).map_err(CliError::input)?;
     }
+    if stop.check().is_err() {
+        return interrupted("the output is computed and written where that was asked for, and not timed");
+    }
     let room = memory::admit("reading memory for its bandwidth", BANDWIDTH_BYTES as u128);
     let limits = room.ok().and_then(|()| Limits::measure(&pool, setting.isa).ok());
     let computed = Computed { names: &inputs.names, classes: classes.as_ref(), outputs: &outputs };
     let report = Report { args, pass, limits, threads: setting.threads, computed, peak_resident_bytes, counts };
-    if args.json {
-        print(format_args!("{:#}", report.json()?))?;
-    } else {
-        print(report.text())?;
-    }
-    Ok(Exit::Done)
+    output.give_text(if args.json { format!("{:#}", report.json()?) } else { report.text() });
+    output.ended(Exit::Done)
+}
+
+/// How a pass ends that was interrupted, of which there is `what`.
+fn interrupted(what: &str) -> Result<Exit, CliError> {
+    tell(format_args!("interrupted; {what}"));
+    Ok(Exit::Interrupted)
 }
 
 /// Computes once for the result, and then against the clock.
@@ -95,6 +103,7 @@ fn measure(
     network: &Network,
     pass: &mut TimedPass,
     inputs: &Inputs,
+    stop: &Stop,
 ) -> Result<(Vec<Output>, Option<Counts>), CliError> {
     let bar = progress(MAX_SAMPLES as u64).with_message("passes");
     let given = slices(&inputs.data);
@@ -112,7 +121,8 @@ fn measure(
         outputs.push(Output { name: network.value(value).name.clone(), shape: shape.clone(), data, file });
     }
     let end = Instant::now() + SAMPLING;
-    while pass.samples().count() == 0 || pass.samples().count() < MAX_SAMPLES && Instant::now() < end {
+    let enough = |count| count > 0 && (count >= MAX_SAMPLES || Instant::now() >= end);
+    while !enough(pass.samples().count()) && stop.check().is_ok() {
         pass.sample(&given).map_err(CliError::input)?;
         bar.inc(1);
     }
@@ -120,8 +130,21 @@ fn measure(
     Ok((outputs, counts))
 }
 
+/// Where the outputs and what is dumped go. All of it can be written, and nothing takes the place of what is read.
+///
+/// # Errors
+/// [`CliError::Input`] if not.
+fn output_files(args: &Args, network: &Network) -> Result<Vec<Option<PathBuf>>, CliError> {
+    let mut files = files_of_outputs(args, network);
+    let dumped = args.dump.iter().map(|dump| ("--dump", dump.file.as_path()));
+    let written = files.iter().flatten().map(|path| ("--output", path.as_path())).chain(dumped);
+    writable(&written.collect::<Vec<_>>(), &given::files(args))?;
+    files.extend(args.dump.iter().map(|dump| Some(dump.file.clone())));
+    Ok(files)
+}
+
 /// Where the outputs go: a single one to the file asked for, several beside it, each with its name.
-fn output_files(args: &Args, network: &Network) -> Vec<Option<PathBuf>> {
+fn files_of_outputs(args: &Args, network: &Network) -> Vec<Option<PathBuf>> {
     let Some(path) = &args.output else { return vec![None; network.outputs().len()] };
     if network.outputs().len() == 1 {
         return vec![Some(path.clone())];

@@ -14,9 +14,9 @@ use super::given::{Given, Inputs, load};
 use super::prepare::{prepare, setting};
 use super::report::Computed;
 use super::several::{self, agreed, outputs, part, threads};
-use super::{bulk, output_files};
+use super::{bulk, files_of_outputs, output_files};
 use crate::cli::plan::Setting;
-use crate::cli::{CliError, Exit, tell, writable};
+use crate::cli::{CliError, Exit, tell};
 use crate::forward::{TimedPass, slices};
 use crate::ranks::{Agreement, Ranks, program};
 use crate::records;
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
     for (layer, reason) in pass.fallbacks() {
         tell(format_args!("{layer} by direct/nhwc: {reason}"));
     }
-    let outputs = outputs(network, &stored, output_files(args, network))?;
+    let outputs = outputs(network, &stored, files_of_outputs(args, network))?;
     let record = Record {
         kind: Kind::Forward,
         name: network.name().into(),
@@ -84,12 +84,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
 
 impl Prepared {
     fn new(args: &Args, ranks: &Ranks) -> Result<(Agreement, Self), CliError> {
-        if ranks.rank() == 0 {
-            args.output.iter().try_for_each(|path| writable("--output", path))?;
-        }
         let setting = Setting { threads: threads(args, ranks), ..setting(args)? };
         let given = Given::read(args)?;
         let (network, mut weights) = given.load(args)?;
+        if ranks.rank() == 0 {
+            output_files(args, &network)?;
+        }
         let classes = Classes::of(&network, args)?;
         let batch = network.batch();
         if batch < ranks.count() {

@@ -12,12 +12,12 @@ use rayon::ThreadPool;
 use super::args::Args;
 use super::classes::Classes;
 use super::given::{Given, Inputs};
-use super::output_files;
 use super::prepare::{covered, setting};
 use super::report::Computed;
 use super::several::{self, agreement, outputs, threads};
+use super::{files_of_outputs, output_files};
 use crate::cli::plan::Setting;
-use crate::cli::{CliError, Exit, tell, writable};
+use crate::cli::{CliError, Exit, tell};
 use crate::forward::slices;
 use crate::ranks::{Agreement, Ranks};
 use crate::records;
@@ -48,8 +48,7 @@ struct Worked {
 /// # Errors
 /// [`CliError::Input`] as of a single pass, and for a network that cannot be cut like that.
 pub(super) fn in_threads(args: &Args, workers: usize) -> Result<Exit, CliError> {
-    args.output.iter().try_for_each(|path| writable("--output", path))?;
-    let common = &common(args, workers)?.0;
+    let common = &common(args, workers, true)?.0;
     let threads = (common.setting.threads / workers).max(1);
     let memory_limit = memory::available_bytes() / workers;
     let mut prepared = thread::scope(|scope| {
@@ -87,10 +86,7 @@ pub(super) fn over_mpi(args: &Args) -> Result<Exit, CliError> {
 /// Everything of a rank up to its first exchange.
 fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, Worker)), CliError> {
     let (rank, workers) = (ranks.rank(), ranks.count());
-    if rank == 0 {
-        args.output.iter().try_for_each(|path| writable("--output", path))?;
-    }
-    let (common, mut weights) = common(args, workers)?;
+    let (common, mut weights) = common(args, workers, rank == 0)?;
     let threads = threads(args, ranks);
     let mut agreement = agreement(&common.network, &mut *weights, &common.methods.lines(), &common.inputs)?;
     agreement.push(("the cut", format!("{} in {} chunks on {}", args.split.name(), args.chunks, common.setting.isa)));
@@ -99,11 +95,14 @@ fn prepare_rank(args: &Args, ranks: &Ranks) -> Result<(Agreement, (Common, Worke
     Ok((agreement, (common, prepared)))
 }
 
-/// What does not depend on the worker, and weights.
-fn common(args: &Args, workers: usize) -> Result<(Common, Box<dyn Weights>), CliError> {
+/// What does not depend on the worker, and weights. The `first` one writes the outputs.
+fn common(args: &Args, workers: usize, first: bool) -> Result<(Common, Box<dyn Weights>), CliError> {
     let setting = setting(args)?;
     let given = Given::read(args)?;
     let (network, weights) = given.load(args)?;
+    if first {
+        output_files(args, &network)?;
+    }
     let classes = Classes::of(&network, args)?;
     let towers = Towers::new(&network, workers, args.split.into(), args.chunks).map_err(CliError::input)?;
     covered(args, &setting.chooser, &network)?;
@@ -157,7 +156,7 @@ fn report(
     for (layer, reason) in common.methods.fallbacks(&common.towers) {
         tell(format_args!("{layer} by direct/nhwc: {reason}"));
     }
-    let outputs = outputs(network, &worked.outputs, output_files(args, network))?;
+    let outputs = outputs(network, &worked.outputs, files_of_outputs(args, network))?;
     let record = Record {
         kind: Kind::Forward,
         name: network.name().into(),

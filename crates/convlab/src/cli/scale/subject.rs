@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use conv_core::PlanOptions;
-use conv_measure::{Machine, Samples, Stream, memory};
+use conv_measure::{Machine, Samples, Stop, Stream, memory};
 use conv_net::{LayerMemory, MemoryPlan, Network, PeerError, Peers, Shape, Synthetic, Towers};
 use conv_report::record::{Kind, LayerTime, Record};
 use rayon::ThreadPool;
@@ -40,6 +40,16 @@ pub(super) struct Subject<'a> {
     towers: Towers,
 }
 
+/// What came of measuring.
+pub(super) enum Measured {
+    /// With the first of those who measure.
+    First(Box<Times>),
+    /// With the others.
+    Beside,
+    /// With all of them: one was asked to.
+    Stopped,
+}
+
 /// What was measured.
 pub(super) struct Times {
     /// One rank with all of it.
@@ -58,6 +68,11 @@ impl<'a> Subject<'a> {
     pub(super) fn new(args: &'a Args, setting: &'a Setting, batch: usize, workers: usize) -> Result<Self, CliError> {
         let network = Network::by_name(&args.network, batch).map_err(CliError::input)?;
         let towers = Towers::new(&network, workers, args.split.into(), 1).map_err(CliError::input)?;
+        let inputs = network.inputs().iter().map(|&input| network.shape(input).map(|shape| shape.bytes() as u128));
+        let bytes = inputs.sum::<Result<u128, _>>().map_err(CliError::input)?;
+        // Each of those who are threads has its own.
+        let sharers = if args.mpi { 1 } else { workers as u128 };
+        memory::admit(&format!("an input of {batch} images"), sharers * bytes).map_err(CliError::input)?;
         Ok(Subject { args, setting, network, towers })
     }
 
@@ -104,14 +119,14 @@ impl<'a> Subject<'a> {
         self.ranks().into_iter().filter(move |&ranks| batch > 1 && ranks <= batch)
     }
 
-    /// One rank, its shares, towers, and ranks with images each, in turn. `None` with others than the first.
+    /// One rank, its shares, towers, and ranks with images each, in turn.
     pub(super) fn measure(
         &self,
         peers: &mut dyn Peers,
-        pool: &ThreadPool,
+        (pool, stop): (&ThreadPool, &Stop),
         stream: &Stream,
         cache_bytes: usize,
-    ) -> Result<Option<Times>, MemberError> {
+    ) -> Result<Measured, MemberError> {
         let (batch, worker, workers) = (self.network.batch(), peers.worker(), peers.workers());
         let inputs = random_inputs(&self.network, SEED).map_err(CliError::input)?;
         let images = |first: usize, end: usize| {
@@ -121,10 +136,12 @@ impl<'a> Subject<'a> {
         let (mut single, mut shares, mut apart_shares) = (None, Vec::new(), Vec::new());
         if worker == 0 {
             single = Some(self.pass(batch, pool)?);
-            for towers in self.cuts() {
+            // What is left undone is not asked for: the others are told below.
+            let goes_on = || stop.check().is_ok();
+            for towers in self.cuts().take_while(|_| goes_on()) {
                 shares.push((towers.workers(), self.tower(&towers, 0, pool)?));
             }
-            for ranks in self.sharings().filter(|&ranks| ranks > 1) {
+            for ranks in self.sharings().filter(|&ranks| ranks > 1).take_while(|_| goes_on()) {
                 apart_shares.push((ranks, self.pass(batch.div_ceil(ranks), pool)?));
             }
         }
@@ -133,6 +150,10 @@ impl<'a> Subject<'a> {
         let mut share = if batch < workers { None } else { Some(self.pass(own.len(), pool)?) };
         let (mut apart, mut alone, mut together) = (Samples::default(), Samples::default(), Samples::default());
         for _ in 0..ROUNDS {
+            let asked = all_tell(peers, f64::from(u8::from(stop.check().is_err())))?;
+            if asked.iter().any(|&asked| asked > 0.0) {
+                return Ok(Measured::Stopped);
+            }
             let read = || stream.gb_s(pool, self.setting.isa, READS);
             let [one, each] = bandwidths(peers, read)?;
             alone.push(one);
@@ -160,7 +181,7 @@ impl<'a> Subject<'a> {
                 }
             }
         }
-        let Some(single) = single else { return Ok(None) };
+        let Some(single) = single else { return Ok(Measured::Beside) };
         let cost_of = |pass: &TimedPass| {
             let memory = pass.pass().memory();
             costs(&pass.record(Record::default(), None).layers, memory, memory.prepared_bytes > cache_bytes)
@@ -168,14 +189,14 @@ impl<'a> Subject<'a> {
         let all = cost_of(&single);
         let shares = shares.iter().map(|(ranks, share)| (*ranks, tower_costs(share, cache_bytes)));
         let images = apart_shares.iter().map(|(ranks, share)| (*ranks, cost_of(share)));
-        Ok(Some(Times {
+        Ok(Measured::First(Box::new(Times {
             single: single.samples().clone(),
             shares: [(1, all.clone())].into_iter().chain(shares).collect(),
             images: [(1, all)].into_iter().chain(images).filter(|_| batch > 1).collect(),
             towers: tower.samples().clone(),
             apart,
             place: Place { alone: alone.median(), together: together.median() },
-        }))
+        })))
     }
 
     /// What is predicted, and what was measured of it.
