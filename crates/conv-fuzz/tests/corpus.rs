@@ -47,7 +47,8 @@ fn every_target_takes_its_corpus() {
 }
 
 /// Numbers at which sizes and indices break.
-const NUMBERS: [&str; 8] = ["0", "-1", "1", "4294967296", "9223372036854775807", "18446744073709551615", "1e999", "NaN"];
+const NUMBERS: [&str; 8] =
+    ["0", "-1", "1", "4294967296", "9223372036854775807", "18446744073709551615", "1e999", "NaN"];
 
 /// One change, of bytes or of a text's number.
 fn mutate(rng: &mut Pcg64Mcg, bytes: &mut Vec<u8>, others: &[(String, Vec<u8>)]) {

@@ -212,7 +212,8 @@ mod tests {
     fn half_vectors_are_for_channels_that_fill_them() {
         let (wide, Some(half)) = (Isa::best(), Isa::best().equal_of_half_vectors()) else { return };
         assert_eq!(2 * half.lanes(), wide.lanes());
-        for (channels, expected) in [(16, wide), (24, half), (20, wide), (1, half), (8, half), (40, half), (168, wide)] {
+        for (channels, expected) in [(16, wide), (24, half), (20, wide), (1, half), (8, half), (40, half), (168, wide)]
+        {
             assert_eq!(wide.filled_by(channels, 1.05), expected, "{channels} channels");
         }
         assert_eq!(wide.filled_by(40, 1.25), wide);

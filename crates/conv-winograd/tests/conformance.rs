@@ -1,7 +1,7 @@
 //! The conformance suite on every instruction set of this machine, every buffer between pages that fault.
 
-use conv_check::conformance::{self, Extent};
 use conv_check::GuardPages;
+use conv_check::conformance::{self, Extent};
 
 #[global_allocator]
 static PAGES: GuardPages = GuardPages;

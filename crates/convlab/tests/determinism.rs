@@ -34,7 +34,11 @@ fn under_load(work: impl FnOnce()) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..BUSY {
-            scope.spawn(|| while !done.load(Ordering::Relaxed) { hint::spin_loop() });
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    hint::spin_loop();
+                }
+            });
         }
         work();
         done.store(true, Ordering::Relaxed);

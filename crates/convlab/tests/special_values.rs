@@ -133,7 +133,8 @@ fn what_no_number_is_in_the_weights_stays_none() {
             for (index, [_, y, x, k]) in outputs(problem) {
                 let (got, was) = (output[index], clean[index]);
                 let place = || format!("{}: {special} in a weight: {got} where it was {was}", subject.describe());
-                let inside = problem.height().valid_taps(y).contains(&tap[0]) && problem.width().valid_taps(x).contains(&tap[1]);
+                let inside =
+                    problem.height().valid_taps(y).contains(&tap[0]) && problem.width().valid_taps(x).contains(&tap[1]);
                 if k != channel {
                     assert_eq!(got.to_bits(), was.to_bits(), "{}", place());
                 } else if inside {
