@@ -92,11 +92,21 @@ fn check_convolutions(problems: &[&str], runs: usize) {
     assert!(compared > 20 * problems.len() * THREADS * runs, "{compared} runs");
 }
 
-/// A network of each kind: with the methods that one worker would be given.
 #[test]
 fn passes_have_the_same_bits_on_one_to_eight_threads() {
+    check_passes(&["squeezenet1_1"]);
+}
+
+#[test]
+#[ignore = "long: see CONTRIBUTING.md"]
+fn passes_of_more_networks_have_the_same_bits() {
+    check_passes(&["mobilenet_v2", "googlenet", "densenet121", "paper"]);
+}
+
+/// Networks with the methods that one worker would be given.
+fn check_passes(names: &[&str]) {
     let pool = conv_measure::pool(THREADS).unwrap();
-    for name in ["squeezenet1_1", "mobilenet_v2"] {
+    for name in names {
         let network = Network::by_name(name, 2).unwrap();
         let inputs = random_inputs(&network, 1).unwrap();
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();

@@ -8,18 +8,19 @@ use conv_simd::Isa;
 use conv_tune::{algorithms, family};
 use convlab::suite;
 
-/// Layers of every kind, with tails: two images, or groups, or both.
+/// Layers of every kind, with tails: two images, or groups, or both. The first four are enough between two changes.
 const PROBLEMS: [&str; 9] = [
-    "mb2ic3ih23oc21kh11sh4",
     "g2mb2ic24ih13oc40kh5ph2",
     "mb2ic19ih14oc37kh3ph1",
-    "mb2ic33ih15oc24kh3sh2ph1",
     "g24mb2ic24ih17oc24kh3ph1",
+    "mb2ic65ih7oc70kh1",
+    "mb2ic3ih23oc21kh11sh4",
+    "mb2ic33ih15oc24kh3sh2ph1",
     "g5mb2ic5ih12oc10kh5ph2",
     "g6mb2ic24ih12oc48kh3ph1",
-    "mb2ic65ih7oc70kh1",
     "mb2ic60oc77ih1kh1",
 ];
+const USUAL: usize = 4;
 
 /// One algorithm on one instruction set for one problem.
 struct Subject<'a> {
@@ -63,8 +64,9 @@ fn reaches(axis: &conv_core::Axis, o: usize, position: usize) -> bool {
     axis.valid_taps(o).any(|tap| axis.position(o, tap) == position as isize)
 }
 
-fn each(check: impl Fn(&Subject<'_>, &Data)) {
-    let problems: Vec<Problem> = PROBLEMS.iter().map(|text| text.parse().unwrap()).collect();
+fn each(problems: &[&str], check: impl Fn(&Subject<'_>, &Data)) {
+    let problems: Vec<Problem> = problems.iter().map(|text| text.parse().unwrap()).collect();
+    let least = 20 * problems.len();
     let mut checked = 0;
     for case in suite::cases(problems, &algorithms(), &Isa::available()) {
         let data = Data::new(&case.problem, Kind::Signed, 3);
@@ -74,7 +76,7 @@ fn each(check: impl Fn(&Subject<'_>, &Data)) {
             checked += 1;
         }
     }
-    assert!(checked > 20 * PROBLEMS.len(), "{checked} plans");
+    assert!(checked > least, "{checked} plans");
 }
 
 /// `special` in one float of the second image: a pixel inside, of the last channel of the second group, if there is one.
@@ -91,9 +93,8 @@ fn with_input(problem: &Problem, data: &Data, special: f32) -> (Data, [usize; 3]
 
 /// What is not a number, or infinite, in the input is no finite number in any output that it reaches, whatever comes behind;
 /// other images and groups do not see it, and where products are summed, nor does any other output.
-#[test]
-fn what_no_number_is_in_the_input_stays_none() {
-    each(|subject, data| {
+fn check_inputs(problems: &[&str]) {
+    each(problems, |subject, data| {
         let problem = subject.problem;
         for epilogue in [Epilogue::default(), Epilogue::RELU] {
             let clean = subject.run(data, epilogue);
@@ -118,9 +119,8 @@ fn what_no_number_is_in_the_input_stays_none() {
 }
 
 /// The same of a weight: in its output channel nothing that it reaches is a number, and other channels do not see it.
-#[test]
-fn what_no_number_is_in_the_weights_stays_none() {
-    each(|subject, data| {
+fn check_weights(problems: &[&str]) {
+    each(problems, |subject, data| {
         let problem = subject.problem;
         let (kernel_h, kernel_w) = (problem.height().kernel, problem.width().kernel);
         let (channel, tap) = (problem.out_channels() - 1, [kernel_h / 2, kernel_w / 2]);
@@ -147,9 +147,8 @@ fn what_no_number_is_in_the_weights_stays_none() {
 }
 
 /// The same of a bias.
-#[test]
-fn what_no_number_is_in_the_bias_stays_none() {
-    each(|subject, data| {
+fn check_biases(problems: &[&str]) {
+    each(problems, |subject, data| {
         let mut spoiled = data.clone();
         let channel = subject.problem.out_channels() / 2;
         spoiled.bias[channel] = f32::NAN;
@@ -164,9 +163,8 @@ fn what_no_number_is_in_the_bias_stays_none() {
 
 /// Denormals are numbers like others, on threads that keep them, and zeros on those that do not: either way no output is
 /// further from what zeros give than the sum of what they stand for.
-#[test]
-fn denormals_and_negative_zeros_are_small_numbers() {
-    each(|subject, data| {
+fn check_small_numbers(problems: &[&str]) {
+    each(problems, |subject, data| {
         let problem = subject.problem;
         let mut zeros = data.clone();
         zeros.input.iter_mut().step_by(3).for_each(|x| *x = 0.0);
@@ -187,4 +185,32 @@ fn denormals_and_negative_zeros_are_small_numbers() {
         let bound = 1e-40 * problem.reduction() as f32 * 1e3;
         assert!(output.iter().all(|y| y.abs() <= bound), "{}: denormals alone", subject.describe());
     });
+}
+
+#[test]
+fn what_no_number_is_in_the_input_stays_none() {
+    check_inputs(&PROBLEMS[..USUAL]);
+}
+
+#[test]
+fn what_no_number_is_in_the_weights_stays_none() {
+    check_weights(&PROBLEMS[..USUAL]);
+}
+
+#[test]
+fn what_no_number_is_in_the_bias_stays_none() {
+    check_biases(&PROBLEMS[..USUAL]);
+}
+
+#[test]
+fn denormals_and_negative_zeros_are_small_numbers() {
+    check_small_numbers(&PROBLEMS[..USUAL]);
+}
+
+#[test]
+#[ignore = "long: see CONTRIBUTING.md"]
+fn special_values_on_all_layers() {
+    for check in [check_inputs, check_weights, check_biases, check_small_numbers] {
+        check(&PROBLEMS);
+    }
 }
