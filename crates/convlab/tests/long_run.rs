@@ -7,7 +7,7 @@ use std::path::Path;
 use conv_core::{PlanOptions, Problem};
 use conv_net::onnx::{self, Model};
 use conv_net::{ForwardPass, Network, Synthetic, read_image};
-use conv_tune::{Chooser, algorithms};
+use conv_tune::Chooser;
 
 const PASSES: usize = 10_000;
 
@@ -30,7 +30,7 @@ fn figures() -> (usize, usize) {
 
 /// `cargo test --release -p convlab --test long_run -- --ignored --nocapture`
 #[test]
-#[ignore = "two minutes: part of the long tests"]
+#[ignore = "minutes: part of the long tests"]
 fn memory_and_files_stay_the_same_over_ten_thousand_passes() {
     let folder = tempfile::tempdir().unwrap();
     let networks = [("squeezenet1_1", 1), ("mobilenet_v2", 2), ("paper", 1)];
@@ -43,18 +43,14 @@ fn memory_and_files_stay_the_same_over_ten_thousand_passes() {
     let photograph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conv-net/images/chelsea.jpg");
     let pool = conv_measure::pool(conv_measure::online_threads()).unwrap();
     let options = PlanOptions::new(pool.current_num_threads());
+    let choosers = Chooser::all();
     let mut warm = None;
     for turn in 0..PASSES / PREPARED_FOR {
         let mut model = Model::open(&files[turn % files.len()], None, &[]).unwrap();
         let network = model.network().clone();
-        // By `auto`, and each algorithm in its turn where it computes a layer.
-        let all = algorithms();
-        let turns = all[turn % all.len()];
-        let choose = |problem: &Problem| {
-            let own = Chooser::by_name(turns.name()).unwrap();
-            let chooser = if turn.is_multiple_of(2) { Chooser::Auto } else { own };
-            chooser.choose(problem, &options).method
-        };
+        // Every family in its turn, as `auto` and `--algorithm FAMILY` choose.
+        let chooser = &choosers[turn % choosers.len()];
+        let choose = |problem: &Problem| chooser.choose(problem, &options).method;
         let mut pass = pool.install(|| ForwardPass::new(&network, &mut model, &choose, &options)).unwrap();
         let map = pass.inputs()[0].map().unwrap();
         let image = read_image(&photograph, map).unwrap();
