@@ -66,6 +66,33 @@ fn swept_filters_conform() {
     assert!(checked > 150, "{checked} problems");
 }
 
+/// Depthwise filters that are computed on copies: rows of several bands, an even number and an odd one, tiles that overlap and that are
+/// wider than a row, padding on either side, beyond the filter, and none, channels that fill vectors and that do not; sums are added
+/// to what is there.
+#[test]
+fn copied_filters_conform() {
+    let mut checked = 0;
+    for (kernel, stride, channels) in
+        [(3, 1, 19), (5, 1, 16), (7, 1, 35), (7, 2, 19), (4, 1, 67), (6, 1, 16), (9, 1, 19), (9, 2, 33), (12, 1, 16)]
+    {
+        for (rows, columns) in [(1, 20), (5, 5), (8, 8), (35, 9), (18, 13), (4, 31)] {
+            for (before, after) in [(kernel / 2, kernel / 2), (0, 0), (kernel - 2, 1), (1, kernel + 2)] {
+                let axis = |input| Axis { stride, pad_before: before, pad_after: after, ..Axis::new(input, kernel) };
+                let shape = [channels, channels];
+                let Ok(problem) = Problem::new(2, channels, shape, [axis(rows), axis(columns)]) else { continue };
+                let epilogue = Epilogue { accumulate: true, ..Epilogue::RELU };
+                let case = Case::new(&problem, Kind::Signed, 17, epilogue);
+                for isa in Isa::available() {
+                    let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
+                    outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
+                }
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 150, "{checked} problems");
+}
+
 /// Depthwise filters along one axis: of fewer taps than are taken together and of more, at any stride across, with ends that lack
 /// taps on either side, lines of whole tiles and of less than one; sums are added to what is there.
 #[test]

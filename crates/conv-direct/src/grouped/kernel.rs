@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use conv_simd::{SharedSlice, Simd, SimdOp};
+use conv_simd::{SharedSlice, Simd, SimdOp, within};
 
 use super::GroupedPlan;
 
 /// Pixels computed together: they share loads, and their sums hide a multiply-add's latency. Four were slower by a quarter.
 /// Seven divide the usual widths of 7, 14, 28 and 56; where pixels at the ends of a row are not computed with the others, six
 /// fit better than eight.
-const PIXELS: usize = 7;
+pub(super) const PIXELS: usize = 7;
 const PIXELS_INSIDE: usize = 6;
 
 /// Vectors of a pixel alone that are computed together, to hide the latency.
@@ -315,10 +315,10 @@ impl Band<'_> {
         let rows_apart = [self.input_step, width.kernel * depth * S::LANES];
         let (rows, chunks) = (self.taps.len(), columns.len() / TAPS);
         let w = (self.taps.start * width.kernel + columns.start) * depth * S::LANES;
+        let pixels = (PX - 1) * STEP * distance + (TAPS - 1 - LEFT - RIGHT) * pixel;
         if rows * chunks > 0 {
             // Once for the tile and not for each of its steps: of three taps these are 21 multiply-adds.
             let last = |i: usize| (rows - 1) * rows_apart[i] + (chunks - 1) * columns_apart[i];
-            let pixels = (PX - 1) * STEP * distance + (TAPS - 1 - LEFT - RIGHT) * pixel;
             assert!(x + last(0) + pixels + read.len() <= self.input.len());
             assert!(w + last(1) + TAPS * depth * S::LANES <= weights.len());
         }
@@ -328,6 +328,16 @@ impl Band<'_> {
             for chunk in 0..chunks {
                 let x = x.wrapping_add(row * rows_apart[0] + chunk * columns_apart[0]);
                 let w = w.wrapping_add(row * rows_apart[1] + chunk * columns_apart[1]);
+                debug_assert!(within(
+                    &self.input[row * rows_apart[0]..][..width.input * pixel],
+                    x,
+                    pixels + read.len()
+                ));
+                debug_assert!(within(
+                    &weights[(self.taps.start + row) * rows_apart[1]..][..rows_apart[1]],
+                    w,
+                    columns_apart[1]
+                ));
                 for input in 0..depth {
                     let mut weights = [simd.zero(); TAPS];
                     for (tap, weight) in weights.iter_mut().enumerate() {

@@ -12,6 +12,7 @@ use conv_simd::{AlignedBuffer, Isa, SharedSlice, Simd, lane_numbers};
 #[allow(unsafe_code)]
 mod kernel;
 mod line;
+mod planes;
 mod shares;
 mod sweep;
 
@@ -73,7 +74,11 @@ impl Packing {
         let taps = problem.height().kernel * problem.width().kernel;
         let floats =
             self.all_lanes() as u128 * (taps as u128 * self.depth as u128 + 1) + (self.depth * self.lanes) as u128;
-        options.admit(4 * floats, 0)
+        let copy = match Loops::of(problem, *self) {
+            Loops::Planes(_) => planes::floats(problem, *self),
+            _ => 0,
+        };
+        options.admit(4 * floats, 4 * options.workers as u128 * copy as u128)
     }
 }
 
@@ -152,6 +157,8 @@ enum Loops {
     Rows { rows: usize, of_a_task: usize },
     /// Down the image.
     Sweep(Shares),
+    /// On copies with padding.
+    Planes(Shares),
     /// Along the only axis of the filter, 0 down and 1 across.
     Line { axis: usize, shares: Shares },
 }
@@ -166,6 +173,9 @@ impl Loops {
         if packing.is_depthwise() && sweep::covers(problem, packing.lanes) {
             return Loops::Sweep(shares(problem.height().output()));
         }
+        if planes::covers(problem, packing) {
+            return Loops::Planes(shares(problem.height().output()));
+        }
         let rows = problem.batch() * problem.height().output();
         Loops::Rows { rows, of_a_task: rows.div_ceil(TASKS) }
     }
@@ -173,7 +183,7 @@ impl Loops {
     fn tasks(&self) -> usize {
         match self {
             Loops::Rows { rows, of_a_task } => rows.div_ceil(*of_a_task),
-            Loops::Sweep(shares) | Loops::Line { shares, .. } => shares.count(),
+            Loops::Sweep(shares) | Loops::Planes(shares) | Loops::Line { shares, .. } => shares.count(),
         }
     }
 }
@@ -231,9 +241,9 @@ impl Plan for GroupedPlan {
         self.pitch
     }
 
-    fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {
+    fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
         let output = SharedSlice::new(output);
-        for_each_task(self.workers, self.loops.tasks(), &mut [], |_, index| {
+        for_each_task(self.workers, self.loops.tasks(), scratch, |copy, index| {
             probe.enter(Phase::Multiply);
             let (plan, output) = (self, &output);
             match self.loops {
@@ -242,6 +252,9 @@ impl Plan for GroupedPlan {
                     self.isa.run(kernel::Rows { plan, input, output, rows });
                 }
                 Loops::Sweep(shares) => self.isa.run(sweep::Sweep { plan, input, output, share: shares.share(index) }),
+                Loops::Planes(shares) => {
+                    self.isa.run(planes::Planes { plan, input, output, copy, share: shares.share(index) });
+                }
                 Loops::Line { axis, shares } => {
                     self.isa.run(line::Lines { plan, input, output, axis, share: shares.share(index) });
                 }

@@ -40,6 +40,11 @@ impl Shares {
         self.images * self.bands * self.blocks
     }
 
+    /// Rows of a band, at most.
+    pub(super) fn most_rows(&self) -> usize {
+        self.rows.div_ceil(self.bands)
+    }
+
     /// That of task `index`: blocks of one band follow each other.
     pub(super) fn share(&self, index: usize) -> Share {
         let part = |whole: usize, parts: usize, part: usize| whole * part / parts..whole * (part + 1) / parts;
