@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use conv_core::{Epilogue, for_each_task};
-use conv_simd::{Init, Isa, Later, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape};
+use conv_simd::{Init, Isa, Later, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape, within};
 use faer::MatMut;
 
 use crate::grid::{Grid, Place};
@@ -35,6 +35,11 @@ pub(crate) fn for_each_block<F>(
             stride: place.step * pitch,
             matrix: PhantomData,
         };
+        debug_assert!({
+            let last = block.rows - 1;
+            let rows = matrix.part(place.rows.start * pitch, last * block.stride + width);
+            within(rows, block.start, last * block.stride + block.columns)
+        });
         task(share, place, block);
     });
 }

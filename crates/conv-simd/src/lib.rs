@@ -37,6 +37,7 @@ mod processor;
 mod shared;
 mod simd;
 mod tile;
+mod within;
 
 pub use arithmetic::{Arithmetic, Counter, Lanes};
 pub use bounds::Bounds;
@@ -47,3 +48,4 @@ pub use processor::Core;
 pub use shared::SharedSlice;
 pub use simd::{Simd, SimdOp, lane_numbers, worth_streaming};
 pub use tile::{Init, Later, MAX_CLIP, Run, STARVED_SUMS, Tile, TileArgs, TileShape, prefetch_weights};
+pub use within::within;

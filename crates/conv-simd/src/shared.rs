@@ -38,17 +38,25 @@ impl<'a, T> SharedSlice<'a, T> {
         self.len == 0
     }
 
+    /// The elements `start..start + len`, which may be those of several tasks.
+    ///
+    /// # Panics
+    /// If they are out of bounds.
+    pub fn part(&self, start: usize, len: usize) -> *mut [T] {
+        assert!(start <= self.len && len <= self.len - start);
+        std::ptr::slice_from_raw_parts_mut(self.start.wrapping_add(start), len)
+    }
+
     /// The elements `start..start + len` as a slice of one task's own.
     ///
     /// # Safety
     /// No other task may touch these elements while the slice lives.
     ///
     /// # Panics
-    /// If they are out of bounds.
+    /// As [`SharedSlice::part`].
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn slice(&self, start: usize, len: usize) -> &mut [T] {
-        assert!(start <= self.len && len <= self.len - start);
-        // SAFETY: in bounds by the assertion, exclusive by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+        // SAFETY: a part is in bounds, and exclusive by the caller's promise.
+        unsafe { &mut *self.part(start, len) }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::bounds::Bounds;
 use crate::simd::Simd;
+use crate::within::within;
 
 /// Floats in a cache line.
 const LINE: usize = 16;
@@ -122,6 +123,24 @@ pub struct TileArgs<'a> {
     pub stream: bool,
 }
 
+impl TileArgs<'_> {
+    /// Whether a tile of `pixels` by `width` channels, whole vectors, reads its input and its weights and writes its output in
+    /// these slices alone. For debug assertions before [`Tile::run`].
+    pub fn within(&self, [pixels, width]: [usize; 2], x: *const [f32], w: *const [f32], y: *const [f32]) -> bool {
+        let reads = |run: &Run| {
+            let taking_part = pixels.saturating_sub(run.skip_first + run.skip_last);
+            if self.rows.min(run.len).min(taking_part) == 0 {
+                return true;
+            }
+            let first = self.x.wrapping_offset(run.x).wrapping_add(run.skip_first * self.x_pixel);
+            let rows_before = self.rows - 1;
+            within(x, first, rows_before * self.x_row + (taking_part - 1) * self.x_pixel + run.len)
+                && within(w, self.w.wrapping_add(run.w * width), rows_before * self.w_row + run.len * width)
+        };
+        self.runs.iter().all(reads) && within(y, self.y, (pixels - 1) * self.y_pixel + self.channels)
+    }
+}
+
 pub(crate) type TileFn = unsafe fn(&TileArgs<'_>);
 
 /// A register tile of one instruction set and one size; from [`crate::Isa::tile`].
@@ -151,6 +170,9 @@ impl Tile {
 /// As [`Tile::run`].
 #[inline(always)]
 pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: S, args: &TileArgs<'_>) {
+    debug_assert!(((NV - 1) * S::LANES + 1..=NV * S::LANES).contains(&args.channels));
+    debug_assert!(args.runs.iter().all(|run| run.skip_first.min(run.skip_last) == 0));
+    debug_assert!(args.runs.iter().all(|run| run.skip_first.max(run.skip_last) <= MAX_CLIP));
     let lines = |floats: usize| floats.is_multiple_of(LINE);
     // Half a line streamed now and half in another tile would be two slow writes to memory.
     let stream = args.stream

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_simd::{Init, Later, Run, SharedSlice, Simd, SimdOp, TileArgs};
+use conv_simd::{Init, Later, Run, SharedSlice, Simd, SimdOp, TileArgs, within};
 
 use super::LinearPlan;
 use crate::weights::Block;
@@ -122,6 +122,7 @@ unsafe fn add_row<S: Simd, const PX: usize, const NV: usize>(
     c: usize,
 ) {
     let row = weights.as_ptr().wrapping_add(c * NV * S::LANES);
+    debug_assert!(within(weights, row, NV * S::LANES) && rows.iter().all(|pixel| c < pixel.len()));
     for v in 0..NV {
         // SAFETY: the caller's promise.
         let weight = unsafe { simd.load_ptr(row.add(v * S::LANES)) };
@@ -186,6 +187,12 @@ pub(super) fn multiply(
                 bounds: epilogue.bounds,
                 stream: false,
             };
+            debug_assert!(args.within(
+                [pixels, plan.weights.layout.width(block)],
+                &input[first * channels..][..pixels * channels],
+                weights,
+                output.part(first * plan.pitch, (pixels - 1) * plan.pitch + plan.problem.out_channels())
+            ));
             // SAFETY: `Plan::run` checked both lengths against the problem, so `pixels` rows of `len` inputs and
             // `block.channels` outputs exist; the weights are whole blocks. The outputs belong to this task alone: tasks
             // differ in images or block.

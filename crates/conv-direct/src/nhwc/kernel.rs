@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_simd::{Init, Later, SharedSlice, TileArgs};
+use conv_simd::{Init, Later, SharedSlice, TileArgs, within};
 
 use super::DirectPlan;
 use super::tiling::{Lines, Tiles};
@@ -31,11 +31,12 @@ pub(super) fn run_tiles(
     let group_in_channels = plan.problem.group_in_channels();
     let input_image = geometry.height.input * geometry.width.input * geometry.in_channels;
     let output_image = geometry.output[0] * geometry.output[1] * geometry.output_pitch;
-    let input = input.as_ptr().wrapping_add(image * input_image + block.group * group_in_channels);
-    let output = output.as_ptr().wrapping_add(image * output_image + block.first);
+    let x = input.as_ptr().wrapping_add(image * input_image + block.group * group_in_channels);
+    let y = output.as_ptr().wrapping_add(image * output_image + block.first);
     let weights = plan.weights.weights.as_ptr().wrapping_add(block.weights);
     let bias = plan.weights.bias.as_ptr().wrapping_add(block.bias);
     let (width, tiling) = (layout.width(block), &plan.tilings[block.vectors - 1]);
+    debug_assert!(within(&plan.weights.bias[..], bias, width));
     let panel = plan.schedule.rescale(plan.schedule.panel(tiles.start), tiling.len());
     let mut tiles = plan.schedule.rescale(tiles, tiling.len());
     // The share of the next block's weights that a tile brings into L2.
@@ -57,7 +58,7 @@ pub(super) fn run_tiles(
         let read: usize = segment.pixels * segment.runs.iter().map(|run| run.len).sum::<usize>();
         let [ahead, next] = if read > NEAR { [FLOATS_AHEAD; 2] } else { [x_row, segment.pixels * x_pixel] };
         let mut args = TileArgs {
-            x: input.wrapping_add(line.first_input * across.input + skipped * x_pixel),
+            x: x.wrapping_add(line.first_input * across.input + skipped * x_pixel),
             x_pixel,
             w: weights.wrapping_add(line.taps.start * across.weights * width),
             rows: line.taps.len(),
@@ -67,7 +68,7 @@ pub(super) fn run_tiles(
             w_row: across.weights * width,
             later: Later::NONE,
             runs: &segment.runs,
-            y: output.wrapping_add(line.output * across.output + (segment.first + skipped) * along.output),
+            y: y.wrapping_add(line.output * across.output + (segment.first + skipped) * along.output),
             y_pixel: along.output,
             channels: block.channels,
             init: Init::Bias(bias),
@@ -78,6 +79,22 @@ pub(super) fn run_tiles(
         let tile = plan.isa.tile(segment.pixels, block.vectors);
         for index in first..tiles.start {
             args.later = later(index);
+            debug_assert!({
+                let image_x = &input[image * input_image..][..input_image];
+                let start = line.first_input * across.input;
+                // The runs of a column have all taps across it.
+                let line_x = start..if along.input < across.input { start + across.input } else { input_image };
+                let line_y = output.part(
+                    image * output_image + line.output * across.output,
+                    (along.axis.output() - 1) * along.output + plan.problem.out_channels(),
+                );
+                let (size, weights) = ([segment.pixels, width], &plan.weights.weights[block.weights..]);
+                let weights = &weights[..plan.problem.reduction() * width];
+                // Each filter row in its line of the input: the others are to the first what their lines are to its.
+                let first_row = TileArgs { rows: args.rows.min(1), ..args };
+                args.within(size, image_x, weights, line_y)
+                    && first_row.within(size, image_x.get(line_x).unwrap_or_default(), weights, line_y)
+            });
             // SAFETY: `Plan::run` checked both lengths against the problem and the pitch. Reads: the taps of `taps` lie inside the image,
             // and the runs, made by `tiling::cut` for this direction, name only pixels inside a line. Weights and bias are
             // whole blocks. Writes: `pixels` outputs of one line, `channels` each, which belong to this task alone: tasks

@@ -1,7 +1,7 @@
 //! The unsafe part: a register tile whose pixels are found through pointers.
 
 use conv_core::Epilogue;
-use conv_simd::{SharedSlice, Simd, SimdOp, prefetch_weights};
+use conv_simd::{SharedSlice, Simd, SimdOp, prefetch_weights, within};
 
 use super::table::{Step, Table, Tile, ZEROS};
 use crate::plan::Im2colPlan;
@@ -35,6 +35,20 @@ pub(super) fn run_tile(
         channels: range.len(),
         epilogue: plan.epilogue,
     };
+    debug_assert!(within(weights.bias, args.bias, weights.vectors * plan.isa.lanes()));
+    debug_assert!(args.pixels.iter().all(|pixel| {
+        let channels = output.part((copy * table.images * oh * ow + pixel) * plan.pitch, problem.out_channels());
+        within(channels, args.output.wrapping_add(pixel * plan.pitch), args.channels)
+    }));
+    debug_assert!(args.steps.iter().zip(args.inputs.chunks_exact(args.pixels.len())).all(|(step, inputs)| {
+        let (width, row) = (weights.bias.len(), problem.width().input * problem.in_channels());
+        let images = &input[copy * table.images * input_image..][..table.images * input_image];
+        let reads = |&offset: &usize| match offset {
+            ZEROS => within(&table.zeros[..], args.zeros, step.len),
+            _ => within(&images[offset / row * row..][..row], args.input.wrapping_add(offset), step.len),
+        };
+        within(weights.weights, args.weights.wrapping_add(step.w * width), step.len * width) && inputs.iter().all(reads)
+    }));
     macro_rules! dispatch {
         ($($vectors:literal: $($pixels:literal)*;)*) => {
             match (weights.vectors, args.pixels.len()) {

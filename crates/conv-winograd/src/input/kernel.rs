@@ -3,8 +3,9 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::ptr::slice_from_raw_parts;
 
-use conv_simd::{Isa, Lanes, Simd, SimdOp};
+use conv_simd::{Isa, Lanes, Simd, SimdOp, within};
 
 use crate::geometry::{Geometry, Segment, Tile};
 use crate::layout::{Between, PlaneSteps, STRIP, STRIP_ROW};
@@ -146,6 +147,7 @@ impl<const N: usize, const ZERO: bool> SimdOp for Columns<'_, N, ZERO> {
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
         let Columns { source, coefficients, to, between } = self;
+        debug_assert!(N.max(source.columns) <= MAX_POINTS && to + source.len.next_multiple_of(S::LANES) <= STRIP_ROW);
         let between = between.as_mut_ptr();
         let mut edge = MaybeUninit::uninit();
         // Rows outside the image stay where the zeros are.
@@ -161,6 +163,12 @@ impl<const N: usize, const ZERO: bool> SimdOp for Columns<'_, N, ZERO> {
         for j in 0..source.columns {
             let inside = from >= 0 && from + source.len as isize <= source.row_len;
             let column = if inside { starts } else { source.outside(j, &mut edge) };
+            debug_assert!(source.len <= STRIP);
+            debug_assert!(column.iter().zip(source.rows).all(|(&start, row)| match row {
+                Some(row) if inside =>
+                    within(&source.input[row as usize..][..source.row_len as usize], start, source.len),
+                _ => true,
+            }));
             for c in (0..source.len).step_by(S::LANES) {
                 let mut values = [simd.zero(); N];
                 for i in 0..N {
@@ -211,9 +219,14 @@ impl<const N: usize, const ZERO: bool> SimdOp for Rows<'_, N, ZERO> {
         let [vertical, horizontal] = &tile.geometry.axes;
         let coefficients = horizontal.coefficients(tile.tile.axes[1].extended);
         let (v, steps) = (tile.v.wrapping_add(strip), tile.steps);
+        debug_assert!(N.max(rows) <= MAX_POINTS && len.next_multiple_of(S::LANES) <= STRIP_ROW);
         for i in 0..rows {
             let row = between[i * MAX_POINTS * STRIP_ROW..][..MAX_POINTS * STRIP_ROW].as_ptr();
             let planes = steps.row::<N, ZERO>(i, vertical.is_extra(i));
+            debug_assert!(planes.iter().enumerate().all(|(j, &row)| {
+                let plane = tile.v.wrapping_add((i * steps.grid_width + j) * steps.plane);
+                within(slice_from_raw_parts(plane, steps.plane), v.wrapping_add(row), len.next_multiple_of(S::LANES))
+            }));
             for c in (0..len).step_by(S::LANES) {
                 let mut values = [simd.zero(); N];
                 for (j, value) in values.iter_mut().enumerate() {

@@ -1,7 +1,9 @@
 //! The tile's columns, then its rows, a strip of channels at a time, as in the input transform.
 
+use std::ptr::slice_from_raw_parts;
+
 use conv_core::Epilogue;
-use conv_simd::{Isa, Lanes, Simd, SimdOp};
+use conv_simd::{Isa, Lanes, Simd, SimdOp, within};
 
 use crate::geometry::{Geometry, Tile};
 use crate::layout::{Between, PlaneSteps, STRIP, STRIP_ROW};
@@ -77,10 +79,16 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Columns<'_, N,
         } = self;
         let [vertical, horizontal] = &geometry.axes;
         let coefficients = vertical.coefficients(tile.axes[0].extended);
-        let (m, y, between) = (m.wrapping_add(strip), y.wrapping_add(strip), between.as_mut_ptr());
+        debug_assert!(M.max(columns) <= MAX_POINTS && len.next_multiple_of(S::LANES) <= STRIP_ROW);
+        let (strip_of_m, y, between) = (m.wrapping_add(strip), y.wrapping_add(strip), between.as_mut_ptr());
         let [down, across] = tile.axes.map(|axis| axis.outputs);
         for j in 0..columns {
             let planes = steps.column::<N, ZERO>(j, horizontal.is_extra(j));
+            debug_assert!(planes.iter().enumerate().all(|(i, &row)| {
+                let plane = m.wrapping_add((i * steps.grid_width + j) * steps.plane);
+                let read = strip_of_m.wrapping_add(row);
+                within(slice_from_raw_parts(plane, steps.plane), read, len.next_multiple_of(S::LANES))
+            }));
             for c in (0..len).step_by(S::LANES) {
                 if j < across && !stream {
                     // A store that misses L1 holds up those behind it: the second pass will find its lines there.
@@ -91,7 +99,7 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Columns<'_, N,
                 let mut products = [simd.zero(); N];
                 for (product, plane) in products.iter_mut().zip(planes) {
                     // SAFETY: M has a row of whole vectors for this tile in each of its planes.
-                    *product = unsafe { simd.load_ptr(m.add(plane + c)) };
+                    *product = unsafe { simd.load_ptr(strip_of_m.add(plane + c)) };
                 }
                 let outputs = output_line::<_, N, M, ZERO>(Lanes(simd), coefficients, products);
                 for (i, output) in outputs.into_iter().enumerate() {
@@ -121,6 +129,7 @@ impl<const N: usize, const M: usize, const ZERO: bool> SimdOp for Rows<'_, N, M,
         let Rows { tile: &OutputTile { geometry, tile, bias, epilogue, stream, y, y_steps, .. }, strip, len, between } =
             self;
         let coefficients = geometry.axes[1].coefficients(tile.axes[1].extended);
+        debug_assert!(N <= MAX_POINTS && len.next_multiple_of(S::LANES) <= STRIP_ROW);
         let (y, bias) = (y.wrapping_add(strip), &bias[strip..]);
         let [down, across] = tile.axes.map(|axis| axis.outputs);
         for i in 0..down {

@@ -1,9 +1,10 @@
 //! Runs a plan: input transforms, products by the register tile, output transforms.
 
 use std::ops::Range;
+use std::ptr::slice_from_raw_parts;
 
 use conv_core::{Phase, Probe, for_each_task};
-use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs};
+use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs, within};
 
 use crate::blocking::Schedule;
 use crate::geometry::{Geometry, Plane, Tile, Tiles};
@@ -105,8 +106,16 @@ impl Job<'_> {
         let (m, shares) = rest.split_at_mut(blocks * layout.chunks() * layout.m_len());
         let (v, m) = (SharedSlice::new(v), SharedSlice::new(m));
         // Where a block's V and a chunk's M begin.
-        let v = |block: usize| v.as_ptr().wrapping_add(block * layout.v_len());
-        let m = |block: usize, chunk| m.as_ptr().wrapping_add((block * layout.chunks() + chunk) * layout.m_len());
+        let v = |block: usize| {
+            let start = v.as_ptr().wrapping_add(block * layout.v_len());
+            debug_assert!(within(v.part(0, v.len()), start, layout.v_len()));
+            start
+        };
+        let m = |block: usize, chunk: usize| {
+            let start = m.as_ptr().wrapping_add((block * layout.chunks() + chunk) * layout.m_len());
+            debug_assert!(within(m.part(0, m.len()), start, layout.m_len()));
+            start
+        };
         // The block of a tile of a group, and the tiles from it on.
         let place = |task: usize| {
             let (number, group) = (task / groups, task % groups);
@@ -149,6 +158,11 @@ impl Job<'_> {
     /// Where `tile` lies in a tensor of its block, whose planes and rows are so many floats apart.
     fn steps(&self, block: &Block<'_>, tile: &Tile, plane: usize, row: usize) -> PlaneSteps {
         let rows = [0, 1].map(|i| [0, 1].map(|j| (tile.ranks[i][j] - block.ranks[i][j]) * row));
+        // In the planes of its kinds the tile has a row of the block's.
+        debug_assert!({
+            let [down, across] = tile.extended().map(|extended| 0..=usize::from(extended));
+            down.into_iter().all(|i| across.clone().all(|j| rows[i][j] < block.rows[i][j] * row))
+        });
         PlaneSteps { plane, grid_width: self.geometry().grid_width(), rows }
     }
 
@@ -205,7 +219,7 @@ impl Job<'_> {
                 let (first, end) = (strip * rows / strips, (strip + 1) * rows / strips);
                 // SAFETY: a plane has at least `rows` rows in both tensors, and `weights` its channels.
                 unsafe {
-                    plan.isa.tile(end - first, channels / shape.lanes).run(&TileArgs {
+                    let args = TileArgs {
                         x: v.add(first * layout.v_row),
                         x_pixel: layout.v_row,
                         w: weights.as_ptr().add(channel * depth),
@@ -229,7 +243,14 @@ impl Job<'_> {
                         accumulate: false,
                         bounds: Bounds::NONE,
                         stream: false,
-                    });
+                    };
+                    debug_assert!(args.within(
+                        [end - first, channels],
+                        slice_from_raw_parts(v, rows * layout.v_row),
+                        &weights[channel * depth..][..channels * depth],
+                        slice_from_raw_parts(m, rows * layout.chunk)
+                    ));
+                    plan.isa.tile(end - first, channels / shape.lanes).run(&args);
                 }
             }
         }
@@ -273,6 +294,13 @@ impl Job<'_> {
                 geometry.axes[1].cover.output_step() * self.plan.pitch,
             ],
         };
+        debug_assert!((0..vertical.outputs).all(|i| {
+            let step = geometry.axes[0].cover.output_step();
+            let row = (tile.tile.image * height + vertical.output + i * step) * width * self.plan.pitch;
+            let line = self.output.part(row, (width - 1) * self.plan.pitch + problem.out_channels());
+            let floats = (horizontal.outputs - 1) * tile.y_steps[1] + tile.channels;
+            within(line, tile.y.wrapping_add(i * tile.y_steps[0]), floats)
+        }));
         // SAFETY: M has a row for each of the block's tiles, and the outputs are the caller's.
         unsafe { tile.transform(self.plan.isa, between) };
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_simd::{SharedSlice, Simd, SimdOp};
+use conv_simd::{SharedSlice, Simd, SimdOp, within};
 
 use super::outputs;
 use crate::grouped::GroupedPlan;
@@ -79,6 +79,13 @@ impl Lines<'_> {
                         channels: S::LANES.min(pixel - channel),
                         weights: plan.weights_of(vector),
                     };
+                    debug_assert!({
+                        let line = &image[line * steps[1]..][..(along.input - 1) * steps[0] + pixel];
+                        let read = left.max(0)..(left + (N - 1 + along.kernel) as isize).min(along.input as isize);
+                        let before = (read.start - left) as usize;
+                        let floats = read.len().checked_sub(1).map_or(0, |last| last * steps[0] + tile.channels);
+                        within(line, tile.x.wrapping_add(before * steps[0]), floats)
+                    });
                     let bias = simd.load(&plan.bias[channel..]);
                     let sums = if inside && tile.channels == S::LANES {
                         tile.sums::<S, N, true>(simd, bias)
@@ -144,6 +151,7 @@ impl Tile<'_> {
         for (j, value) in values[..N + T - 1].iter_mut().enumerate() {
             let x = self.x.wrapping_add((tap + j) * self.step);
             let is_inside = (0..self.positions).contains(&(self.left + (tap + j) as isize));
+            debug_assert!(is_inside || !WHOLE);
             *value = if WHOLE {
                 // SAFETY: the position is inside the image.
                 unsafe { simd.load_ptr(x) }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_simd::{SharedSlice, Simd, SimdOp};
+use conv_simd::{SharedSlice, Simd, SimdOp, within};
 
 use super::pixels;
 use crate::grouped::GroupedPlan;
@@ -175,6 +175,11 @@ impl Sweep<'_> {
             let mut values = [simd.zero(); MAX_COLUMNS];
             for (j, value) in values[..(PX - 1) * STEP + K].iter_mut().enumerate() {
                 let x = x.wrapping_add(j * column.pixel);
+                debug_assert!(within(
+                    &self.input[(self.share.image * height.input + y) * column.row..][..column.row],
+                    x,
+                    column.counts[j]
+                ));
                 simd.prefetch(x.wrapping_add(AHEAD * column.row));
                 if self.plan.far {
                     simd.prefetch_l2(x.wrapping_add(column.next));
@@ -198,6 +203,7 @@ impl Sweep<'_> {
                     if $live < LIVE && tap_row < K && (ALL || (rows.start + $live..rows.end + $live).contains(&t)) {
                         for k in 0..K {
                             let weight = column.weights.as_ptr().wrapping_add((tap_row * K + k) * S::LANES);
+                            debug_assert!(within(column.weights, weight, S::LANES));
                             // SAFETY: so many weights there are, by the assertion.
                             let weight = unsafe { simd.load_ptr(weight) };
                             for (p, sum) in sums[$live].iter_mut().enumerate() {

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use conv_simd::{Lanes, Simd, SimdOp};
+use conv_simd::{Lanes, Simd, SimdOp, within};
 
 use crate::tiled::geometry::{Geometry, Tile};
 use crate::tiled::layout::Layout;
 use crate::tiled::products::{self, FOUR, Products, THREE};
-use crate::tiled::transform::{Work, column_forward, rows_forward};
+use crate::tiled::transform::{Work, column_forward, planes, rows_forward};
 
 /// Two neighbouring rows of a tile of one group.
 pub(in crate::tiled) struct InputRows<'a> {
@@ -67,7 +67,15 @@ impl<'a> InputRows<'a> {
         let line = |row: usize| {
             let y = height.position(self.tile.row, row, 0)?;
             let pixel = (self.tile.image * problem.height().input + y) * problem.width().input + x;
-            Some(&self.input[pixel * problem.in_channels() + self.group * problem.group_in_channels()..])
+            let line = &self.input[pixel * problem.in_channels() + self.group * problem.group_in_channels()..];
+            debug_assert!({
+                let step = problem.width().stride * problem.in_channels();
+                let read = columns.len().checked_sub(1).map_or(0, |last| last * step + self.layout.depth);
+                let row = problem.width().input * problem.in_channels();
+                let image_row = (self.tile.image * problem.height().input + y) * row;
+                within(&self.input[image_row..][..row], line.as_ptr(), read)
+            });
+            Some(line)
         };
         Some([line(self.rows.start)?, line(self.rows.start + 1)?])
     }
@@ -136,6 +144,7 @@ impl<const N: usize> SimdOp for RowTransform<'_, N> {
         let Range { start, end } = self.columns;
         let len = if start < end { (end - 1 - start) * self.step + depth } else { 0 };
         assert!(end <= N && self.lines.iter().all(|line| line.len() >= len));
+        debug_assert!(depth.is_multiple_of(S::LANES) && N * depth <= row_len);
         let [first, second] = self.lines.map(<[f32]>::as_ptr);
         let lanes = Lanes(simd);
         let mut work = Work::<_, N>::new(simd.vectors(self.work));
@@ -207,6 +216,7 @@ impl<const N: usize> InputColumn<'_, N> {
     #[inline(always)]
     fn forward<S: Simd, const PARTS: usize>(self, simd: S) {
         let (depth, [row_len, tile_len], [_, plane_len]) = (self.layout.depth_padded, self.layout.x, self.layout.v);
+        debug_assert!(depth.is_multiple_of(S::LANES) && planes::<N>(self.column) <= self.layout.planes);
         let lanes = Lanes(simd);
         let mut work = Work::<_, N>::new(simd.vectors(self.work));
         for c in (0..depth).step_by(S::LANES) {

@@ -6,7 +6,7 @@ use conv_simd::{Lanes, Simd, SimdOp};
 
 use crate::tiled::layout::{LINE, Layout};
 use crate::tiled::products::{self, FOUR, Products, THREE};
-use crate::tiled::transform::{Work, column_inverse, rows_inverse};
+use crate::tiled::transform::{Work, column_inverse, planes, rows_inverse};
 
 /// One column of one tile and chunk of output channels, from the planes of M to Y.
 pub(in crate::tiled) struct OutputColumn<'a, const N: usize> {
@@ -56,6 +56,8 @@ impl<const N: usize> OutputColumn<'_, N> {
     #[inline(always)]
     fn inverse<S: Simd, const PARTS: usize>(self, simd: S) {
         let Layout { channels, chunk, y: [row_len, _], m: [_, plane_len], .. } = *self.layout;
+        debug_assert!(self.width <= chunk && self.width.is_multiple_of(S::LANES));
+        debug_assert!(planes::<N>(self.column) <= self.layout.planes);
         let lanes = Lanes(simd);
         let mut work = Work::<_, N>::new(simd.vectors(self.work));
         for c in (0..self.width).step_by(S::LANES) {
@@ -126,6 +128,7 @@ impl<const N: usize> SimdOp for OutputRows<'_, N> {
         let [columns, step] = self.columns;
         // A row that is there twice is written once.
         let rows = if self.outputs[0] == self.outputs[1] { 1 } else { 2 };
+        debug_assert!(columns <= N && padded.is_multiple_of(S::LANES) && N * padded <= self.layout.y[0]);
         let lanes = Lanes(simd);
         let (held, room) = self.work.split_at_mut(2 * N * (LINE - S::LANES));
         let held = held.as_mut_ptr();

@@ -1,9 +1,10 @@
 //! Runs a plan: block by block of tiles, three stages each.
 
 use std::ops::Range;
+use std::ptr::slice_from_raw_parts;
 
 use conv_core::{Phase, Probe, for_each_task};
-use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs};
+use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs, within};
 
 use crate::tiled::geometry::Geometry;
 use crate::tiled::input::{InputColumn, InputRows};
@@ -66,6 +67,7 @@ impl<const N: usize> Block<'_, N> {
             let tiles = first..(first + layout.task_tiles).min(self.tiles.len());
             let (work, share) = share.split_at_mut(layout.work);
             let (v, m) = share.split_at_mut(layout.task_lens()[0]);
+            debug_assert!(m.len() >= layout.task_lens()[1]);
             self.column(column, tiles, [v.as_mut_ptr(), m.as_mut_ptr()], work);
             self.probe.enter(Phase::Idle);
         });
@@ -88,6 +90,7 @@ impl<const N: usize> Block<'_, N> {
         }
         let rows = first..(first + 2).min(all.end);
         let x = self.x.as_ptr().wrapping_add(number * layout.x[1] + 2 * pair * layout.x[0]);
+        debug_assert!(within(self.x.part(number * layout.x[1], N * layout.x[0]), x, 2 * layout.x[0]));
         // SAFETY: X has N rows for each tile, and a pair of rows has one task.
         let rows = unsafe { InputRows::new(geometry, layout, self.input, (self.group, tile, rows), x) };
         rows.transform::<N>(self.plan.isa, room);
@@ -100,9 +103,14 @@ impl<const N: usize> Block<'_, N> {
         for (row, number) in tiles.clone().enumerate() {
             let x = self.x.as_ptr().wrapping_add(number * layout.x[1] + column * 2 * layout.depth_padded);
             let rows = geometry.height.samples(geometry.tile(self.tiles.start + number).row);
-            let v = v.wrapping_add(row * layout.v[0]);
+            let to = v.wrapping_add(row * layout.v[0]);
+            debug_assert!({
+                let read = rows.len().checked_sub(1).map_or(0, |last| last * layout.x[0] + 2 * layout.depth_padded);
+                within(self.x.part(number * layout.x[1], N * layout.x[0]), x, read)
+                    && within(slice_from_raw_parts(v, layout.v[1]), to, 3 * layout.depth_padded)
+            });
             // SAFETY: the first stage is complete.
-            plan.isa.run(unsafe { InputColumn::<N>::new(layout, column, rows, [x, v], work) });
+            plan.isa.run(unsafe { InputColumn::<N>::new(layout, column, rows, [x, to], work) });
         }
         for chunk in 0..layout.chunks() {
             self.probe.enter(Phase::Multiply);
@@ -111,10 +119,15 @@ impl<const N: usize> Block<'_, N> {
             for (row, number) in tiles.clone().enumerate() {
                 let rows = geometry.height.outputs(geometry.tile(self.tiles.start + number).row).len();
                 let at = number * layout.y[1] + column * 2 * layout.channels + chunk * layout.chunk;
-                let (m, y) = (m.wrapping_add(row * layout.m[0]), self.y.as_ptr().wrapping_add(at));
+                let (from, y) = (m.wrapping_add(row * layout.m[0]), self.y.as_ptr().wrapping_add(at));
                 let sizes = [rows, layout.chunk_width(chunk)];
+                debug_assert!({
+                    let written = rows.checked_sub(1).map_or(0, |last| last * layout.y[0] + layout.channels + sizes[1]);
+                    within(self.y.part(number * layout.y[1], layout.y[1]), y, written)
+                        && within(slice_from_raw_parts(m, layout.m[1]), from, layout.m[0])
+                });
                 // SAFETY: this chunk's products are complete, and a column of a tile has one task.
-                plan.isa.run(unsafe { OutputColumn::<N>::new(layout, column, sizes, [m, y], work) });
+                plan.isa.run(unsafe { OutputColumn::<N>::new(layout, column, sizes, [from, y], work) });
             }
         }
     }
@@ -135,6 +148,11 @@ impl<const N: usize> Block<'_, N> {
                 let channels = layout.block.min(width - channel);
                 let panel = parts * layout.depth * channels;
                 let next = weights.wrapping_add(panel);
+                debug_assert!(within(
+                    &plan.weights[(columns + chunk * layout.chunk) * column_rows..][..width * column_rows],
+                    weights,
+                    panel
+                ));
                 // What a tile prefetches behind its pixels are the next weights, so that they come from memory
                 // also while this panel is read from L1. The lines of all products, shifted, make a stretch as long as these
                 // rows of V. In blocks of 12 MiB conv3's products took 28 ms instead of 32 at batch 64; conv2's changed
@@ -157,7 +175,7 @@ impl<const N: usize> Block<'_, N> {
                         let shift = call.shift * padded as isize;
                         // SAFETY: V and M have these rows in each plane, and the weights this plane's of these channels.
                         unsafe {
-                            tile.run(&TileArgs {
+                            let args = TileArgs {
                                 x: v.add(first * layout.v[0] + call.input * padded),
                                 x_pixel: layout.v[0],
                                 w: weights,
@@ -175,7 +193,14 @@ impl<const N: usize> Block<'_, N> {
                                 accumulate: false,
                                 bounds: Bounds::NONE,
                                 stream: false,
-                            });
+                            };
+                            debug_assert!(args.within(
+                                [end - first, channels],
+                                slice_from_raw_parts(v, rows * layout.v[0]),
+                                slice_from_raw_parts(weights, panel),
+                                slice_from_raw_parts(m, rows * layout.m[0])
+                            ));
+                            tile.run(&args);
                         }
                     }
                 }
@@ -202,6 +227,13 @@ impl<const N: usize> Block<'_, N> {
             self.output.as_ptr().wrapping_add(pixel * plan.pitch + self.group * channels)
         };
         let pair = [2 * pair, (2 * pair + 1).min(last)];
+        debug_assert!(pair.into_iter().all(|row| {
+            let pixels = (tile.image * oh + rows.start + row) * ow;
+            let line = self.output.part(pixels * plan.pitch, (ow - 1) * plan.pitch + problem.out_channels());
+            let part = self.y.part(number * layout.y[1], layout.y[1]);
+            within(line, output(row), (columns.len() - 1) * plan.pitch + channels)
+                && within(part, y.wrapping_add(row * layout.y[0]), N * layout.channels)
+        }));
         // SAFETY: the second stage is complete, and a pair of rows of a tile has one task.
         plan.isa.run(unsafe {
             OutputRows::<N>::new(
