@@ -166,7 +166,7 @@ pub fn onnx(bytes: &[u8]) {
 
 /// A picture.
 pub fn image(bytes: &[u8]) {
-    let map = Map::new(32, 48, 3);
+    let map = Map::new(12, 16, 3);
     with_file("picture", bytes, |path| match read_image(path, map) {
         Ok(pixels) => {
             assert_eq!(pixels.len(), map.floats());
