@@ -1,6 +1,7 @@
 //! Photographs as a network's input.
 
 use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use ::image::imageops::FilterType;
@@ -70,6 +71,20 @@ pub enum ImageError {
         /// Why.
         source: ::image::ImageError,
     },
+    /// A JPEG whose colours have more samples than its brightness.
+    #[error("the picture {path} has more samples of colour than of brightness, which is not accepted: save it anew")]
+    FinerColours {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A picture over which the decoder stumbled.
+    #[error("the decoder failed on the picture {path}, which is damaged or made to harm: {words}")]
+    Decoder {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        words: String,
+    },
     /// A picture much longer than wide.
     #[error(
         "{path} has {width}x{height} pixels; with its shorter side at {target} the longer one would pass {MAX_SIDE}: crop it first"
@@ -104,7 +119,8 @@ pub fn read_image(path: &Path, input: Map) -> Result<Vec<f32>, ImageError> {
     if input.channels != MEAN.len() {
         return Err(ImageError::Channels { channels: input.channels });
     }
-    let cut = centre(path, &decode(path)?, input)?;
+    let decoded = guarded(|| decode(path)).map_err(|words| ImageError::Decoder { path: path.into(), words })??;
+    let cut = centre(path, &decoded, input)?;
     let pixels = cut.pixels().flat_map(|pixel| pixel.0.into_iter().zip(MEAN.into_iter().zip(STD)));
     Ok(pixels.map(|(value, (mean, std))| (f32::from(value) / 255.0 - mean) / std).collect())
 }
@@ -113,7 +129,7 @@ fn decode(path: &Path) -> Result<RgbImage, ImageError> {
     let unreadable = |source| ImageError::Read { path: path.into(), source };
     let (file, length) = files::open(path).map_err(unreadable)?;
     let mut file = BufReader::new(file);
-    let in_rows = rows_at_once(&mut file).unwrap_or(false);
+    let layout = layout(&mut file).unwrap_or_default();
     file.rewind().map_err(unreadable)?;
     // Without the path: a text file does not become a picture by its name.
     let mut reader = ImageReader::new(file).with_guessed_format().map_err(unreadable)?;
@@ -126,6 +142,10 @@ fn decode(path: &Path) -> Result<RgbImage, ImageError> {
         true => Err(ImageError::Memory { path: path.into(), needed }),
         false => Ok(()),
     };
+    // zune-jpeg 0.5.15 panics on some of these, found by fuzzing; no camera makes them.
+    if jpeg && layout.finer_colours {
+        return Err(ImageError::FinerColours { path: path.into() });
+    }
     // JPEG's decoder reads all of its file at once.
     let read = if jpeg { length } else { 0 };
     admit(read)?;
@@ -140,7 +160,7 @@ fn decode(path: &Path) -> Result<RgbImage, ImageError> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let ((width, height), decoded) = (decoder.dimensions(), decoder.total_bytes());
     let pixels = |width: u32, height: u32| u64::from(width) * u64::from(height);
-    let coefficients = match jpeg && !in_rows {
+    let coefficients = match jpeg && !layout.in_rows {
         true => COEFFICIENTS * pixels(width.next_multiple_of(BLOCK), height.next_multiple_of(BLOCK)),
         false => 0,
     };
@@ -153,31 +173,54 @@ fn decode(path: &Path) -> Result<RgbImage, ImageError> {
     Ok(image.into_rgb8())
 }
 
-/// Whether a JPEG is decoded some rows at a time, so that its coefficients are not in memory all at once: its first scan has
-/// all components, and whole.
-fn rows_at_once(file: &mut (impl BufRead + Seek)) -> io::Result<bool> {
-    let mut sequential = None;
+/// What a JPEG's segments before its pixels say of how it is decoded.
+#[derive(Default)]
+struct Layout {
+    /// Some rows at a time, so that its coefficients are not in memory all at once: its first scan has all components, and whole.
+    in_rows: bool,
+    /// Another component than the first, which is brightness, has more samples along an axis.
+    finer_colours: bool,
+}
+
+fn layout(file: &mut (impl BufRead + Seek)) -> io::Result<Layout> {
+    let (mut layout, mut sequential) = (Layout::default(), None);
     let mut start = [0; 2];
     file.read_exact(&mut start)?;
     loop {
         // Segments begin with a marker and, but for the marker, their length.
         let mut head = [0; 4];
         file.read_exact(&mut head)?;
-        let [0xff, marker, high, low] = head else { return Ok(false) };
-        let Some(rest) = u16::from_be_bytes([high, low]).checked_sub(2) else { return Ok(false) };
+        let [0xff, marker, high, low] = head else { return Ok(layout) };
+        let Some(rest) = u16::from_be_bytes([high, low]).checked_sub(2) else { return Ok(layout) };
         let mut segment = Vec::new();
         (&mut *file).take(rest.into()).read_to_end(&mut segment)?;
-        match (marker, sequential) {
-            // A frame: precision, height, width, components.
-            (0xc0 | 0xc1, None) => sequential = segment.get(5).copied(),
-            (0xc4 | 0xc8 | 0xcc, _) => {}
-            (0xc0..=0xcf, _) => return Ok(false),
+        match marker {
+            0xc4 | 0xc8 | 0xcc => {}
+            // A frame: precision, height, width, components, and of each its name, samples along both axes, and a table.
+            0xc0..=0xcf => {
+                let samples = |component: &[u8]| component.get(1).map(|&both| [both >> 4, both & 15]);
+                let mut samples = segment.get(6..).unwrap_or_default().chunks(3).filter_map(samples);
+                let first = samples.next().unwrap_or_default();
+                layout.finer_colours |= samples.any(|other| other[0] > first[0] || other[1] > first[1]);
+                sequential = segment.get(5).copied().filter(|_| sequential.is_none() && marker <= 0xc1);
+            }
             // A scan: components.
-            (0xda, _) => return Ok(sequential.is_some() && segment.first().copied() == sequential),
-            (0xd0..=0xd9 | 0x00 | 0x01 | 0xff, _) => return Ok(false),
+            0xda => {
+                layout.in_rows = sequential.is_some() && segment.first().copied() == sequential;
+                return Ok(layout);
+            }
+            0xd0..=0xd9 | 0x00 | 0x01 | 0xff => return Ok(layout),
             _ => {}
         }
     }
+}
+
+/// What `read` returns, or the words with which it panicked: decoders are large, are others' code, and are given hostile files.
+fn guarded<T>(read: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(read)).map_err(|payload| {
+        let words = payload.downcast_ref::<String>().map(String::as_str);
+        words.or(payload.downcast_ref::<&str>().copied()).unwrap_or("no words").into()
+    })
 }
 
 /// Scales the shorter side and cuts out the centre.
@@ -200,4 +243,17 @@ fn centre(path: &Path, image: &RgbImage, input: Map) -> Result<RgbImage, ImageEr
     let offset = |margin: u32| margin / 2 + (margin & (margin / 2) & 1);
     let (x, y) = (offset(scaled_width - cut_width), offset(scaled_height - cut_height));
     Ok(::image::imageops::crop_imm(&scaled, x, y, cut_width, cut_height).to_image())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_is_an_error() {
+        assert_eq!(guarded(|| 7), Ok(7));
+        assert_eq!(guarded(|| panic!("row {}", 3)).map(|()| 0), Err("row 3".into()));
+        assert_eq!(guarded(|| panic!("row")).map(|()| 0), Err("row".into()));
+        assert_eq!(guarded(|| panic::panic_any(5)).map(|()| 0), Err("no words".into()));
+    }
 }

@@ -101,6 +101,11 @@ fn what_is_no_photograph_is_refused() {
 
     let photograph = std::fs::read(chelsea()).unwrap();
     assert!(matches!(refusal("cut.jpg", &photograph[..300]), ImageError::Decode { .. }));
+    let mut finer_colours = photograph.clone();
+    let frame = photograph.windows(2).position(|bytes| bytes == [0xff, 0xc0]).unwrap();
+    // Of the second component, behind marker, length, precision, sides, their number, the first component and its own name.
+    finer_colours[frame + 14] = 0x44;
+    assert!(matches!(refusal("finer.jpg", &finer_colours), ImageError::FinerColours { .. }));
     let picture = png(400, 300);
     assert!(matches!(refusal("cut.png", &picture[..picture.len() / 2]), ImageError::Decode { .. }));
 
