@@ -21,6 +21,15 @@ fn conforms_at_length() {
     conformance::assert_conform(ALGORITHMS, Extent::Long);
 }
 
+/// On every instruction set, with data of `seed`.
+fn assert_conforms(problem: &Problem, seed: u64, epilogue: Epilogue, workers: usize) {
+    let case = Case::new(problem, Kind::Signed, seed, epilogue);
+    for isa in Isa::available() {
+        let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(workers).isa(isa));
+        outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
+    }
+}
+
 /// Depthwise rows of three taps: their ends lack a tap, two, or none, on one side, on both, or on the same pixel; rows of whole
 /// tiles, of fewer pixels than a tile, and with a rest.
 #[test]
@@ -32,11 +41,7 @@ fn ends_of_depthwise_rows_conform() {
         let width = Axis { stride, pad_before: before, pad_after: after, ..Axis::new(width, 3) };
         let height = Axis { pad_before: 1, ..Axis::new(4, 3) };
         let Ok(problem) = Problem::new(1, 19, [19, 19], [height, width]) else { continue };
-        let case = Case::new(&problem, Kind::Signed, 3, Epilogue::RELU);
-        for isa in Isa::available() {
-            let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(1).isa(isa));
-            outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
-        }
+        assert_conforms(&problem, 3, Epilogue::RELU, 1);
         checked += 1;
     }
     assert!(checked > 250, "{checked} problems");
@@ -54,11 +59,7 @@ fn swept_filters_conform() {
                 let shape = [channels, channels];
                 let Ok(problem) = Problem::new(2, channels, shape, [axis(rows), axis(columns)]) else { continue };
                 let epilogue = Epilogue { accumulate: true, ..Epilogue::RELU };
-                let case = Case::new(&problem, Kind::Signed, 11, epilogue);
-                for isa in Isa::available() {
-                    let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
-                    outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
-                }
+                assert_conforms(&problem, 11, epilogue, 2);
                 checked += 1;
             }
         }
@@ -81,11 +82,7 @@ fn copied_filters_conform() {
                 let shape = [channels, channels];
                 let Ok(problem) = Problem::new(2, channels, shape, [axis(rows), axis(columns)]) else { continue };
                 let epilogue = Epilogue { accumulate: true, ..Epilogue::RELU };
-                let case = Case::new(&problem, Kind::Signed, 17, epilogue);
-                for isa in Isa::available() {
-                    let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
-                    outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
-                }
+                assert_conforms(&problem, 17, epilogue, 2);
                 checked += 1;
             }
         }
@@ -108,11 +105,7 @@ fn lines_conform() {
                 for axes in [[along, other], [other, along]] {
                     let Ok(problem) = Problem::new(2, channels, [channels, channels], axes) else { continue };
                     let epilogue = Epilogue { accumulate: true, ..Epilogue::RELU };
-                    let case = Case::new(&problem, Kind::Signed, 13, epilogue);
-                    for isa in Isa::available() {
-                        let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
-                        outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
-                    }
+                    assert_conforms(&problem, 13, epilogue, 2);
                     checked += 1;
                 }
             }
@@ -133,11 +126,7 @@ fn narrow_groups_conform() {
             let height = Axis { pad_before: kernel / 2, ..Axis::new(7, kernel) };
             let width = Axis { stride, pad_before: kernel / 2, pad_after: (kernel - 1) / 2, ..Axis::new(17, kernel) };
             let problem = Problem::new(1, groups, [groups * depth, groups * filters], [height, width]).unwrap();
-            let case = Case::new(&problem, Kind::Signed, 5, Epilogue::RELU);
-            for isa in Isa::available() {
-                let outcome = case.check(ALGORITHMS[0], &PlanOptions::new(2).isa(isa));
-                outcome.unwrap_or_else(|failure| panic!("{problem} on {isa}: {failure}"));
-            }
+            assert_conforms(&problem, 5, Epilogue::RELU, 2);
             checked += 1;
         }
     }

@@ -186,14 +186,24 @@ fn element(index: usize, (_, shift): Tap, extent: usize) -> Option<usize> {
     index.checked_add_signed(shift).filter(|&element| element < extent)
 }
 
+/// Those of one remainder's taps that read something inside for one of the `count` outputs from `index` on, whose shifts fall from tap to
+/// tap. A filter may be far longer than the input, and then nearly none do.
+fn reading(taps: &[Tap], index: usize, count: usize, extent: usize) -> &[Tap] {
+    let [last, extent, index] = [index + count - 1, extent, index].map(|size| size as isize);
+    let start = taps.partition_point(|&(_, shift)| shift >= extent - index);
+    let end = taps.partition_point(|&(_, shift)| shift >= -last);
+    &taps[start.min(end)..end]
+}
+
 impl Row<'_> {
     /// The rows of the input under this one, each with the filter's that it is multiplied with.
     #[inline(always)]
     fn rows(&self) -> impl Iterator<Item = (usize, &[f32])> {
         let TransposedShape { stride: [stride, _], input: [height, width], in_channels, .. } = self.conv.shape;
         let len = width * in_channels;
-        let taps = self.conv.taps[0][self.y % stride].iter();
-        taps.filter_map(move |&tap| Some((tap.0, &self.map[element(self.y / stride, tap, height)? * len..][..len])))
+        let taps = reading(&self.conv.taps[0][self.y % stride], self.y / stride, 1, height);
+        taps.iter()
+            .filter_map(move |&tap| Some((tap.0, &self.map[element(self.y / stride, tap, height)? * len..][..len])))
     }
 
     /// Each channel by its own filter.
@@ -202,10 +212,11 @@ impl Row<'_> {
         let conv = self.conv;
         let (channels, stride, [_, width]) = (conv.shape.out_channels, conv.shape.stride[1], conv.shape.input);
         for (x, output) in output.chunks_exact_mut(channels).enumerate() {
+            let taps = reading(&conv.taps[1][x % stride], x / stride, 1, width);
             for c in (0..channels).step_by(S::LANES) {
                 let mut sum = read(simd, &conv.bias[c..]);
                 for (ky, row) in self.rows() {
-                    for &tap in &conv.taps[1][x % stride] {
+                    for &tap in taps {
                         if let Some(x) = element(x / stride, tap, width) {
                             let weights = &conv.weights[(ky * conv.shape.kernel[1] + tap.0) * channels..][..channels];
                             let pixel = &row[x * channels..][..channels];
@@ -245,9 +256,10 @@ impl Row<'_> {
         let conv = self.conv;
         let TransposedShape { groups, in_channels, out_channels, kernel: [height, columns], .. } = conv.shape;
         let (inputs, packed, stride) = (in_channels / groups, conv.shape.packed_row(), conv.shape.stride[1]);
+        let taps = reading(&conv.taps[1][tile.remainder], tile.pixel, P, conv.shape.input[1]);
         let mut sums = [[simd.zero(); V]; P];
         for (ky, row) in self.rows() {
-            for &tap in &conv.taps[1][tile.remainder] {
+            for &tap in taps {
                 let pixels: [&[f32]; P] = array::from_fn(|p| match element(tile.pixel + p, tap, conv.shape.input[1]) {
                     Some(x) => &row[x * in_channels + tile.group * inputs..][..inputs],
                     None => &conv.zeros[..inputs],
@@ -388,6 +400,13 @@ mod tests {
                 output: [2, 6],
                 ..channels
             });
+        }
+        // Filters so much longer than the input that all taps for all outputs would take minutes.
+        for (groups, in_channels, out_channels) in [(2, 2, 2), (1, 1, 2)] {
+            let channels = TransposedShape { groups, in_channels, out_channels, ..basic };
+            let (batch, stride, input) = (1, [1, 1], [1, 2]);
+            check(TransposedShape { batch, kernel: [1, 100_000], stride, input, output: [1, 100_001], ..channels });
+            check(TransposedShape { batch, kernel: [100_000, 1], stride, input, output: [100_000, 2], ..channels });
         }
         check(TransposedShape { input: [20, 23], output: [40, 46], in_channels: 64, out_channels: 48, ..basic });
     }
