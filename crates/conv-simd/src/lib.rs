@@ -44,7 +44,7 @@ pub use bounds::Bounds;
 pub use buffer::{AlignedBuffer, AllocationError};
 pub use denormals::flush_denormals;
 pub use isa::{Isa, UnknownIsa};
-pub use processor::Core;
+pub use processor::{Core, l1_lines_apart};
 pub use shared::SharedSlice;
 pub use simd::{Simd, SimdOp, lane_numbers, worth_streaming};
 pub use tile::{Init, Later, MAX_CLIP, Run, STARVED_SUMS, Tile, TileArgs, TileShape, prefetch_weights};

@@ -56,6 +56,13 @@ impl Core {
 /// What the bits of a data cache's line that choose its set span, in bytes: lines this far apart share a set. 64 sets of 64
 /// bytes in the first level of every x86-64 server since Nehalem and Zen.
 pub(crate) const L1_SET_SPAN: usize = 4096;
+const LINE_BYTES: usize = 64;
+
+/// Lines of the first level's data cache that hold what is so many `bytes` apart: those of all sets in which it begins.
+pub fn l1_lines_apart(bytes: usize) -> usize {
+    let sets = L1_SET_SPAN >> bytes.trailing_zeros().min(L1_SET_SPAN.trailing_zeros());
+    l1_ways() * sets.min(L1_SET_SPAN / LINE_BYTES)
+}
 
 /// Lines that a set of the first level's data cache holds: eight where the processor does not tell, which the smallest have.
 pub(crate) fn l1_ways() -> usize {

@@ -66,10 +66,18 @@ impl Rows<'_> {
                 // SAFETY: tasks have disjoint rows.
                 let output = unsafe { self.output.slice((row * outputs[1] + ow) * plan.pitch, channels) };
                 let parameters = plan.weights.chunks_exact(S::LANES).zip(plan.bias.chunks_exact(S::LANES));
-                let vectors = input.chunks(S::LANES).zip(output.chunks_mut(S::LANES));
+                let whole = channels / S::LANES * S::LANES;
+                let (last_input, (output, last_output)) = (&input[whole..], output.split_at_mut(whole));
+                // Whole vectors are known to be so when this is compiled.
+                let vectors = input.chunks_exact(S::LANES).zip(output.chunks_exact_mut(S::LANES));
                 for ((weights, bias), (input, output)) in parameters.zip(vectors) {
-                    let sum = simd.mul_add(simd.load_partial(input), simd.load(weights), simd.load(bias));
+                    let sum = simd.mul_add(simd.load(input), simd.load(weights), simd.load(bias));
                     plan.store(simd, output, sum);
+                }
+                if whole < channels {
+                    let (weights, bias) = (&plan.weights[whole..], &plan.bias[whole..]);
+                    let sum = simd.mul_add(simd.load_partial(last_input), simd.load(weights), simd.load(bias));
+                    plan.store(simd, last_output, sum);
                 }
             }
         }
@@ -322,6 +330,12 @@ impl Band<'_> {
             assert!(x + last(0) + pixels + read.len() <= self.input.len());
             assert!(w + last(1) + TAPS * depth * S::LANES <= weights.len());
         }
+        // From what the tile reads to what the next one does, the next vector's or the first one's of the next pixels. Several taps have
+        // more to do with each line, and gained nothing.
+        let next = match plan.packing.vectors - vector {
+            1 => (PX * STEP * distance).wrapping_sub(vector * plan.packing.inputs),
+            _ => plan.packing.inputs,
+        };
         let (x, w) = (self.input.as_ptr().wrapping_add(x), weights.as_ptr().wrapping_add(w));
         let mut sums = [simd.load(&plan.bias[vector * S::LANES..]); PX];
         for row in 0..rows {
@@ -338,6 +352,11 @@ impl Band<'_> {
                     w,
                     columns_apart[1]
                 ));
+                if DEEP && TAPS == 1 {
+                    for p in 0..PX {
+                        simd.prefetch(x.wrapping_add(p * distance + next));
+                    }
+                }
                 for input in 0..depth {
                     let mut weights = [simd.zero(); TAPS];
                     for (tap, weight) in weights.iter_mut().enumerate() {

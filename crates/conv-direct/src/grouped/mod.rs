@@ -74,7 +74,7 @@ impl Packing {
         let taps = problem.height().kernel * problem.width().kernel;
         let floats =
             self.all_lanes() as u128 * (taps as u128 * self.depth as u128 + 1) + (self.depth * self.lanes) as u128;
-        let copy = match Loops::of(problem, *self) {
+        let copy = match Loops::of(problem, *self, options.workers) {
             Loops::Planes(_) => planes::floats(problem, *self),
             _ => 0,
         };
@@ -94,7 +94,7 @@ pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -
         weight_passes: 1.0,
         between_bytes: 0.0,
         between_set: 0.0,
-        tasks: Loops::of(problem, packing).tasks(),
+        tasks: Loops::of(problem, packing, options.workers).tasks(),
     })
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn plan(
         lanes.iter_mut().zip(numbers).for_each(|(lane, number)| *lane = number);
     }
     let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-    let loops = Loops::of(&problem, packing);
+    let loops = Loops::of(&problem, packing, workers);
     let far = 4 * (problem.input_len() + problem.output_len()) >= FAR_BYTES;
     Ok(Box::new(GroupedPlan {
         packing,
@@ -164,14 +164,15 @@ enum Loops {
 }
 
 impl Loops {
-    fn of(problem: &Problem, packing: Packing) -> Self {
+    fn of(problem: &Problem, packing: Packing, workers: usize) -> Self {
         let shares = |rows| Shares::new(problem.batch(), rows, packing.vectors);
         if let Some(axis) = line::axis(problem, packing) {
             let [_, across] = line::axes(problem, axis);
             return Loops::Line { axis, shares: shares(across.output()) };
         }
         if packing.is_depthwise() && sweep::covers(problem, packing.lanes) {
-            return Loops::Sweep(shares(problem.height().output()));
+            let rows = problem.height().output();
+            return Loops::Sweep(Shares::tall(problem.batch(), rows, packing.vectors, workers));
         }
         if planes::covers(problem, packing) {
             return Loops::Planes(shares(problem.height().output()));

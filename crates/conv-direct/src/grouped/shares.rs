@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-/// Rows of a band, at most: a sweep's begins with rows that it shares with the band before.
+/// Rows of a band, at most where there are workers enough: one begins with rows that it shares with the band before.
 const BAND_ROWS: usize = 16;
+
+/// Shares wanted for each of several workers, where bands are to be tall.
+const SHARES_OF_A_WORKER: usize = 16;
 
 /// Shares wanted of one layer, and vectors in each of them at least: fewer leave lines of the cache half read.
 const SHARES: usize = 64;
@@ -33,6 +36,14 @@ impl Shares {
     pub(super) fn new(images: usize, rows: usize, vectors: usize) -> Self {
         let bands = rows.div_ceil(BAND_ROWS);
         let blocks = SHARES.div_ceil(images * bands).min(vectors.div_ceil(BLOCK_VECTORS));
+        Shares { images, rows, bands, vectors, blocks }
+    }
+
+    /// The same with bands as tall as leave shares enough for `workers`.
+    pub(super) fn tall(images: usize, rows: usize, vectors: usize, workers: usize) -> Self {
+        let wanted = if workers > 1 { (SHARES_OF_A_WORKER * workers).div_ceil(images) } else { 1 };
+        let bands = wanted.min(rows.div_ceil(BAND_ROWS));
+        let blocks = wanted.div_ceil(bands).min(vectors.div_ceil(BLOCK_VECTORS));
         Shares { images, rows, bands, vectors, blocks }
     }
 

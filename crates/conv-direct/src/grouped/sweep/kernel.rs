@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_simd::{SharedSlice, Simd, SimdOp, within};
+use conv_simd::{SharedSlice, Simd, SimdOp, l1_lines_apart, within};
 
 use super::pixels;
 use crate::grouped::GroupedPlan;
@@ -58,6 +58,8 @@ struct Column<'a> {
     row: usize,
     /// Channels of each pixel under the tile: none in the padding.
     counts: [usize; MAX_COLUMNS],
+    /// Whether L1 is asked for the pixels of a later row.
+    ahead: bool,
     /// Floats from what is read to what the next column reads, the next vector's or the first one's of the next tiles.
     next: usize,
     /// `[K][K][lanes]`.
@@ -72,6 +74,8 @@ impl Sweep<'_> {
         let outputs = width.output();
         let (pixel, height) = (plan.problem.in_channels(), plan.problem.height().input);
         let row = width.input * pixel;
+        // Of pixels a power of two apart L1 may not hold so many rows.
+        let ahead = (1 + AHEAD) * ((PX - 1) * STEP + K) <= l1_lines_apart(size_of::<f32>() * pixel);
         let image = &self.input[self.share.image * height * row..][..height * row];
         for start in (0..outputs).step_by(PX) {
             let first = start.min(outputs.saturating_sub(PX));
@@ -94,6 +98,7 @@ impl Sweep<'_> {
                     pixel,
                     row,
                     counts,
+                    ahead,
                     next: match self.share.vectors.end - vector {
                         1 => PX * STEP * pixel - (vector - self.share.vectors.start) * S::LANES,
                         _ => S::LANES,
@@ -180,7 +185,9 @@ impl Sweep<'_> {
                     x,
                     column.counts[j]
                 ));
-                simd.prefetch(x.wrapping_add(AHEAD * column.row));
+                if column.ahead {
+                    simd.prefetch(x.wrapping_add(AHEAD * column.row));
+                }
                 if self.plan.far {
                     simd.prefetch_l2(x.wrapping_add(column.next));
                 }
