@@ -16,6 +16,8 @@ enum Level {
     #[cfg(target_arch = "x86_64")]
     Avx2(arch::avx2::Avx2),
     #[cfg(target_arch = "x86_64")]
+    Avx512Vl(arch::avx512vl::Avx512Vl),
+    #[cfg(target_arch = "x86_64")]
     Avx512(arch::avx512::Avx512),
 }
 
@@ -51,9 +53,8 @@ impl Isa {
         Isa::available()[0]
     }
 
-    /// Of this machine's instruction sets the one with vectors half as wide, where it multiplies as many floats a cycle: on a
-    /// [`Core::Zen4`] AVX2 does as AVX-512.
-    pub fn equal_of_half_vectors(self) -> Option<Isa> {
+    /// AVX2, where it multiplies as many floats a cycle as this one, with vectors half as wide: a [`Core::Zen4`] does.
+    pub fn half_vectors(self) -> Option<Isa> {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) if Core::detect() == Core::Zen4 => {
@@ -63,16 +64,31 @@ impl Isa {
         }
     }
 
-    /// The instruction set for so many output channels side by side: this one, or [`Isa::equal_of_half_vectors`] if lanes of this
-    /// one's vectors over those of that one's are at least `least_saved`. Only where these are whole, or there is one: to store fewer
-    /// lanes takes AVX2 some twenty cycles.
+    /// The instruction set for so many output channels side by side: this one, or [`Isa::half_vectors`] if lanes of this one's vectors
+    /// over those of that one's are at least `least_saved`. Only where these are whole, or there is one: to store fewer lanes takes
+    /// AVX2 some twenty cycles.
     pub fn filled_by(self, channels: usize, least_saved: f64) -> Isa {
-        let filled = |half: &Isa| {
-            let [wide, narrow] = [self, *half].map(|isa| channels.next_multiple_of(isa.lanes()) as f64);
-            let whole = channels.is_multiple_of(half.lanes()) || channels < half.lanes();
-            whole && wide >= least_saved * narrow
-        };
-        self.equal_of_half_vectors().filter(filled).unwrap_or(self)
+        let whole = |half: &Isa| channels.is_multiple_of(half.lanes()) || channels < half.lanes();
+        self.half_vectors().filter(whole).filter(|half| self.saved_by(*half, channels) >= least_saved).unwrap_or(self)
+    }
+
+    /// As [`Isa::filled_by`], for what is computed by register tiles ([`Isa::tile`]) alone: those of AVX-512VL, which are none of
+    /// [`Isa::available`], store any number of lanes as fast as all.
+    pub fn tiles_filled_by(self, channels: usize, least_saved: f64) -> Isa {
+        let half = self.half_vectors().filter(|half| self.saved_by(*half, channels) >= least_saved);
+        match half {
+            #[cfg(target_arch = "x86_64")]
+            Some(half) if !channels.is_multiple_of(half.lanes()) => {
+                arch::avx512vl::Avx512Vl::detect().map_or(self, |proof| Isa(Level::Avx512Vl(proof)))
+            }
+            half => half.unwrap_or(self),
+        }
+    }
+
+    /// Lanes of this one's vectors for so many channels, over those of `half`.
+    fn saved_by(self, half: Isa, channels: usize) -> f64 {
+        let [wide, narrow] = [self, half].map(|isa| channels.next_multiple_of(isa.lanes()) as f64);
+        wide / narrow
     }
 
     /// Finds an instruction set of this machine by its name.
@@ -96,6 +112,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vl(_) => "avx512vl",
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => "avx512",
         }
     }
@@ -112,6 +130,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => arch::avx2::TILE_SHAPE,
             #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vl(_) => arch::avx512vl::TILE_SHAPE,
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => arch::avx512::TILE_SHAPE,
         }
     }
@@ -122,6 +142,8 @@ impl Isa {
             Level::Portable => arch::portable::most_vectors(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => arch::avx2::most_vectors(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vl(_) => arch::avx512vl::most_vectors(),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => arch::avx512::most_vectors(),
         }
@@ -136,6 +158,8 @@ impl Isa {
             Level::Portable => arch::portable::tile_pixels(vectors),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => arch::avx2::tile_pixels(vectors),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vl(_) => arch::avx512vl::tile_pixels(vectors),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => arch::avx512::tile_pixels(vectors),
         }
@@ -164,6 +188,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => arch::avx2::tile(pixels, vectors),
             #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vl(_) => arch::avx512vl::tile(pixels, vectors),
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => arch::avx512::tile(pixels, vectors),
         };
         Tile::new(table)
@@ -186,6 +212,8 @@ impl Isa {
             Level::Portable => arch::portable::run(op),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(proof) => arch::avx2::run(proof, op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vl(proof) => arch::avx512vl::run(proof, op),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(proof) => arch::avx512::run(proof, op),
         }
@@ -210,11 +238,14 @@ mod tests {
 
     #[test]
     fn half_vectors_are_for_channels_that_fill_them() {
-        let (wide, Some(half)) = (Isa::best(), Isa::best().equal_of_half_vectors()) else { return };
+        let (wide, Some(half)) = (Isa::best(), Isa::best().half_vectors()) else { return };
         assert_eq!(2 * half.lanes(), wide.lanes());
         for (channels, expected) in [(16, wide), (24, half), (20, wide), (1, half), (8, half), (40, half), (168, wide)]
         {
             assert_eq!(wide.filled_by(channels, 1.05), expected, "{channels} channels");
+            let by_tiles = wide.tiles_filled_by(channels, 1.05);
+            assert_eq!(by_tiles.lanes(), if channels == 20 { half } else { expected }.lanes(), "{channels} channels");
+            assert_eq!(by_tiles == half, expected == half && channels > 1, "{channels} channels");
         }
         assert_eq!(wide.filled_by(40, 1.25), wide);
         assert_eq!(half.filled_by(24, 1.05), half);

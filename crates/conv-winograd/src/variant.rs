@@ -90,7 +90,7 @@ const LEAST_SAVED: f64 = 1.2;
 
 /// `options` with the instruction set whose vectors `problem` is computed in.
 fn narrowed(problem: &Problem, options: &PlanOptions) -> PlanOptions {
-    options.isa(options.isa.filled_by(problem.group_out_channels(), LEAST_SAVED))
+    options.isa(options.isa.tiles_filled_by(problem.group_out_channels(), LEAST_SAVED))
 }
 
 impl Algorithm for Variant {

@@ -6,13 +6,31 @@ use super::tile_row;
 use crate::simd::{Simd, SimdOp};
 use crate::tile::{TileArgs, TileFn, TileShape, tile_body};
 
-/// Proof of AVX2 and FMA.
+/// Proof of AVX2 and FMA, and with `VL` of AVX-512VL too, which has masks for the same vectors.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Avx2(());
+pub(crate) struct Eight<const VL: bool>(());
 
-impl Avx2 {
+pub(crate) type Avx2 = Eight<false>;
+
+impl<const VL: bool> Eight<VL> {
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
+        let vl = !VL || is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && vl).then_some(Eight(()))
+    }
+}
+
+impl Eight<true> {
+    /// Proof of what it has besides.
+    pub(crate) fn avx2(self) -> Avx2 {
+        Eight(())
+    }
+
+    /// For an entry with these features alone.
+    ///
+    /// # Safety
+    /// The processor has them.
+    pub(super) unsafe fn assume() -> Self {
+        Eight(())
     }
 }
 
@@ -44,7 +62,7 @@ pub(crate) fn tile(pixels: usize, vectors: usize) -> TileFn {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile_entry<const PX: usize, const NV: usize>(args: &TileArgs<'_>) {
     // SAFETY: the caller keeps the contract of `Tile::run`; the token is sound because only `Isa` hands out this entry.
-    unsafe { tile_body::<Avx2, PX, NV>(Avx2(()), args) }
+    unsafe { tile_body::<Avx2, PX, NV>(Eight(()), args) }
 }
 
 pub(crate) fn run<Op: SimdOp>(proof: Avx2, op: Op) -> Op::Output {
@@ -66,10 +84,17 @@ fn mask(count: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
 }
 
-// SAFETY (every block below): a token exists only where AVX2 and FMA were detected, and the pointer methods pass on
-// their callers' promise.
+/// The first `count` lanes, as AVX-512VL takes them.
+#[inline(always)]
+fn bits(count: usize) -> __mmask8 {
+    debug_assert!(count <= 8);
+    ((1_u32 << count) - 1) as __mmask8
+}
+
+// SAFETY (every block below): a token exists only where AVX2 and FMA, and AVX-512VL if it says so, were detected, and the pointer
+// methods pass on their callers' promise.
 #[allow(clippy::undocumented_unsafe_blocks)]
-impl Simd for Avx2 {
+impl<const VL: bool> Simd for Eight<VL> {
     type Vec = __m256;
     const LANES: usize = 8;
 
@@ -156,12 +181,20 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m256 {
-        unsafe { _mm256_maskload_ps(from, mask(count)) }
+        unsafe { if VL { _mm256_maskz_loadu_ps(bits(count), from) } else { _mm256_maskload_ps(from, mask(count)) } }
     }
     #[inline(always)]
     unsafe fn store_partial_ptr(self, to: *mut f32, value: __m256, count: usize) {
-        // A masked store of all lanes takes some twenty cycles on a Zen 4, where a plain one takes one.
-        unsafe { if count == 8 { _mm256_storeu_ps(to, value) } else { _mm256_maskstore_ps(to, mask(count), value) } }
+        // AVX2's masked store takes some twenty cycles on a Zen 4, where a plain one takes one.
+        unsafe {
+            if VL {
+                _mm256_mask_storeu_ps(to, bits(count), value);
+            } else if count == 8 {
+                _mm256_storeu_ps(to, value);
+            } else {
+                _mm256_maskstore_ps(to, mask(count), value);
+            }
+        }
     }
     #[inline(always)]
     fn opaque(self, address: *const f32) -> *const f32 {

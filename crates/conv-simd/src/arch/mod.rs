@@ -5,6 +5,8 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512vl;
 pub(crate) mod portable;
 
 /// The register tiles of one instruction set by pixels: `[1 × vectors, 2 × vectors, …]`.
