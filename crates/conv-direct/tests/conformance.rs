@@ -30,21 +30,21 @@ fn assert_conforms(problem: &Problem, seed: u64, epilogue: Epilogue, workers: us
     }
 }
 
-/// Depthwise rows of three taps: their ends lack a tap, two, or none, on one side, on both, or on the same pixel; rows of whole
+/// Depthwise rows of three taps and five: their ends lack a tap, two, or none, on one side, on both, or on the same pixel; rows of whole
 /// tiles, of fewer pixels than a tile, and with a rest.
 #[test]
 fn ends_of_depthwise_rows_conform() {
     let mut checked = 0;
-    for (width, stride, before, after) in
-        (1..=16).flat_map(|width| (1..=2).flat_map(move |stride| pads().map(move |(l, r)| (width, stride, l, r))))
-    {
-        let width = Axis { stride, pad_before: before, pad_after: after, ..Axis::new(width, 3) };
+    for (width, (stride, kernel), (before, after)) in (1..=16).flat_map(|width| {
+        [(1, 3), (2, 3), (1, 5)].into_iter().flat_map(move |taps| pads().map(move |pads| (width, taps, pads)))
+    }) {
+        let width = Axis { stride, pad_before: before, pad_after: after, ..Axis::new(width, kernel) };
         let height = Axis { pad_before: 1, ..Axis::new(4, 3) };
         let Ok(problem) = Problem::new(1, 19, [19, 19], [height, width]) else { continue };
         assert_conforms(&problem, 3, Epilogue::RELU, 1);
         checked += 1;
     }
-    assert!(checked > 250, "{checked} problems");
+    assert!(checked > 380, "{checked} problems");
 }
 
 /// Depthwise filters that are swept: rows of several bands and of less than one, columns of tiles that overlap, that are wider than

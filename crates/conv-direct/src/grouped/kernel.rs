@@ -40,6 +40,9 @@ impl Rows<'_> {
         let pads = [height.pad_before, height.pad_after, width.pad_before, width.pad_after];
         match (width.kernel, width.stride, width.dilation) {
             (1, ..) if !DEEP && height.kernel == 1 && pads == [0; 4] => self.scales(simd),
+            // Rows of three are one tile.
+            (3, 1, 1) if !DEEP && width.output() == 3 => self.rows::<S, 3, 3, 1, 1, 1, false>(simd),
+            (5, 1, 1) if !DEEP && width.output() == 3 => self.rows::<S, 3, 5, 1, 2, 2, false>(simd),
             (3, 1, 1) => self.rows::<S, PIXELS, 3, 1, 1, 1, DEEP>(simd),
             (3, 2, 1) => self.rows::<S, PIXELS, 3, 2, 1, 1, DEEP>(simd),
             (5, 1, 1) if DEEP => self.rows::<S, PIXELS_INSIDE, 5, 1, 0, 0, true>(simd),
@@ -135,6 +138,7 @@ impl Rows<'_> {
                 let (done, [left, right]) = (ow - first, [lacking(first)[0], lacking(first + PX - 1)[1]]);
                 let covered = (left == 0 || left == BEFORE) && (right == 0 || right == BEHIND);
                 if first + PX <= end && ow < end && covered {
+                    debug_assert_eq!([lacking(first)[1], lacking(first + PX - 1)[0]], [0; 2], "the ends meet");
                     match (left == BEFORE, right == BEHIND) {
                         (true, true) => {
                             band.pixels::<S, PX, TAPS, STEP, BEFORE, BEHIND, DEEP>(simd, first, done, output);

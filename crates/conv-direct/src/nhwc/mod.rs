@@ -23,6 +23,9 @@ use schedule::Schedule;
 use tiling::Tiling;
 use tuning::Choice;
 
+/// How many times what transforms stream past the caches is still kept in them here: the layer behind may do little with each float.
+const CACHED_OUTPUTS: usize = 2;
+
 /// The algorithm; see the [module](self).
 pub(crate) struct DirectNhwc;
 
@@ -60,7 +63,7 @@ impl Algorithm for DirectNhwc {
         let blocks = (layout.blocks().len(), layout.bytes());
         let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), blocks);
         let weights = PackedWeights::pack(layout, problem, filter, options)?;
-        let stream = worth_streaming(problem.output_len());
+        let stream = worth_streaming(problem.output_len() / CACHED_OUTPUTS);
         let (problem, workers) = (problem.clone(), options.workers);
         Ok(Box::new(DirectPlan {
             isa: options.isa,
