@@ -208,6 +208,18 @@ mod tests {
         }
     }
 
+    /// A vector, or half of one, is all that a tile has of them.
+    #[test]
+    fn narrow_groups_are_direct() {
+        let options = PlanOptions::new(1);
+        for text in ["g46mb1ic368ih7oc368kh3ph1", "g8mb1ic64ih28oc64kh3ph1", "g128mb1ic1024ih16oc1024kh3ph1"] {
+            for model in models(&options) {
+                let chosen = model.choose(&algorithms(), &text.parse().unwrap(), &options).unwrap();
+                assert_eq!(chosen.name(), "direct/nhwc", "{text}");
+            }
+        }
+    }
+
     #[test]
     fn of_equals_the_least_memory_is_chosen() {
         let options = PlanOptions::new(1);
