@@ -114,6 +114,16 @@ fn lines_conform() {
     assert!(checked > 100, "{checked} problems");
 }
 
+/// Depthwise filters of one tap: whole vectors of channels and fewer, pixels that are left out; sums are added to what is there.
+#[test]
+fn scales_conform() {
+    for (channels, stride) in [2, 4, 19, 35, 64].into_iter().flat_map(|channels| [(channels, 1), (channels, 2)]) {
+        let axis = |input| Axis { stride, ..Axis::new(input, 1) };
+        let problem = Problem::new(2, channels, [channels, channels], [axis(5), axis(9)]).unwrap();
+        assert_conforms(&problem, 19, Epilogue { accumulate: true, ..Epilogue::RELU }, 2);
+    }
+}
+
 /// Groups of which a vector holds several, with more filters than channels and fewer, that fill vectors and that do not, by
 /// filters with loops of their own and without, of rows that have pixels alone at their ends.
 #[test]
@@ -137,17 +147,17 @@ fn pads() -> impl Iterator<Item = (usize, usize)> {
     (0..3).flat_map(|before| (0..3).map(move |after| (before, after)))
 }
 
-/// Outputs of more than 4 MiB: of depthwise layers, whose next row is prefetched, at strides and dilations that read different
-/// rows next; of others, which are streamed, with blocks of channels that are whole cache lines and with some that are not.
+/// Large outputs: of depthwise layers from 4 MiB on, whose next row is prefetched, at strides and dilations that read different rows
+/// next; of others from 8 MiB on, which are streamed, with blocks of channels that are whole cache lines and with some that are not.
 #[test]
 fn large_outputs_conform() {
     for text in [
         "g20mb1ic20ih232oc20kh3ph1",
         "g33mb2ic33ih290oc33kh3sh2ph1",
         "g17mb1ic17ih254oc17kh3ph2dh1",
-        "mb1ic4ih132oc64kh3ph1",
+        "mb1ic4ih192oc64kh3ph1",
         "g2mb2ic6ih156oc96kh3sh2ph1",
-        "mb3ic5ih66oc88kh1",
+        "mb3ic5ih94oc88kh1",
     ] {
         let problem: Problem = text.parse().unwrap();
         assert!(conv_simd::worth_streaming(problem.output_len()), "{text}");
