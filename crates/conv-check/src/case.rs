@@ -68,6 +68,11 @@ impl Case {
         Filter { bias: self.with_bias.then_some(&self.data.bias[..]), ..self.data.filter() }
     }
 
+    /// What stands in the output beforehand: nothing unless the epilogue accumulates.
+    pub(crate) fn before(&self) -> &[f32] {
+        &self.before
+    }
+
     /// The epilogue.
     pub fn epilogue(&self) -> Epilogue {
         self.epilogue
@@ -113,15 +118,21 @@ impl Case {
 
     /// Runs a plan of this case once, in a fresh output full of NaN and scratch full of NaN.
     pub(crate) fn run(&self, plan: &dyn Plan) -> Result<Vec<f32>, Flaw> {
+        self.run_on(plan, self.input(), &self.before)
+    }
+
+    /// The same with a plan of another height, on its `input` and what stood in its output `before`.
+    pub(crate) fn run_on(&self, plan: &dyn Plan, input: &[f32], before: &[f32]) -> Result<Vec<f32>, Flaw> {
+        let problem = plan.problem();
         let mut scratch = Scratch::with_bytes(plan.footprint().scratch_bytes).map_err(PlanError::from)?;
         scratch.fill(f32::NAN);
-        let (channels, pitch) = (self.problem.out_channels(), self.epilogue.pitch_of(&self.problem)?);
-        let mut output = AlignedBuffer::zeroed(self.problem.output_span(pitch)).map_err(PlanError::from)?;
+        let (channels, pitch) = (problem.out_channels(), self.epilogue.pitch_of(problem)?);
+        let mut output = AlignedBuffer::zeroed(problem.output_span(pitch)).map_err(PlanError::from)?;
         output.fill(CANARY);
-        for (pixel, before) in output.chunks_mut(pitch).zip(self.before.chunks(channels)) {
+        for (pixel, before) in output.chunks_mut(pitch).zip(before.chunks(channels)) {
             pixel[..channels].copy_from_slice(before);
         }
-        plan.run(self.input(), &mut output, &mut scratch)?;
+        plan.run(input, &mut output, &mut scratch)?;
         let floats: usize = output.chunks(pitch).map(|pixel| overwritten(&pixel[channels..])).sum();
         if floats > 0 {
             return Err(Flaw::Outside { buffer: "pixels of the output", floats });

@@ -5,7 +5,7 @@ use std::ops::Range;
 use conv_simd::{AlignedBuffer, AllocationError, Bounds, Isa};
 
 use crate::memory::{Footprint, RunError, Scratch};
-use crate::problem::{MAX_TENSOR_BYTES, Problem};
+use crate::problem::{Axis, MAX_TENSOR_BYTES, Problem};
 use crate::tuning::{Parameter, Parameters, Work};
 
 /// A way to compute convolutions.
@@ -47,6 +47,11 @@ pub trait Algorithm: Send + Sync {
         self.supports(problem)?;
         let weights = filter.collect(problem, options)?;
         self.plan(problem, Filter { weights: &weights, bias: filter.bias }, epilogue, options)
+    }
+
+    /// Whether the plans for `problem` give plans of its rows: [`Plan::on_rows`].
+    fn plans_rows(&self, _problem: &Problem) -> bool {
+        false
     }
 
     /// A bound of the rounding error: for every output element
@@ -222,6 +227,13 @@ pub trait Plan: Send + Sync {
         self.problem().out_channels()
     }
 
+    /// The same filter and epilogue on some rows of one image, by one worker, with the weights that were prepared for this plan
+    /// and the bits that it computes. `height` is of such rows ([`Axis::band`]). `None` only where [`Algorithm::plans_rows`]
+    /// says no.
+    fn on_rows(&self, _height: Axis) -> Option<Box<dyn Plan>> {
+        None
+    }
+
     /// Floating-point operations that one run really executes, two a multiply-add: products and transforms, not copies.
     /// Unless a plan says otherwise, those on taps inside the image; whoever multiplies padding too, or multiplies in
     /// another domain, overrides this. "Share of the peak" means these over the time.
@@ -229,7 +241,7 @@ pub trait Plan: Send + Sync {
         self.problem().flops_inside()
     }
 
-    /// The computation itself, on buffers that [`Plan::run`] has checked: `input` and `output` of the lengths stated there,
+    /// The computation itself, on buffers that [`Plan::run_within`] has checked: `input` and `output` of the lengths stated there,
     /// `scratch` of exactly [`Footprint::scratch_bytes`]. Allocates nothing. Tells `probe` which phase begins.
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe);
 
@@ -253,13 +265,30 @@ pub trait Plan: Send + Sync {
         scratch: &mut Scratch,
         probe: &dyn Probe,
     ) -> Result<(), RunError> {
-        let problem = self.problem();
-        let span = problem.output_span(self.output_pitch());
-        let lengths = [("input", input.len(), problem.input_len()), ("output", output.len(), span)];
+        let scratch = scratch.lend(self.footprint().scratch_bytes)?;
+        self.run_within(input, output, scratch, probe)
+    }
+
+    /// [`Plan::run_probed`] with scratch of exactly [`Footprint::scratch_bytes`].
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    fn run_within(
+        &self,
+        input: &[f32],
+        output: &mut [f32],
+        scratch: &mut [f32],
+        probe: &dyn Probe,
+    ) -> Result<(), RunError> {
+        let (problem, scratch_floats) = (self.problem(), self.footprint().scratch_bytes / 4);
+        let lengths = [
+            ("input", input.len(), problem.input_len()),
+            ("output", output.len(), problem.output_span(self.output_pitch())),
+            ("scratch", scratch.len(), scratch_floats),
+        ];
         if let Some((buffer, got, expected)) = lengths.into_iter().find(|(_, got, expected)| got != expected) {
             return Err(RunError::Length { buffer, got, expected });
         }
-        let scratch = scratch.lend(self.footprint().scratch_bytes)?;
         self.execute(input, output, scratch, probe);
         Ok(())
     }

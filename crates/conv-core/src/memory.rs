@@ -17,7 +17,7 @@ pub enum RunError {
     /// An input or output of another length than the problem's.
     #[error("the {buffer} has {got} floats; this problem needs {expected}")]
     Length {
-        /// `input` or `output`.
+        /// `input`, `output` or `scratch`.
         buffer: &'static str,
         /// Floats given.
         got: usize,

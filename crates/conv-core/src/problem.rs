@@ -75,6 +75,21 @@ impl Axis {
         (taps, first)
     }
 
+    /// The input elements from the first to the last that some of `outputs` reads, and the axis from these to those. `None` if one
+    /// of them reads nothing but padding.
+    pub fn band(&self, outputs: Range<usize>) -> Option<(Range<usize>, Axis)> {
+        if outputs.is_empty() || outputs.clone().any(|o| self.valid_taps(o).is_empty()) {
+            return None;
+        }
+        // As far as all taps reach, in the padded input.
+        let (first, end) = (outputs.start * self.stride, (outputs.end - 1) * self.stride + self.extent());
+        let inputs = first.saturating_sub(self.pad_before)..(end - self.pad_before).min(self.input);
+        let pad_before = self.pad_before.saturating_sub(first);
+        let pad_after = end - first - pad_before - inputs.len();
+        let axis = Axis { input: inputs.len(), pad_before, pad_after, ..*self };
+        Some((inputs, axis))
+    }
+
     /// The outputs for which `tap` lies inside the input; empty (and then `0..0`) where there are none.
     pub fn valid_outputs(&self, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation;
@@ -261,6 +276,14 @@ impl Problem {
         Ok(Problem { name: self.name.clone(), ..problem })
     }
 
+    /// The same filter on one image of another height.
+    ///
+    /// # Errors
+    /// As [`Problem::new`].
+    pub fn on_rows(&self, height: Axis) -> Result<Self, ProblemError> {
+        Problem::new(1, self.groups, [self.in_channels, self.out_channels], [height, self.width])
+    }
+
     /// Its name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -394,6 +417,38 @@ mod tests {
                 let outputs: Vec<_> = (0..axis.output()).filter(|&o| inside(o, tap)).collect();
                 assert_eq!(axis.valid_outputs(tap).collect::<Vec<_>>(), outputs, "{axis:?} tap {tap}");
             }
+        }
+    }
+
+    #[test]
+    fn bands_read_what_their_outputs_read() {
+        for axis in [
+            Axis::new(13, 3).pad(1, 1),
+            Axis::new(14, 3).pad(0, 1).stride(2),
+            Axis::new(9, 1).stride(3),
+            Axis::new(9, 3).dilation(3).pad(4, 1),
+            Axis::new(6, 5).pad(4, 3),
+            Axis::new(2, 5).pad(6, 7),
+        ] {
+            let outputs = axis.output();
+            for (start, end) in (0..outputs).flat_map(|start| (start + 1..=outputs).map(move |end| (start, end))) {
+                let read = |o| axis.valid_taps(o).map(move |tap| axis.position(o, tap) as usize);
+                let Some((inputs, band)) = axis.band(start..end) else {
+                    assert!((start..end).any(|o| axis.valid_taps(o).is_empty()), "{axis:?} {start}..{end}");
+                    continue;
+                };
+                assert_eq!((band.input, band.output()), (inputs.len(), end - start), "{axis:?} {start}..{end}");
+                for o in start..end {
+                    assert!(read(o).all(|position| inputs.contains(&position)), "{axis:?} {start}..{end}");
+                    assert_eq!(band.valid_taps(o - start), axis.valid_taps(o), "{axis:?} {start}..{end}");
+                    let from = axis.taps_from(o).1 - inputs.start;
+                    assert_eq!(band.taps_from(o - start).1, from, "{axis:?} {start}..{end}");
+                }
+                // Dense filters read all of it.
+                let all: Vec<usize> = (start..end).flat_map(read).collect();
+                assert!(inputs.clone().all(|i| all.contains(&i)) || axis.dilation > 1 || axis.stride > axis.kernel);
+            }
+            assert_eq!(axis.band(1..1), None);
         }
     }
 

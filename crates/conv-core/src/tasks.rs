@@ -26,6 +26,9 @@ where
     F: Fn(&mut [f32], usize) + Sync,
 {
     let cut = Stretches::new(workers, tasks);
+    if cut.count == 1 {
+        return (0..tasks).for_each(|index| task(scratch, index));
+    }
     let next: [Next; STRETCHES] = array::from_fn(|stretch| Next(AtomicUsize::new(cut.first(stretch))));
     cut.work(scratch, |share, stretch| {
         let (Next(next), end) = (&next[stretch], cut.first(stretch + 1));

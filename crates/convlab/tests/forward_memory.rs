@@ -15,7 +15,7 @@ const TABLE_BYTES: isize = 512 << 10;
 
 #[test]
 fn a_pass_allocates_nothing_and_keeps_what_it_plans() {
-    for (name, batch, threads) in [("paper", 1, 1), ("paper", 3, 2), ("owt", 2, 2)] {
+    for (name, batch, threads) in [("paper", 1, 1), ("paper", 3, 2), ("owt", 2, 2), ("mobilenet_v2", 3, 2)] {
         let network = Network::by_name(name, batch).unwrap();
         let what = format!("{name}, batch {batch}, {threads} threads");
         pool(threads).unwrap().install(|| {

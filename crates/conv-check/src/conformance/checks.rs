@@ -70,6 +70,13 @@ fn check_thoroughly(
     case.judge(algorithm, &first)?;
     check_stability(&*plan, cases, 1, &first)?;
     check_buffers(case, &*plan)?;
+    if algorithm.plans_rows(case.problem()) {
+        check_rows(case, &*plan, &first, 1 + cases.seed as usize % 3)?;
+        // Added to what was there, in a slice of the channels.
+        let (case, options) = (&cases.integers, PlanOptions { workers: WORKERS, ..*options });
+        let plan = case.plan(algorithm, &options)?;
+        check_rows(case, &*plan, &case.run(&*plan)?, 2)?;
+    }
     for workers in [1, WORKERS] {
         let options = PlanOptions { workers, ..*options };
         if workers > 1 {
@@ -169,6 +176,28 @@ fn check_same(output: &[f32], first: &[f32], when: impl Fn() -> String) -> Resul
         Some(index) => Err(Flaw::Unstable { when: when(), index, got: output[index], first: first[index] }),
         None => Ok(()),
     }
+}
+
+/// The same bits from plans of `band` rows at a time, which see no other rows of the input than they need.
+fn check_rows(case: &Case, plan: &dyn Plan, whole: &[f32], band: usize) -> Result<(), Flaw> {
+    let problem = plan.problem();
+    let (height, [rows, width]) = (problem.height(), problem.output_size());
+    let (input_row, output_row) = (problem.width().input * problem.in_channels(), width * problem.out_channels());
+    let bands = |image: usize| (0..rows).step_by(band).map(move |start| (image, start..rows.min(start + band)));
+    for (image, outputs) in (0..problem.batch()).flat_map(bands) {
+        let Some((inputs, axis)) = height.band(outputs.clone()) else { continue };
+        let Some(plan) = plan.on_rows(axis) else {
+            return Err(Flaw::Accepted(format!(
+                "plans_rows() says that there are plans of rows, but {outputs:?} have none"
+            )));
+        };
+        let inputs = (image * height.input + inputs.start) * input_row..(image * height.input + inputs.end) * input_row;
+        let outputs = (image * rows + outputs.start) * output_row..(image * rows + outputs.end) * output_row;
+        let input = Guarded::copy_of(&case.input()[inputs]);
+        let output = case.run_on(&*plan, &input, case.before().get(outputs.clone()).unwrap_or_default())?;
+        check_same(&output, &whole[outputs.clone()], || format!("floats {outputs:?} by a plan of their rows"))?;
+    }
+    Ok(())
 }
 
 /// Runs once into an output between guards, on `scratch` that has one behind it.

@@ -68,7 +68,8 @@ impl Rows<'_> {
                 let input = &self.input[input..][..channels];
                 // SAFETY: tasks have disjoint rows.
                 let output = unsafe { self.output.slice((row * outputs[1] + ow) * plan.pitch, channels) };
-                let parameters = plan.weights.chunks_exact(S::LANES).zip(plan.bias.chunks_exact(S::LANES));
+                let parameters =
+                    plan.prepared.weights.chunks_exact(S::LANES).zip(plan.prepared.bias.chunks_exact(S::LANES));
                 let whole = channels / S::LANES * S::LANES;
                 let (last_input, (output, last_output)) = (&input[whole..], output.split_at_mut(whole));
                 // Whole vectors are known to be so when this is compiled.
@@ -78,7 +79,7 @@ impl Rows<'_> {
                     plan.store(simd, output, sum);
                 }
                 if whole < channels {
-                    let (weights, bias) = (&plan.weights[whole..], &plan.bias[whole..]);
+                    let (weights, bias) = (&plan.prepared.weights[whole..], &plan.prepared.bias[whole..]);
                     let sum = simd.mul_add(simd.load_partial(last_input), simd.load(weights), simd.load(bias));
                     plan.store(simd, last_output, sum);
                 }
@@ -242,7 +243,7 @@ impl Band<'_> {
         let depth = if DEEP { plan.packing.depth } else { 1 };
         let mut sums = [simd.zero(); VECTORS];
         for (v, sum) in sums.iter_mut().enumerate() {
-            *sum = simd.load(&plan.bias[(vector + v) * S::LANES..]);
+            *sum = simd.load(&plan.prepared.bias[(vector + v) * S::LANES..]);
         }
         for (row, r) in self.taps.clone().enumerate() {
             for (s, x) in columns.clone().zip((x..).step_by(width.dilation * pixel)) {
@@ -253,7 +254,7 @@ impl Band<'_> {
                         let [read, _] = self.channels::<S, WHOLE>(vector + v);
                         let value = if WHOLE { simd.load(&x[read]) } else { simd.load_partial(&x[read]) };
                         let value = self.of_groups::<S, DEEP>(simd, value, input);
-                        *sum = simd.mul_add(value, simd.load(&plan.weights_of(vector + v)[w..]), *sum);
+                        *sum = simd.mul_add(value, simd.load(&plan.prepared.weights_of(vector + v)[w..]), *sum);
                     }
                 }
             }
@@ -267,7 +268,7 @@ impl Band<'_> {
     /// In each lane channel `input` of its own group, out of the vector of all groups' channels.
     #[inline(always)]
     fn of_groups<S: Simd, const DEEP: bool>(&self, simd: S, channels: S::Vec, input: usize) -> S::Vec {
-        if DEEP { simd.permute(channels, simd.load(&self.plan.lanes[input * S::LANES..])) } else { channels }
+        if DEEP { simd.permute(channels, simd.load(&self.plan.prepared.lanes[input * S::LANES..])) } else { channels }
     }
 
     /// Prefetches what the same tile of the next output row will read that this one does not, and its outputs: six pixels of
@@ -314,7 +315,7 @@ impl Band<'_> {
     ) {
         let (plan, width, pixel) = (self.plan, self.plan.problem.width(), self.plan.problem.in_channels());
         let depth = if DEEP { plan.packing.depth } else { 1 };
-        let weights = plan.weights_of(vector);
+        let weights = plan.prepared.weights_of(vector);
         let [read, written] = self.channels::<S, WHOLE>(vector);
         let x = x + read.start;
         // From one of the pixels loaded to the next: a single tap meets only every stride-th.
@@ -341,7 +342,7 @@ impl Band<'_> {
             _ => plan.packing.inputs,
         };
         let (x, w) = (self.input.as_ptr().wrapping_add(x), weights.as_ptr().wrapping_add(w));
-        let mut sums = [simd.load(&plan.bias[vector * S::LANES..]); PX];
+        let mut sums = [simd.load(&plan.prepared.bias[vector * S::LANES..]); PX];
         for row in 0..rows {
             for chunk in 0..chunks {
                 let x = x.wrapping_add(row * rows_apart[0] + chunk * columns_apart[0]);

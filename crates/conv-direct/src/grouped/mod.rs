@@ -4,10 +4,12 @@
 //! several groups: an output vector is the sum over taps, and over the input channels of a group, of input vector × weight
 //! vector, where each lane of the input vector is that channel of its own group.
 
+use std::sync::Arc;
+
 use conv_core::{
-    Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
+    Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
 };
-use conv_simd::{AlignedBuffer, Isa, SharedSlice, Simd, lane_numbers};
+use conv_simd::{AlignedBuffer, SharedSlice, Simd, lane_numbers};
 
 #[allow(unsafe_code)]
 mod kernel;
@@ -70,12 +72,12 @@ impl Packing {
         if self.outputs == self.lanes { read.min(problem.out_channels() / self.outputs) } else { 0 }
     }
 
-    fn footprint(&self, problem: &Problem, options: &PlanOptions) -> Result<Footprint, PlanError> {
+    fn footprint(&self, problem: &Problem, kind: Kind, options: &PlanOptions) -> Result<Footprint, PlanError> {
         let taps = problem.height().kernel * problem.width().kernel;
         let floats =
             self.all_lanes() as u128 * (taps as u128 * self.depth as u128 + 1) + (self.depth * self.lanes) as u128;
-        let copy = match Loops::of(problem, *self, options.workers) {
-            Loops::Planes(_) => planes::floats(problem, *self),
+        let copy = match kind {
+            Kind::Planes => planes::floats(problem, *self),
             _ => 0,
         };
         options.admit(4 * floats, 4 * options.workers as u128 * copy as u128)
@@ -84,8 +86,9 @@ impl Packing {
 
 /// See [`conv_core::Algorithm::work`]: no register tile, but its loops come as near to the peak as one of four rows.
 pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -> Option<Work> {
+    let kind = Kind::of(problem, packing);
     Some(Work {
-        footprint: packing.footprint(problem, options).ok()?,
+        footprint: packing.footprint(problem, kind, options).ok()?,
         product_flops: problem.flops_inside() as f64 * packing.lanes as f64 / packing.outputs as f64,
         rows: 4,
         depth: problem.reduction(),
@@ -94,7 +97,7 @@ pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -
         weight_passes: 1.0,
         between_bytes: 0.0,
         between_set: 0.0,
-        tasks: Loops::of(problem, packing, options.workers).tasks(),
+        tasks: Loops::new(kind, problem, packing, options.workers).tasks(),
     })
 }
 
@@ -110,7 +113,8 @@ pub(crate) fn plan(
     let pitch = epilogue.pitch_of(problem)?;
     let taps = problem.height().kernel * problem.width().kernel;
     let (depth, all_lanes) = (packing.depth, packing.all_lanes());
-    let footprint = packing.footprint(problem, options)?;
+    let kind = Kind::of(problem, packing);
+    let footprint = packing.footprint(problem, kind, options)?;
     let mut weights = AlignedBuffer::zeroed(all_lanes * depth * taps)?;
     for (row, filter) in filter.weights.chunks_exact(taps).enumerate() {
         let (place, input) = (packing.place(row / depth), row % depth);
@@ -129,56 +133,76 @@ pub(crate) fn plan(
         let numbers = lane_numbers((0..packing.outputs).map(|lane| lane / filters * depth + input));
         lanes.iter_mut().zip(numbers).for_each(|(lane, number)| *lane = number);
     }
-    let (problem, isa, workers) = (problem.clone(), options.isa, options.workers);
-    let loops = Loops::of(&problem, packing, workers);
-    let far = 4 * (problem.input_len() + problem.output_len()) >= FAR_BYTES;
+    let prepared = Arc::new(Prepared { vector_weights: weights.len() / packing.vectors, weights, bias, lanes });
     Ok(Box::new(GroupedPlan {
         packing,
-        whole: packing.whole(&problem),
-        problem,
+        whole: packing.whole(problem),
+        far: is_far(problem),
+        problem: problem.clone(),
         epilogue,
         pitch,
-        isa,
-        workers,
+        options: *options,
         footprint,
-        loops,
-        far,
-        vector_weights: weights.len() / packing.vectors,
-        weights,
-        bias,
-        lanes,
+        kind,
+        loops: Loops::new(kind, problem, packing, options.workers),
+        prepared,
     }))
 }
 
-/// By which loops a problem is computed, and how these are shared out.
+fn is_far(problem: &Problem) -> bool {
+    4 * (problem.input_len() + problem.output_len()) >= FAR_BYTES
+}
+
+/// By which loops a problem is computed.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// Any filter.
+    Rows,
+    /// Down the image.
+    Sweep,
+    /// On copies with padding.
+    Planes,
+    /// Along the only axis of the filter, 0 down and 1 across.
+    Line(usize),
+}
+
+impl Kind {
+    fn of(problem: &Problem, packing: Packing) -> Self {
+        match line::axis(problem, packing) {
+            Some(axis) => Kind::Line(axis),
+            None if packing.is_depthwise() && sweep::covers(problem, packing.lanes) => Kind::Sweep,
+            None if planes::covers(problem, packing) => Kind::Planes,
+            None => Kind::Rows,
+        }
+    }
+}
+
+/// These loops, and how they are shared out.
 #[derive(Debug, Clone, Copy)]
 enum Loops {
-    /// Any filter: output rows of all images, and how many of them are a task.
-    Rows { rows: usize, of_a_task: usize },
-    /// Down the image.
+    /// Output rows of all images, and how many of them are a task.
+    Rows {
+        rows: usize,
+        of_a_task: usize,
+    },
     Sweep(Shares),
-    /// On copies with padding.
     Planes(Shares),
-    /// Along the only axis of the filter, 0 down and 1 across.
-    Line { axis: usize, shares: Shares },
+    Line {
+        axis: usize,
+        shares: Shares,
+    },
 }
 
 impl Loops {
-    fn of(problem: &Problem, packing: Packing, workers: usize) -> Self {
-        let shares = |rows| Shares::new(problem.batch(), rows, packing.vectors);
-        if let Some(axis) = line::axis(problem, packing) {
-            let [_, across] = line::axes(problem, axis);
-            return Loops::Line { axis, shares: shares(across.output()) };
+    fn new(kind: Kind, problem: &Problem, packing: Packing, workers: usize) -> Self {
+        let (images, rows) = (problem.batch(), problem.height().output());
+        let shares = |rows| Shares::new(images, rows, packing.vectors);
+        match kind {
+            Kind::Rows => Loops::Rows { rows: images * rows, of_a_task: (images * rows).div_ceil(TASKS) },
+            Kind::Sweep => Loops::Sweep(Shares::tall(images, rows, packing.vectors, workers)),
+            Kind::Planes => Loops::Planes(shares(rows)),
+            Kind::Line(axis) => Loops::Line { axis, shares: shares(line::axes(problem, axis)[1].output()) },
         }
-        if packing.is_depthwise() && sweep::covers(problem, packing.lanes) {
-            let rows = problem.height().output();
-            return Loops::Sweep(Shares::tall(problem.batch(), rows, packing.vectors, workers));
-        }
-        if planes::covers(problem, packing) {
-            return Loops::Planes(shares(problem.height().output()));
-        }
-        let rows = problem.batch() * problem.height().output();
-        Loops::Rows { rows, of_a_task: rows.div_ceil(TASKS) }
     }
 
     fn tasks(&self) -> usize {
@@ -197,12 +221,16 @@ struct GroupedPlan {
     epilogue: Epilogue,
     /// Floats from one output pixel to the next.
     pitch: usize,
-    isa: Isa,
-    workers: usize,
+    options: PlanOptions,
     footprint: Footprint,
+    kind: Kind,
     loops: Loops,
     /// Whether the tiles prefetch the next row.
     far: bool,
+    prepared: Arc<Prepared>,
+}
+
+struct Prepared {
     /// `[vector][kh][kw][input channel of a group][lanes]`: those of one vector lie beside each other, as taps a power of two apart
     /// would fall on few sets of the L1 cache.
     weights: AlignedBuffer,
@@ -214,13 +242,15 @@ struct GroupedPlan {
     lanes: AlignedBuffer,
 }
 
-impl GroupedPlan {
+impl Prepared {
     /// The weights of `vector`.
     #[inline(always)]
     fn weights_of(&self, vector: usize) -> &[f32] {
         &self.weights[vector * self.vector_weights..][..self.vector_weights]
     }
+}
 
+impl GroupedPlan {
     #[inline(always)]
     fn store<S: Simd>(&self, simd: S, output: &mut [f32], sum: S::Vec) {
         let epilogue = &self.epilogue;
@@ -242,22 +272,39 @@ impl Plan for GroupedPlan {
         self.pitch
     }
 
+    fn on_rows(&self, height: Axis) -> Option<Box<dyn Plan>> {
+        let problem = self.problem.on_rows(height).ok()?;
+        let options = PlanOptions { workers: 1, memory_limit: usize::MAX, ..self.options };
+        Some(Box::new(GroupedPlan {
+            whole: self.packing.whole(&problem),
+            far: is_far(&problem),
+            footprint: self.packing.footprint(&problem, self.kind, &options).ok()?,
+            loops: Loops::new(self.kind, &problem, self.packing, options.workers),
+            problem,
+            options,
+            prepared: Arc::clone(&self.prepared),
+            ..*self
+        }))
+    }
+
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], probe: &dyn Probe) {
         let output = SharedSlice::new(output);
-        for_each_task(self.workers, self.loops.tasks(), scratch, |copy, index| {
+        for_each_task(self.options.workers, self.loops.tasks(), scratch, |copy, index| {
             probe.enter(Phase::Multiply);
             let (plan, output) = (self, &output);
             match self.loops {
                 Loops::Rows { rows, of_a_task } => {
                     let rows = index * of_a_task..((index + 1) * of_a_task).min(rows);
-                    self.isa.run(kernel::Rows { plan, input, output, rows });
+                    self.options.isa.run(kernel::Rows { plan, input, output, rows });
                 }
-                Loops::Sweep(shares) => self.isa.run(sweep::Sweep { plan, input, output, share: shares.share(index) }),
+                Loops::Sweep(shares) => {
+                    self.options.isa.run(sweep::Sweep { plan, input, output, share: shares.share(index) });
+                }
                 Loops::Planes(shares) => {
-                    self.isa.run(planes::Planes { plan, input, output, copy, share: shares.share(index) });
+                    self.options.isa.run(planes::Planes { plan, input, output, copy, share: shares.share(index) });
                 }
                 Loops::Line { axis, shares } => {
-                    self.isa.run(line::Lines { plan, input, output, axis, share: shares.share(index) });
+                    self.options.isa.run(line::Lines { plan, input, output, axis, share: shares.share(index) });
                 }
             }
             probe.enter(Phase::Idle);

@@ -76,7 +76,7 @@ pub(super) fn run_tiles(
             bounds: plan.epilogue.bounds,
             stream: plan.stream,
         };
-        let tile = plan.isa.tile(segment.pixels, block.vectors);
+        let tile = plan.options.isa.tile(segment.pixels, block.vectors);
         for index in first..tiles.start {
             args.later = later(index);
             debug_assert!({

@@ -1,8 +1,10 @@
 //! `direct/nhwc`: any stride, padding, dilation, groups and channel counts; no scratch.
 
+use std::sync::Arc;
+
 use conv_core::{
-    Algorithm, Epilogue, Filter, Footprint, Parameter, Parameters, Phase, Plan, PlanError, PlanOptions, Probe, Problem,
-    StreamedFilter, Unsupported, Work, for_each_task,
+    Algorithm, Axis, Epilogue, Filter, Footprint, Parameter, Parameters, Phase, Plan, PlanError, PlanOptions, Probe,
+    Problem, StreamedFilter, Unsupported, Work, for_each_task,
 };
 use conv_simd::{SharedSlice, worth_streaming};
 
@@ -54,29 +56,14 @@ impl Algorithm for DirectNhwc {
         }
         filter.check(problem)?;
         let pitch = epilogue.pitch_of(problem)?;
-        let choice = Choice::of(problem, options);
-        let layout = weights::Layout::new(problem, options.isa.lanes(), choice.vectors);
+        let layout = weights::Layout::new(problem, options.isa.lanes(), Choice::of(problem, options).vectors);
         let footprint = options.admit(layout.bytes(), 0)?;
-        let geometry = Geometry::new(problem, pitch);
-        let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch()));
-        let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
-        let blocks = (layout.blocks().len(), layout.bytes());
-        let schedule = Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), blocks);
-        let weights = PackedWeights::pack(layout, problem, filter, options)?;
-        let stream = worth_streaming(problem.output_len() / CACHED_OUTPUTS);
-        let (problem, workers) = (problem.clone(), options.workers);
-        Ok(Box::new(DirectPlan {
-            isa: options.isa,
-            problem,
-            epilogue,
-            stream,
-            workers,
-            footprint,
-            geometry,
-            tilings,
-            schedule,
-            weights,
-        }))
+        let weights = Arc::new(PackedWeights::pack(layout, problem, filter, options)?);
+        Ok(Box::new(DirectPlan::new(problem, weights, (epilogue, pitch), (options, footprint))))
+    }
+
+    fn plans_rows(&self, problem: &Problem) -> bool {
+        !linear::applies(problem)
     }
 
     fn plan_streamed(
@@ -141,18 +128,42 @@ impl Algorithm for DirectNhwc {
 }
 
 struct DirectPlan {
-    isa: conv_simd::Isa,
+    options: PlanOptions,
     problem: Problem,
     epilogue: Epilogue,
     /// Whether the output is stored past the caches.
     stream: bool,
-    workers: usize,
     footprint: Footprint,
     geometry: Geometry,
     /// The tiles of an image, by the vectors of a block: fewer vectors leave room for more pixels.
     tilings: Vec<Tiling>,
     schedule: Schedule,
-    weights: PackedWeights,
+    weights: Arc<PackedWeights>,
+}
+
+impl DirectPlan {
+    fn new(
+        problem: &Problem,
+        weights: Arc<PackedWeights>,
+        (epilogue, pitch): (Epilogue, usize),
+        (options, footprint): (&PlanOptions, Footprint),
+    ) -> Self {
+        let (layout, choice, geometry) = (&weights.layout, Choice::of(problem, options), Geometry::new(problem, pitch));
+        let tiling = |vectors| Tiling::new(problem, &geometry, vectors, choice.pixels(vectors, geometry.pitch()));
+        let tilings: Vec<_> = (1..=layout.vectors()).map(tiling).collect();
+        let blocks = (layout.blocks().len(), layout.bytes());
+        DirectPlan {
+            options: *options,
+            problem: problem.clone(),
+            epilogue,
+            stream: worth_streaming(problem.output_len() / CACHED_OUTPUTS),
+            footprint,
+            schedule: Schedule::new(&geometry, &choice, tilings[layout.vectors() - 1].len(), blocks),
+            geometry,
+            tilings,
+            weights,
+        }
+    }
 }
 
 impl Plan for DirectPlan {
@@ -168,14 +179,21 @@ impl Plan for DirectPlan {
         self.geometry.output_pitch
     }
 
+    fn on_rows(&self, height: Axis) -> Option<Box<dyn Plan>> {
+        let problem = self.problem.on_rows(height).ok()?;
+        let (options, pitch) = (PlanOptions { workers: 1, ..self.options }, self.geometry.output_pitch);
+        let weights = Arc::clone(&self.weights);
+        Some(Box::new(DirectPlan::new(&problem, weights, (self.epilogue, pitch), (&options, self.footprint))))
+    }
+
     fn execute(&self, input: &[f32], output: &mut [f32], _: &mut [f32], probe: &dyn Probe) {
         let output = SharedSlice::new(output);
-        for_each_task(self.workers, self.schedule.tasks(), &mut [], |_, index| {
+        for_each_task(self.options.workers, self.schedule.tasks(), &mut [], |_, index| {
             probe.enter(Phase::Multiply);
             let (image, block, tiles) = self.schedule.task(index);
             kernel::run_tiles(self, input, &output, image, block, tiles);
             if self.stream {
-                self.isa.fence();
+                self.options.isa.fence();
             }
             probe.enter(Phase::Idle);
         });

@@ -108,7 +108,7 @@ mod tests {
 
     /// The costs of a layer's tasks with tiles of 14 pixels and blocks of 32 output channels, as AVX-512 has them; a tile
     /// costs its valid filter rows.
-    fn costs(descriptor: &str) -> Vec<usize> {
+    fn costs(descriptor: &str, workers: usize) -> Vec<usize> {
         let problem: Problem = descriptor.parse().unwrap();
         let geometry = Geometry::new(&problem, problem.out_channels());
         let columns = geometry.output[1].div_ceil(14);
@@ -116,7 +116,7 @@ mod tests {
         let tiles = geometry.output[0] * columns;
         let schedule = Schedule::new(
             &geometry,
-            &Choice::of(&problem, &PlanOptions::new(1)),
+            &Choice::of(&problem, &PlanOptions::new(workers)),
             tiles,
             (blocks, 4 * problem.weight_len() as u128),
         );
@@ -147,9 +147,9 @@ mod tests {
             "mb1ic1024ih14oc256kh1",
             "mb16ic1024ih14oc256kh1",
         ] {
-            let costs = costs(descriptor);
-            let total: usize = costs.iter().sum();
             for workers in 1..=64 {
+                let costs = costs(descriptor, workers);
+                let total: usize = costs.iter().sum();
                 let ratio = (makespan(&costs, workers) * workers) as f64 / total as f64;
                 // The last round is not full. That is at its worst for the 112 tiles of the 1×1 layer (14 times 8 blocks of
                 // channels) on 55 workers: three rounds where 2.04 would do.

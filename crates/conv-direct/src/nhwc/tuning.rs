@@ -73,7 +73,10 @@ impl Choice {
             vectors: given_vectors.unwrap_or_else(|| default_vectors(problem, isa)),
             pixels: given(TILE_PIXELS).unwrap_or(usize::MAX),
             panel_bytes: given(PANEL_KIB).unwrap_or(DEFAULT_PANEL) << 10,
-            tasks: given(TASKS).unwrap_or_else(|| default_tasks(problem)),
+            tasks: match options.workers {
+                1 => 1,
+                _ => given(TASKS).unwrap_or_else(|| default_tasks(problem)),
+            },
             workers: options.workers,
         }
     }

@@ -2,11 +2,13 @@
 
 use crate::network::ValueId;
 
-/// Memory of one layer that a pass executes.
+/// Memory of what a pass executes as one: a layer or a chain of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerMemory {
-    /// The layer's name.
+    /// The layer's name, or those of the first and the last of a chain that is computed as one.
     pub name: String,
+    /// All of these.
+    pub layers: Vec<String>,
     /// The value that it writes: its node's, or that of the last node which is executed with it.
     pub output: ValueId,
     /// Who computes it; only convolutions and fully connected layers have a choice.

@@ -1,6 +1,8 @@
 //! The forward pass: plans made once, memory planned ahead, runs that allocate nothing.
 
 mod arena;
+mod bands;
+mod chains;
 mod memory;
 mod parameters;
 mod places;
@@ -19,9 +21,10 @@ pub use stage::Stage;
 pub use work::LayerWork;
 
 use self::arena::{Arena, Lifetime};
+use self::chains::Chains;
 use self::parameters::Planner;
 use self::stages::Stages;
-use self::step::Step;
+use self::step::{Operation, Step};
 use crate::network::{Network, NetworkError, ValueId};
 use crate::operators::Operator;
 use crate::shape::Shape;
@@ -135,11 +138,35 @@ impl ForwardPass {
         choose: &Chooser<'_>,
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
+        let chained = Self::keeping(network, weights, choose, options, chains::FAR_BYTES);
+        // A chain's buffers are for each worker, and what it adds to is copied.
+        let too_large = |error: &ForwardError| matches!(error, ForwardError::Memory { .. });
+        match chained {
+            Err(error) if too_large(&error) => Self::keeping(network, weights, choose, options, usize::MAX),
+            chained => chained,
+        }
+    }
+
+    /// [`ForwardPass::new`] with tensors between layers that are whole up to so many bytes for each worker: with
+    /// [`usize::MAX`] each layer is a step of its own.
+    ///
+    /// # Errors
+    /// As [`ForwardPass::new`].
+    pub fn keeping(
+        network: &Network,
+        weights: &mut dyn Weights,
+        choose: &Chooser<'_>,
+        options: &PlanOptions,
+        far: usize,
+    ) -> Result<Self, ForwardError> {
         let shapes = |values: &[ValueId]| {
             values.iter().map(|&value| network.shape(value).cloned()).collect::<Result<Vec<_>, _>>()
         };
         network.check_computed()?;
-        let stages = Stages::of(network);
+        let methods: Vec<Option<Method>> =
+            network.nodes().iter().map(|node| node.problem.as_ref().map(choose)).collect();
+        let uses = &network.uses();
+        let stages = Stages::of(&Chains { network, methods: &methods, uses, workers: options.workers, far });
         let layout = Layout::of(network, &stages)?;
         let memory = MemoryPlan {
             layers: Vec::new(),
@@ -150,39 +177,38 @@ impl ForwardPass {
         };
         let mut planner = Planner { network, places: &stages.places, weights, options, memory };
         let (mut steps, mut work, mut constants) = (Vec::new(), Vec::new(), Vec::new());
-        for stage in &stages.stages {
-            let node = &network.nodes()[stage.node];
+        for step in stages.steps() {
+            let (first, last) = (&step[0], &step[step.len() - 1]);
+            let node = &network.nodes()[first.node];
             if let Operator::Constant(shape) = &node.operator {
                 constants.push(planner.constant(node, shape)?);
                 continue;
             }
-            let mut algorithm = None;
-            let operation = match &node.problem {
-                Some(problem) => {
-                    let chosen = choose(problem);
-                    algorithm = Some(chosen.algorithm.name());
-                    planner.plan(stage, problem, chosen)?
-                }
-                None => planner.operation(stage)?,
+            let method = methods[first.node];
+            let operation = match (step, method) {
+                (_, None) => planner.operation(first)?,
+                ([stage], Some(method)) => Operation::Plan(planner.plan(stage, method)?),
+                (chain, Some(_)) => Operation::Chain(planner.chain(chain, &methods)?),
             };
             let inputs = node.inputs.iter().map(|&input| layout.slot(input)).collect();
-            let Slot::Arena(output) = layout.slot(stage.output) else {
+            let Slot::Arena(output) = layout.slot(last.output) else {
                 unreachable!("what a step writes lies in the arena")
             };
             let Footprint { prepared_bytes, scratch_bytes } = operation.footprint(options.workers);
             planner.admit(LayerMemory {
-                name: stage.name(network),
-                output: stage.output,
-                algorithm,
+                name: stage::name(network, step),
+                layers: step.iter().map(|stage| stage.name(network)).collect(),
+                output: last.output,
+                algorithm: method.map(|method| method.algorithm.name()),
                 prepared_bytes,
                 scratch_bytes,
-                activation_bytes: network.shape(stage.output)?.bytes(),
+                activation_bytes: network.shape(last.output)?.bytes(),
                 alive_bytes: size_of::<f32>() * layout.alive[steps.len()],
             })?;
-            let channels = network.shape(stage.output)?.sizes().get(1).copied().unwrap_or(1);
-            let pitch = stages.places[stage.output].pitch.unwrap_or(channels);
+            let channels = network.shape(last.output)?.sizes().get(1).copied().unwrap_or(1);
+            let pitch = stages.places[last.output].pitch.unwrap_or(channels);
             steps.push(Step { operation, inputs, output, channels, pitch });
-            work.push(LayerWork::new(network, stage)?);
+            work.push(LayerWork::new(network, step)?);
         }
         let memory = planner.memory;
         let outputs = network.outputs().iter().map(|&output| layout.slot(output));
@@ -291,20 +317,21 @@ impl Layout {
         for (index, input) in network.inputs().iter().enumerate() {
             buffers[input.index()] = Some(Slot::Input(index));
         }
-        let constant = |stage: &&Stage| matches!(network.nodes()[stage.node].operator, Operator::Constant(_));
-        for (index, stage) in stages.stages.iter().filter(constant).enumerate() {
-            buffers[stage.output.index()] = Some(Slot::Constant(index));
+        let constant = |step: &&[Stage]| matches!(network.nodes()[step[0].node].operator, Operator::Constant(_));
+        for (index, step) in stages.steps().filter(constant).enumerate() {
+            buffers[step[0].output.index()] = Some(Slot::Constant(index));
         }
-        let executed: Vec<&Stage> = stages.stages.iter().filter(|stage| !constant(stage)).collect();
+        let executed: Vec<&[Stage]> = stages.steps().filter(|step| !constant(step)).collect();
         let (mut roots, mut lifetimes, mut of) = (Vec::new(), Vec::<Lifetime>::new(), vec![None; values]);
-        for (step, stage) in executed.iter().enumerate() {
-            let root = places[stage.output].root;
+        for (step, stages) in executed.iter().enumerate() {
+            let root = places[stages[stages.len() - 1].output].root;
             let lifetime = *of[root.index()].get_or_insert(roots.len());
             if lifetime == roots.len() {
                 roots.push(root);
                 lifetimes.push(Lifetime { floats: network.shape(root)?.floats(), steps: step..step + 1 });
             }
-            let read = network.nodes()[stage.node].inputs.iter().filter_map(|&input| of[places[input].root.index()]);
+            let inputs = &network.nodes()[stages[0].node].inputs;
+            let read = inputs.iter().filter_map(|&input| of[places[input].root.index()]);
             for lifetime in read.chain([lifetime]) {
                 lifetimes[lifetime].steps.end = step + 1;
             }

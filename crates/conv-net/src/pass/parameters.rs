@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use conv_core::{Epilogue, Method, PlanError, PlanOptions, Problem, StreamedFilter};
+use conv_core::{Epilogue, Method, Plan, PlanError, PlanOptions, StreamedFilter};
 use conv_simd::AlignedBuffer;
 
+use super::bands::Chain;
 use super::places::{Places, View};
 use super::stage::{Stage, pool_of};
 use super::step::Operation;
@@ -35,20 +36,31 @@ struct Folded {
 
 impl Planner<'_> {
     /// Prepares the weights of a convolution or fully connected layer.
-    pub fn plan(&mut self, stage: &Stage, problem: &Problem, chosen: Method) -> Result<Operation, ForwardError> {
-        let (options, Method { algorithm, parameters }) = (self.left(stage)?, chosen);
-        let options = options.parameters(parameters);
-        let plan = self.stream(stage, problem, chosen, &options);
-        plan.map(Operation::Plan).map_err(|source| self.failed(stage, algorithm.name(), source))
+    pub fn plan(&mut self, stage: &Stage, method: Method) -> Result<Box<dyn Plan>, ForwardError> {
+        let options = self.left(stage)?.parameters(method.parameters);
+        let plan = self.stream(stage, method, &options);
+        plan.map_err(|source| self.failed(stage, method.algorithm.name(), source))
     }
 
-    fn stream(
-        &mut self,
-        stage: &Stage,
-        problem: &Problem,
-        chosen: Method,
-        options: &PlanOptions,
-    ) -> Result<Box<dyn conv_core::Plan>, PlanError> {
+    /// Prepares those of several that follow each other.
+    pub fn chain(&mut self, stages: &[Stage], methods: &[Option<Method>]) -> Result<Chain, ForwardError> {
+        let mut plans = Vec::new();
+        let before = self.memory.prepared_bytes;
+        for stage in stages {
+            let plan = self.plan(stage, methods[stage.node].expect("a chain's stages are convolutions"))?;
+            // Held until the whole chain is admitted.
+            self.memory.prepared_bytes += plan.footprint().prepared_bytes;
+            plans.push(plan);
+        }
+        self.memory.prepared_bytes = before;
+        let last = &stages[stages.len() - 1];
+        let elsewhere = |&residual: &ValueId| self.places[residual].root != self.places[last.output].root;
+        let copied = last.residual(self.network).filter(elsewhere).is_some();
+        Ok(Chain::new(&plans, copied, self.options.workers))
+    }
+
+    fn stream(&mut self, stage: &Stage, method: Method, options: &PlanOptions) -> Result<Box<dyn Plan>, PlanError> {
+        let problem = self.network.nodes()[stage.node].problem.as_ref().expect("only these have a method");
         // Before the bias, however long it is, is allocated.
         options.admit(4 * problem.out_channels() as u128, 0)?;
         let node = &self.network.nodes()[stage.node];
@@ -67,7 +79,7 @@ impl Planner<'_> {
         let filter = StreamedFilter { weights: &mut read, bias: Some(&bias) };
         let (accumulate, bounds) = (stage.sum.is_some(), stage.bounds(self.network));
         let epilogue = Epilogue { accumulate, bounds, pitch: self.places[stage.output].pitch };
-        chosen.algorithm.plan_streamed(problem, filter, epilogue, options)
+        method.algorithm.plan_streamed(problem, filter, epilogue, options)
     }
 
     /// Prepares every other node.

@@ -78,6 +78,12 @@ impl Places {
         self.0[value.index()] = place;
     }
 
+    /// Gives `value`, which a sum put where its other operand is, and what was put there after it a buffer of their own.
+    pub fn separate(&mut self, value: ValueId) {
+        let before = self[value].root;
+        self.0[value.index()..].iter_mut().filter(|place| place.root == before).for_each(|place| place.root = value);
+    }
+
     /// A value as it lies.
     pub fn view<'a>(&self, value: ValueId, shape: &'a Shape) -> View<'a> {
         View { shape, pitch: self[value].pitch }

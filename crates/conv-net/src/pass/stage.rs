@@ -29,6 +29,12 @@ impl Stage {
         self.pool.map_or_else(|| name(self.node).clone(), |pool| format!("{}+{}", name(self.node), name(pool)))
     }
 
+    /// The other operand of its sum.
+    pub(super) fn residual(&self, network: &Network) -> Option<ValueId> {
+        let own = network.nodes()[self.folded.last().copied().unwrap_or(self.node)].outputs[0];
+        network.nodes()[self.sum?].inputs.iter().copied().find(|&input| input != own)
+    }
+
     /// Of its results.
     pub(super) fn bounds(&self, network: &Network) -> Bounds {
         self.activation.and_then(|node| bounds(&network.nodes()[node].operator)).unwrap_or(Bounds::NONE)
@@ -55,5 +61,13 @@ pub(super) fn pool_of(network: &Network, stage: &Stage) -> Option<Pool> {
     match network.nodes()[stage.pool?].operator {
         Operator::MaxPool(pool) => Some(pool),
         _ => None,
+    }
+}
+
+/// What a step is called: as its stage, or as the first and the last of its chain, `features.2.conv.0..features.2.conv.2`.
+pub(super) fn name(network: &Network, step: &[Stage]) -> String {
+    match step {
+        [first, .., last] => format!("{}..{}", first.name(network), last.name(network)),
+        _ => step.iter().map(|stage| stage.name(network)).collect(),
     }
 }

@@ -1,5 +1,8 @@
 //! What is executed at once: nodes that are fused, because what lies between them need not be written.
 
+use std::ops::Range;
+
+use super::chains::Chains;
 use super::places::{Place, Places};
 use super::stage::{Stage, bounds};
 use crate::network::{Network, ValueId};
@@ -8,20 +11,29 @@ use crate::shape::Shape;
 
 /// A network as it is executed.
 pub(super) struct Stages {
-    pub stages: Vec<Stage>,
+    stages: Vec<Stage>,
+    /// Which of them are executed as one, in order.
+    steps: Vec<Range<usize>>,
     /// Where each value is.
     pub places: Places,
 }
 
 impl Stages {
-    pub fn of(network: &Network) -> Self {
+    pub fn of(chains: &Chains<'_>) -> Self {
+        let network = chains.network;
         let mut fusion = Fusion::new(network);
         for node in 0..network.nodes().len() {
             fusion.node(node);
         }
         let Fusion { mut stages, mut places, .. } = fusion;
         places.join(network, &mut stages);
-        Stages { stages, places }
+        let steps = chains.steps(&stages, &mut places);
+        Stages { stages, steps, places }
+    }
+
+    /// What is executed, step by step: a stage or a chain of them.
+    pub fn steps(&self) -> impl Iterator<Item = &[Stage]> {
+        self.steps.iter().map(|step| &self.stages[step.clone()])
     }
 }
 
@@ -79,7 +91,7 @@ impl<'a> Fusion<'a> {
         for value in read.copied().collect::<Vec<_>>() {
             self.pending[self.places[value].root.index()] -= 1;
         }
-        if let Some(residual) = self.residual(&stage) {
+        if let Some(residual) = stage.residual(self.network) {
             self.share(self.places[residual], stage.output);
         }
         let constant = matches!(node.operator, Operator::Constant(_));
@@ -134,14 +146,6 @@ impl<'a> Fusion<'a> {
         let same =
             |a: ValueId, b: ValueId| matches!((self.network.shape(a), self.network.shape(b)), (Ok(a), Ok(b)) if a == b);
         self.written[root] && self.pending[root] == 1 && same(other, stage.output)
-    }
-
-    /// The other operand of a stage's sum.
-    fn residual(&self, stage: &Stage) -> Option<ValueId> {
-        let network = self.network;
-        let last = stage.folded.last().copied().unwrap_or(stage.node);
-        let own = network.nodes()[last].outputs[0];
-        network.nodes()[stage.sum?].inputs.iter().copied().find(|&input| input != own)
     }
 
     /// Whether a reshaped value has the same floats in the same order, and may be where it is.

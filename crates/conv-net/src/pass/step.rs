@@ -6,6 +6,7 @@ use conv_core::{Footprint, Plan, PlanOptions, RunError, Scratch};
 use conv_simd::Bounds;
 
 use super::Slot;
+use super::bands::Chain;
 use super::places::View;
 use crate::layers::{
     self, Affine, BroadcastOp, Dimension, Fold, Padding, ReduceOp, Resizer, StridedCopy, TransposedConv, dimensions,
@@ -30,6 +31,7 @@ pub(super) struct Step {
 /// What a step computes.
 pub(super) enum Operation {
     Plan(Box<dyn Plan>),
+    Chain(Chain),
     Transposed(TransposedConv),
     /// With the pooling that follows, if any does.
     Lrn(Lrn, Option<Pool>, Map),
@@ -173,6 +175,7 @@ impl Operation {
         let prepared = |prepared_bytes| Footprint { prepared_bytes, scratch_bytes: 0 };
         match self {
             Operation::Plan(plan) => plan.footprint(),
+            Operation::Chain(chain) => chain.footprint(),
             Operation::Transposed(conv) => prepared(conv.prepared_bytes()),
             Operation::Affine(affine) => prepared(size_of::<f32>() * affine.prepared_floats()),
             Operation::Pad(padding) => prepared(padding.bytes()),
@@ -194,6 +197,7 @@ impl Operation {
         let PlanOptions { isa, workers, .. } = *options;
         match self {
             Operation::Plan(plan) => plan.run(input(0), output, scratch)?,
+            Operation::Chain(chain) => chain.run(input(0), output, scratch)?,
             Operation::Transposed(conv) => conv.run(isa, workers, input(0), output),
             Operation::Lrn(lrn, None, map) => {
                 layers::normalise(isa, workers, lrn, map.channels, input(0), output);

@@ -23,22 +23,32 @@ pub struct LayerWork {
 }
 
 impl LayerWork {
-    /// Of a stage: its node and what is executed with it.
-    pub(super) fn new(network: &Network, stage: &Stage) -> Result<Self, NetworkError> {
-        let node = &network.nodes()[stage.node];
-        let inputs = node.inputs.iter().map(|&input| network.shape(input)).collect::<Result<Vec<_>, _>>()?;
-        let output = network.shape(stage.output)?;
-        let read: u128 = inputs.iter().map(|shape| shape.floats() as u128).sum();
-        let flops = inputs.first().map_or(0, |input| flops(&node.operator, node.problem.as_ref(), input, output, read));
-        let between = network.shape(node.outputs[0])?;
-        let pool_flops = pool_of(network, stage).map_or(0, |pool| pooled(&pool, between));
-        let parameters = node.parameters.iter().chain(folded_bias(network, stage));
-        Ok(LayerWork {
-            flops: flops + pool_flops,
-            weight_bytes: 4 * parameters.map(|parameter| parameter.len() as u128).sum::<u128>(),
-            activation_bytes: 4 * (read + output.floats() as u128),
-        })
+    /// Of a step: its stages' nodes, and what is executed with them. What lies between stages is neither read nor written.
+    pub(super) fn new(network: &Network, step: &[Stage]) -> Result<Self, NetworkError> {
+        let floats = |value| network.shape(value).map(|shape| shape.floats() as u128);
+        let inputs = |stage: &Stage| -> Result<u128, NetworkError> {
+            network.nodes()[stage.node].inputs.iter().map(|&input| floats(input)).sum()
+        };
+        let (mut flops, mut parameters) = (0, 0);
+        for stage in step {
+            let node = &network.nodes()[stage.node];
+            flops += flops_of(network, stage, inputs(stage)?)?;
+            let folded = folded_bias(network, stage);
+            parameters += node.parameters.iter().chain(folded).map(|parameter| parameter.len() as u128).sum::<u128>();
+        }
+        let (read, written) = (inputs(&step[0])?, floats(step[step.len() - 1].output)?);
+        Ok(LayerWork { flops, weight_bytes: 4 * parameters, activation_bytes: 4 * (read + written) })
     }
+}
+
+/// Of a stage that reads so many floats.
+fn flops_of(network: &Network, stage: &Stage, read: u128) -> Result<u128, NetworkError> {
+    let node = &network.nodes()[stage.node];
+    let inputs = node.inputs.iter().map(|&input| network.shape(input)).collect::<Result<Vec<_>, _>>()?;
+    let output = network.shape(stage.output)?;
+    let own = inputs.first().map_or(0, |input| flops(&node.operator, node.problem.as_ref(), input, output, read));
+    let between = network.shape(node.outputs[0])?;
+    Ok(own + pool_of(network, stage).map_or(0, |pool| pooled(&pool, between)))
 }
 
 /// The bias that a layer without one has by what is folded into it.

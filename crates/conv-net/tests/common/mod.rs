@@ -8,7 +8,7 @@ pub mod protobuf;
 
 use conv_check::oracle;
 use conv_core::{
-    Algorithm, Epilogue, Filter, Footprint, Method, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
+    Algorithm, Axis, Epilogue, Filter, Footprint, Method, Plan, PlanError, PlanOptions, Probe, Problem, Unsupported,
 };
 use conv_net::{LayerObserver, LayerOutput, Network, Node, Weights, WeightsError};
 
@@ -50,11 +50,16 @@ impl Algorithm for Oracle {
         }))
     }
 
+    fn plans_rows(&self, _: &Problem) -> bool {
+        true
+    }
+
     fn error_growth(&self, _: &Problem) -> f64 {
         1.0
     }
 }
 
+#[derive(Clone)]
 struct OraclePlan {
     problem: Problem,
     footprint: Footprint,
@@ -75,6 +80,10 @@ impl Plan for OraclePlan {
 
     fn output_pitch(&self) -> usize {
         self.pitch
+    }
+
+    fn on_rows(&self, height: Axis) -> Option<Box<dyn Plan>> {
+        Some(Box::new(OraclePlan { problem: self.problem.on_rows(height).unwrap(), ..self.clone() }))
     }
 
     fn execute(&self, input: &[f32], output: &mut [f32], scratch: &mut [f32], _: &dyn Probe) {

@@ -77,7 +77,7 @@ impl Lines<'_> {
                         positions: along.input as isize,
                         step: steps[0],
                         channels: S::LANES.min(pixel - channel),
-                        weights: plan.weights_of(vector),
+                        weights: plan.prepared.weights_of(vector),
                     };
                     debug_assert!({
                         let line = &image[line * steps[1]..][..(along.input - 1) * steps[0] + pixel];
@@ -86,7 +86,7 @@ impl Lines<'_> {
                         let floats = read.len().checked_sub(1).map_or(0, |last| last * steps[0] + tile.channels);
                         within(line, tile.x.wrapping_add(before * steps[0]), floats)
                     });
-                    let bias = simd.load(&plan.bias[channel..]);
+                    let bias = simd.load(&plan.prepared.bias[channel..]);
                     let sums = if inside && tile.channels == S::LANES {
                         tile.sums::<S, N, true>(simd, bias)
                     } else {

@@ -69,7 +69,7 @@ impl Planes<'_> {
                 }
             }
             let copy = Copied { floats: copy, rows: top..bottom, row };
-            let tile = Tile { plan, output, copy, weights: plan.weights_of(vector), channel, channels };
+            let tile = Tile { plan, output, copy, weights: plan.prepared.weights_of(vector), channel, channels };
             for start in (0..outputs).step_by(PX) {
                 // The last tile overlaps the one before, or is too wide.
                 let first = start.min(outputs.saturating_sub(PX));
@@ -111,7 +111,7 @@ impl Tile<'_> {
         stored: Range<usize>,
     ) {
         let (plan, height) = (self.plan, self.plan.problem.height());
-        let mut sums = [[simd.load(&plan.bias[self.channel..]); ROWS]; PX];
+        let mut sums = [[simd.load(&plan.prepared.bias[self.channel..]); ROWS]; PX];
         // Those of the copy's rows that the last row of outputs reads, or one before it, counted from the padding above the image.
         let end = (oh + ROWS - 1) * height.stride + height.kernel;
         let [start, end] = [oh * height.stride, end].map(|y| y.saturating_sub(height.pad_before));

@@ -103,9 +103,9 @@ impl Sweep<'_> {
                         1 => PX * STEP * pixel - (vector - self.share.vectors.start) * S::LANES,
                         _ => S::LANES,
                     },
-                    weights: plan.weights_of(vector),
+                    weights: plan.prepared.weights_of(vector),
                 };
-                let bias = simd.load(&plan.bias[channel..]);
+                let bias = simd.load(&plan.prepared.bias[channel..]);
                 if inside && channels == S::LANES {
                     self.column::<S, K, STEP, LIVE, PX, true>(simd, &column, bias, channel);
                 } else {

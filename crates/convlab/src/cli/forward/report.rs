@@ -94,7 +94,7 @@ impl Report<'_> {
         let mut value = serde_json::to_value(record).map_err(CliError::input)?;
         let memory = self.pass.pass().memory();
         for (layer, planned) in value["layers"].as_array_mut().into_iter().flatten().zip(&memory.layers) {
-            let fallback = self.pass.fallbacks().iter().find(|(name, _)| *name == planned.name);
+            let fallback = self.pass.fallbacks().iter().find(|(name, _)| planned.layers.contains(name));
             layer["prepared_bytes"] = json!(planned.prepared_bytes);
             layer["activation_bytes"] = json!(planned.activation_bytes);
             layer["fallback"] = json!(fallback.map(|(_, reason)| reason.to_string()));
@@ -167,7 +167,7 @@ impl Report<'_> {
         let mut rows: Vec<Vec<String>> = layers
             .map(|(timed, planned)| {
                 let [ms, share, bound, reached] = row(timed.median_ns, timed.bound_ns);
-                let replaced = self.pass.fallbacks().iter().any(|(name, _)| *name == timed.name);
+                let replaced = self.pass.fallbacks().iter().any(|(name, _)| planned.layers.contains(name));
                 let algorithm = planned.algorithm.map_or(String::new(), |name| {
                     format!("{name}{}", if replaced { " *" } else { "" }) //
                 });

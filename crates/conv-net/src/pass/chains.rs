@@ -1,0 +1,108 @@
+//! Which stages are one step: chains of convolutions that are computed band by band (DESIGN.md, "Chains").
+
+use std::ops::Range;
+
+use conv_core::{Method, Problem};
+
+use super::bands;
+use super::places::Places;
+use super::stage::Stage;
+use crate::network::{Network, ValueId};
+
+/// Bytes of a tensor for each worker from which on it has left the worker's L2 before it is read.
+pub(super) const FAR_BYTES: usize = 1 << 20;
+
+/// Bytes that weights of a chain take at most: beside the buffers of a band they stay in an L2 of 1 MiB.
+const WEIGHT_BYTES: usize = 224 << 10;
+
+/// Rows of a band, of a map that has them, at least.
+const LEAST_ROWS: usize = 4;
+
+/// Rows that the busiest worker computes for each of its share, at most: what a chain saves is little more than its bytes.
+const MOST_WORK: f64 = 1.2;
+
+/// What decides which stages are chained.
+pub(super) struct Chains<'a> {
+    pub network: &'a Network,
+    /// Of the nodes that have a choice.
+    pub methods: &'a [Option<Method>],
+    /// How often each value is needed.
+    pub uses: &'a [usize],
+    pub workers: usize,
+    /// Bytes of a tensor for each worker from which on it is not kept whole.
+    pub far: usize,
+}
+
+impl Chains<'_> {
+    /// The steps that `stages` are executed in. What a chain adds to is then no longer where its own input is.
+    ///
+    /// Of all ways to cut them into chains this is the one with the fewest bytes of tensors that could lie within one and do not.
+    pub fn steps(&self, stages: &[Stage], places: &mut Places) -> Vec<Range<usize>> {
+        let linked: Vec<Option<usize>> = (0..stages.len()).map(|index| self.link(stages, index, places)).collect();
+        // For each number of stages from the first on: bytes that are written, and where the last step begins.
+        let mut best = vec![(0, 0)];
+        for end in 1..=stages.len() {
+            let starts = (0..end).rev().take_while(|&start| {
+                start + 1 == end || linked[start + 1].is_some() && self.is_chain(&stages[start..end], places)
+            });
+            let written = |start: usize| best[start].0 + linked[start].unwrap_or_default();
+            // Of equals the longest.
+            let step = starts.map(|start| (written(start), start)).min();
+            best.push(step.expect("a stage of its own is a step"));
+        }
+        let mut steps = Vec::new();
+        let mut end = stages.len();
+        while end > 0 {
+            let start = best[end].1;
+            steps.push(start..end);
+            end = start;
+        }
+        steps.reverse();
+        for step in steps.iter().filter(|step| step.len() > 1) {
+            let output = stages[step.end - 1].output;
+            if places[self.input(&stages[step.start])].root == places[output].root {
+                places.separate(output);
+            }
+        }
+        steps
+    }
+
+    /// What a convolution reads.
+    fn input(&self, stage: &Stage) -> ValueId {
+        self.network.nodes()[stage.node].inputs[0]
+    }
+
+    /// The bytes of what stage `index` reads, if the one before it wrote that for nobody else, and nothing is left of it in L2.
+    fn link(&self, stages: &[Stage], index: usize, places: &Places) -> Option<usize> {
+        let (before, stage) = (&stages[index.checked_sub(1)?], &stages[index]);
+        let (value, problem) = (before.output, self.by_rows(stage)?);
+        let bytes = size_of::<f32>() * problem.input_len();
+        let alone = self.input(stage) == value && self.uses[value.index()] == 1;
+        let own = places[value].root == value && places[value].pitch.is_none();
+        (alone && own && bytes / self.workers >= self.far).then_some(bytes)
+    }
+
+    /// Whether stages that are linked are worth being computed together.
+    fn is_chain(&self, stages: &[Stage], places: &Places) -> bool {
+        let Some(problems) = stages.iter().map(|stage| self.by_rows(stage)).collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let (first, last) = (&stages[0], &stages[stages.len() - 1]);
+        let apart = last.sum.is_some() || places[self.input(first)].root != places[last.output].root;
+        let weights: usize = problems.iter().map(|problem| size_of::<f32>() * problem.weight_len()).sum();
+        let last = problems[problems.len() - 1];
+        let rows = last.height().output();
+        let share = (last.batch() * rows) as f64 / self.workers as f64;
+        apart
+            && weights <= WEIGHT_BYTES
+            && bands::buffer_floats(&problems, rows.min(LEAST_ROWS)) <= bands::MOST_FLOATS
+            && bands::most_rows(&problems, self.workers) as f64 <= MOST_WORK * share
+    }
+
+    /// The problem of a stage that can be computed by rows, each of which reads some of its input.
+    fn by_rows(&self, stage: &Stage) -> Option<&Problem> {
+        let (problem, method) = (self.network.nodes()[stage.node].problem.as_ref()?, self.methods[stage.node]?);
+        let height = problem.height();
+        (method.algorithm.plans_rows(problem) && height.band(0..height.output()).is_some()).then_some(problem)
+    }
+}
