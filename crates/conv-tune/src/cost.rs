@@ -208,6 +208,18 @@ mod tests {
         }
     }
 
+    /// ResNet's first layer, and others like it, by a transform whose data stays in L2.
+    #[test]
+    fn first_layers_are_not_the_ffts() {
+        let options = PlanOptions::new(1);
+        for text in ["mb1ic3ih224oc64oh112kh7sh2ph3", "mb1ic3ih512oc128oh256kh7sh2ph3"] {
+            for model in models(&options) {
+                let chosen = model.choose(&algorithms(), &text.parse().unwrap(), &options).unwrap();
+                assert_eq!(family(chosen), "winograd", "{text}");
+            }
+        }
+    }
+
     /// A vector, or half of one, is all that a tile has of them.
     #[test]
     fn narrow_groups_are_direct() {

@@ -1,8 +1,8 @@
 //! Operators that move elements, and all on large maps.
 
 use conv_net::{
-    Activation, AveragePool, Binary, Concat, ConvTranspose, Coordinates, Lrn, Operator, Pad, PadMode, Pool,
-    Reduce, Reduction, Resampling, Resize, ResizeMode, Rounding, Slice, Softmax, Transpose, ValueId, Window,
+    Activation, AveragePool, Binary, Concat, ConvTranspose, Coordinates, Lrn, Operator, Pad, PadMode, Pool, Reduce,
+    Reduction, Resampling, Resize, ResizeMode, Rounding, Slice, Softmax, Transpose, ValueId, Window,
 };
 
 use crate::graph::{Graph, alone, conv, maps, normalisation, shape, tensors};
