@@ -5,6 +5,7 @@ use conv_simd::{Bounds, Isa, Simd, SimdOp};
 use super::{for_each_chunk, read, task_len, write};
 
 /// `output[p][c] = input[p][c] · scale[c] + shift[c]` for every pixel `p`, within bounds.
+#[derive(Clone)]
 pub(crate) struct Affine {
     /// One float a channel.
     pub scale: Vec<f32>,

@@ -178,9 +178,11 @@ pub(super) fn fold(node: &Node, inputs: &[Option<&Literal>]) -> Option<Literal> 
             }
             Some(Literal::ints(values))
         }
-        "ReduceProd" => {
+        // Of a list, all of it.
+        "ReduceProd" if first.sizes.len() <= 1 => {
             let product = first.integers()?.iter().try_fold(1_i64, |product, &x| product.checked_mul(x))?;
-            Some(Literal::scalar(product))
+            let kept = attributes.int("keepdims", 1).ok()? != 0;
+            Literal::scalar(product).with_sizes(if kept { vec![1; first.sizes.len()] } else { Vec::new() })
         }
         "Floor" | "Ceil" | "Neg" | "Sqrt" | "Abs" | "Not" | "Reciprocal" => unary(&node.op_type, first),
         "Where" => {
@@ -334,7 +336,8 @@ fn binary(operator: &str, a: &Literal, b: &Literal) -> Option<Literal> {
                 "Sub" => i64::checked_sub,
                 "Mul" => i64::checked_mul,
                 "Div" => i64::checked_div,
-                "Mod" => i64::checked_rem_euclid,
+                // With the sign of the divisor.
+                "Mod" => |a, b| a.checked_rem(b).map(|rest| if rest * b.signum() < 0 { rest + b } else { rest }),
                 "Min" => |a, b| Some(a.min(b)),
                 "Max" => |a, b| Some(a.max(b)),
                 "Equal" => |a, b| Some(i64::from(a == b)),
@@ -365,4 +368,100 @@ fn binary(operator: &str, a: &Literal, b: &Literal) -> Option<Literal> {
         }
     };
     Some(Literal { sizes, numbers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::{Attribute, attribute};
+    use super::*;
+
+    fn list(values: &[i64]) -> Literal {
+        Literal::ints(values.to_vec())
+    }
+
+    fn floats(values: &[f32]) -> Literal {
+        Literal::of_floats(vec![values.len()], values)
+    }
+
+    fn table(sizes: [usize; 2]) -> Literal {
+        let numbers = Numbers::Ints((0..(sizes[0] * sizes[1]) as i64).collect());
+        Literal { sizes: sizes.to_vec(), numbers }
+    }
+
+    fn ints(name: &str, ints: &[i64]) -> Attribute {
+        Attribute { name: name.into(), ints: ints.to_vec(), kind: attribute::INTS, ..Attribute::default() }
+    }
+
+    fn int(name: &str, i: i64) -> Attribute {
+        Attribute { name: name.into(), i: Some(i), kind: attribute::INT, ..Attribute::default() }
+    }
+
+    fn folded(operator: &str, attribute: Vec<Attribute>, inputs: &[Literal]) -> Option<Literal> {
+        let node = Node { op_type: operator.into(), attribute, ..Node::default() };
+        fold(&node, &inputs.iter().map(Some).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn dimensions_come_and_go() {
+        let row = table([1, 3]);
+        let sizes = |literal: Option<Literal>| literal.map(|literal| literal.sizes);
+        assert_eq!(sizes(folded("Squeeze", vec![], std::slice::from_ref(&row))), Some(vec![3]));
+        assert_eq!(sizes(folded("Squeeze", vec![ints("axes", &[-2])], std::slice::from_ref(&row))), Some(vec![3]));
+        assert_eq!(sizes(folded("Squeeze", vec![], &[row.clone(), list(&[0])])), Some(vec![3]));
+        // Of three there is no one to leave out.
+        assert_eq!(folded("Squeeze", vec![], &[row.clone(), list(&[1])]), None);
+        assert_eq!(folded("Squeeze", vec![ints("axes", &[0; 9])], std::slice::from_ref(&row)), None);
+        assert_eq!(sizes(folded("Unsqueeze", vec![], &[row.clone(), list(&[0, 3])])), Some(vec![1, 1, 3, 1]));
+        assert_eq!(sizes(folded("Reshape", vec![], &[row.clone(), list(&[3, -1])])), Some(vec![3, 1]));
+        assert_eq!(sizes(folded("Flatten", vec![int("axis", 2)], std::slice::from_ref(&row))), Some(vec![3, 1]));
+        let turned = folded("Transpose", vec![], &[table([2, 3])]).unwrap();
+        assert_eq!((turned.sizes.as_slice(), turned.integers().unwrap()), (&[3, 2][..], &[0, 3, 1, 4, 2, 5][..]));
+        assert_eq!(folded("Transpose", vec![ints("perm", &[0, 0])], &[table([2, 3])]), None);
+    }
+
+    #[test]
+    fn lists_are_made_of_numbers() {
+        let range = |start, end, step| folded("Range", vec![], &[start, end, step].map(Literal::scalar));
+        assert_eq!(range(2, 9, 3), Some(list(&[2, 5, 8])));
+        assert_eq!(range(2, -3, -2), Some(list(&[2, 0, -2])));
+        assert_eq!(range(2, -3, 1), Some(list(&[])));
+        for (start, end, step) in [(0, 1, 0), (0, i64::MAX, 1), (i64::MIN, i64::MAX, 1)] {
+            assert_eq!(range(start, end, step), None, "{start} to {end} by {step}");
+        }
+        assert_eq!(folded("ReduceProd", vec![], &[list(&[2, 3, 7])]), Some(list(&[42])));
+        assert_eq!(folded("ReduceProd", vec![int("keepdims", 0)], &[list(&[2, 3])]), Some(Literal::scalar(6)));
+        assert_eq!(folded("ReduceProd", vec![ints("axes", &[0])], &[table([2, 3])]), None);
+        assert_eq!(folded("ReduceProd", vec![], &[list(&[i64::MAX, 2])]), None);
+        assert_eq!(folded("Concat", vec![], &[list(&[1]), floats(&[0.5])]), Some(floats(&[1.0, 0.5])));
+        assert_eq!(folded("Expand", vec![], &[Literal::scalar(7), list(&[3])]), Some(list(&[7, 7, 7])));
+        assert_eq!(folded("Where", vec![], &[list(&[1, 0]), list(&[5]), list(&[6, 7])]), Some(list(&[5, 7])));
+    }
+
+    #[test]
+    fn numbers_become_others() {
+        let cast = |to, literal: &Literal| folded("Cast", vec![int("to", to)], std::slice::from_ref(literal));
+        assert_eq!(cast(7, &floats(&[2.9, -2.9])), Some(list(&[2, -2])));
+        assert_eq!(cast(9, &list(&[-3, 0])), Some(list(&[1, 0])));
+        assert_eq!(cast(6, &list(&[-3, 0])), Some(list(&[-3, 0])));
+        assert_eq!(cast(1, &list(&[-3])), Some(floats(&[-3.0])));
+        assert_eq!(cast(8, &list(&[-3])), None);
+        let of = |operator: &str, literal: Literal| folded(operator, vec![], &[literal]);
+        assert_eq!(of("Neg", list(&[3])), Some(list(&[-3])));
+        assert_eq!(of("Abs", list(&[-3])), Some(list(&[3])));
+        assert_eq!(of("Not", list(&[3, 0])), Some(list(&[0, 1])));
+        assert_eq!(of("Abs", list(&[i64::MIN])), None);
+        assert_eq!(of("Sqrt", list(&[4])), None);
+        for (operator, expected) in
+            [("Neg", -2.25), ("Abs", 2.25), ("Floor", 2.0), ("Ceil", 3.0), ("Sqrt", 1.5), ("Reciprocal", 1.0 / 2.25)]
+        {
+            assert_eq!(of(operator, floats(&[2.25])), Some(floats(&[expected])), "{operator}");
+        }
+        assert_eq!(of("Not", floats(&[1.0])), None);
+        let two = |operator: &str, a: i64, b: i64| folded(operator, vec![], &[list(&[a]), list(&[b])]);
+        for (a, b, rest) in [(7, 3, 1), (-7, 3, 2), (7, -3, -2), (-7, -3, -1), (6, -3, 0)] {
+            assert_eq!(two("Mod", a, b), Some(list(&[rest])), "{a} by {b}");
+        }
+        assert_eq!(two("Mod", 7, 0), None);
+        assert_eq!(two("Div", i64::MIN, -1), None);
+    }
 }

@@ -1,16 +1,18 @@
-//! Which stages are one step: chains of convolutions that are computed band by band (DESIGN.md, "Chains").
+//! Which stages are one step: chains of layers that are computed band by band (DESIGN.md, "Chains").
 
 use std::ops::Range;
 
-use conv_core::{Method, Problem};
+use conv_core::{Axis, Method};
 
-use super::bands;
+use super::bands::{self, Rows};
 use super::places::Places;
 use super::stage::Stage;
 use crate::network::{Network, ValueId};
+use crate::operators::Operator;
+use crate::shape::Shape;
 
-/// Bytes of a tensor for each worker from which on it has left the worker's L2 before it is read.
-pub(super) const FAR_BYTES: usize = 1 << 20;
+/// Bytes of a tensor for each worker from which on it shares an L2 of 1 MiB with too much else to be there when it is read.
+pub(super) const FAR_BYTES: usize = 512 << 10;
 
 /// Bytes that weights of a chain take at most: beside the buffers of a band they stay in an L2 of 1 MiB.
 const WEIGHT_BYTES: usize = 224 << 10;
@@ -67,7 +69,7 @@ impl Chains<'_> {
         steps
     }
 
-    /// What a convolution reads.
+    /// What a stage reads.
     fn input(&self, stage: &Stage) -> ValueId {
         self.network.nodes()[stage.node].inputs[0]
     }
@@ -75,8 +77,9 @@ impl Chains<'_> {
     /// The bytes of what stage `index` reads, if the one before it wrote that for nobody else, and nothing is left of it in L2.
     fn link(&self, stages: &[Stage], index: usize, places: &Places) -> Option<usize> {
         let (before, stage) = (&stages[index.checked_sub(1)?], &stages[index]);
-        let (value, problem) = (before.output, self.by_rows(stage)?);
-        let bytes = size_of::<f32>() * problem.input_len();
+        let value = before.output;
+        self.rows(stage, places)?;
+        let bytes = self.network.shape(value).ok()?.bytes();
         let alone = self.input(stage) == value && self.uses[value.index()] == 1;
         let own = places[value].root == value && places[value].pitch.is_none();
         (alone && own && bytes / self.workers >= self.far).then_some(bytes)
@@ -84,25 +87,48 @@ impl Chains<'_> {
 
     /// Whether stages that are linked are worth being computed together.
     fn is_chain(&self, stages: &[Stage], places: &Places) -> bool {
-        let Some(problems) = stages.iter().map(|stage| self.by_rows(stage)).collect::<Option<Vec<_>>>() else {
+        let Some(layers) = stages.iter().map(|stage| self.rows(stage, places)).collect::<Option<Vec<_>>>() else {
             return false;
         };
         let (first, last) = (&stages[0], &stages[stages.len() - 1]);
         let apart = last.sum.is_some() || places[self.input(first)].root != places[last.output].root;
-        let weights: usize = problems.iter().map(|problem| size_of::<f32>() * problem.weight_len()).sum();
-        let last = problems[problems.len() - 1];
-        let rows = last.height().output();
-        let share = (last.batch() * rows) as f64 / self.workers as f64;
+        let parameters = stages.iter().flat_map(|stage| &self.network.nodes()[stage.node].parameters);
+        let weights: usize = parameters.map(|parameter| size_of::<f32>() * parameter.len()).sum();
+        let images = self.network.shape(self.input(first)).map_or(1, Shape::batch);
+        let rows = layers[layers.len() - 1].height.output();
+        let share = (images * rows) as f64 / self.workers as f64;
         apart
             && weights <= WEIGHT_BYTES
-            && bands::buffer_floats(&problems, rows.min(LEAST_ROWS)) <= bands::MOST_FLOATS
-            && bands::most_rows(&problems, self.workers) as f64 <= MOST_WORK * share
+            && bands::buffer_floats(&layers, rows.min(LEAST_ROWS)) <= bands::MOST_FLOATS
+            && bands::most_rows(&layers, images, self.workers) as f64 <= MOST_WORK * share
     }
 
-    /// The problem of a stage that can be computed by rows, each of which reads some of its input.
-    fn by_rows(&self, stage: &Stage) -> Option<&Problem> {
-        let (problem, method) = (self.network.nodes()[stage.node].problem.as_ref()?, self.methods[stage.node]?);
-        let height = problem.height();
-        (method.algorithm.plans_rows(problem) && height.band(0..height.output()).is_some()).then_some(problem)
+    /// How a stage goes through its rows, if it can compute some of them from some of its input's.
+    pub fn rows(&self, stage: &Stage, places: &Places) -> Option<Rows> {
+        let node = &self.network.nodes()[stage.node];
+        let &[input] = &node.inputs[..] else { return None };
+        let [from, to] = [input, stage.output].map(|value| self.network.shape(value).ok()?.map());
+        let (from, to) = (from?, to?);
+        let height = match (&node.operator, &node.problem, self.methods[stage.node]) {
+            (_, Some(problem), Some(method)) if method.algorithm.plans_rows(problem) => *problem.height(),
+            (Operator::MaxPool(pool), ..) => pool.axes(from)[0],
+            (
+                Operator::Activation(_)
+                | Operator::ChannelShuffle { .. }
+                | Operator::BatchNormalization(_)
+                | Operator::Affine(_),
+                ..,
+            ) => Axis::new(from.height, 1),
+            _ => return None,
+        };
+        height.band(0..height.output())?;
+        let [pitch_from, pitch_to] =
+            [(input, from), (stage.output, to)].map(|(value, map)| places[value].pitch.unwrap_or(map.channels));
+        Some(Rows {
+            height,
+            read: from.width * pitch_from,
+            written: to.width * pitch_to,
+            gaps: [pitch_from - from.channels, pitch_to - to.channels],
+        })
     }
 }

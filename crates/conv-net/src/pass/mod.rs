@@ -166,7 +166,8 @@ impl ForwardPass {
         let methods: Vec<Option<Method>> =
             network.nodes().iter().map(|node| node.problem.as_ref().map(choose)).collect();
         let uses = &network.uses();
-        let stages = Stages::of(&Chains { network, methods: &methods, uses, workers: options.workers, far });
+        let chains = Chains { network, methods: &methods, uses, workers: options.workers, far };
+        let stages = Stages::of(&chains);
         let layout = Layout::of(network, &stages)?;
         let memory = MemoryPlan {
             layers: Vec::new(),
@@ -184,11 +185,10 @@ impl ForwardPass {
                 constants.push(planner.constant(node, shape)?);
                 continue;
             }
-            let method = methods[first.node];
-            let operation = match (step, method) {
-                (_, None) => planner.operation(first)?,
+            let operation = match (step, methods[first.node]) {
                 ([stage], Some(method)) => Operation::Plan(planner.plan(stage, method)?),
-                (chain, Some(_)) => Operation::Chain(planner.chain(chain, &methods)?),
+                ([stage], None) => planner.operation(stage)?,
+                (stages, _) => Operation::Chain(planner.chain(stages, &chains)?),
             };
             let inputs = node.inputs.iter().map(|&input| layout.slot(input)).collect();
             let Slot::Arena(output) = layout.slot(last.output) else {
@@ -199,7 +199,7 @@ impl ForwardPass {
                 name: stage::name(network, step),
                 layers: step.iter().map(|stage| stage.name(network)).collect(),
                 output: last.output,
-                algorithm: method.map(|method| method.algorithm.name()),
+                algorithm: step.iter().find_map(|stage| methods[stage.node]).map(|method| method.algorithm.name()),
                 prepared_bytes,
                 scratch_bytes,
                 activation_bytes: network.shape(last.output)?.bytes(),

@@ -5,7 +5,8 @@ use std::ops::Range;
 use conv_core::{Epilogue, Method, Plan, PlanError, PlanOptions, StreamedFilter};
 use conv_simd::AlignedBuffer;
 
-use super::bands::Chain;
+use super::bands::{Chain, Member};
+use super::chains::Chains;
 use super::places::{Places, View};
 use super::stage::{Stage, pool_of};
 use super::step::Operation;
@@ -42,21 +43,28 @@ impl Planner<'_> {
         plan.map_err(|source| self.failed(stage, method.algorithm.name(), source))
     }
 
-    /// Prepares those of several that follow each other.
-    pub fn chain(&mut self, stages: &[Stage], methods: &[Option<Method>]) -> Result<Chain, ForwardError> {
-        let mut plans = Vec::new();
+    /// Prepares several stages that follow each other.
+    pub fn chain(&mut self, stages: &[Stage], chains: &Chains<'_>) -> Result<Chain, ForwardError> {
+        let mut members = Vec::new();
         let before = self.memory.prepared_bytes;
         for stage in stages {
-            let plan = self.plan(stage, methods[stage.node].expect("a chain's stages are convolutions"))?;
+            let node = &self.network.nodes()[stage.node];
+            let operation = match chains.methods[stage.node] {
+                Some(method) => Operation::Plan(self.plan(stage, method)?),
+                None => self.operation(stage)?,
+            };
             // Held until the whole chain is admitted.
-            self.memory.prepared_bytes += plan.footprint().prepared_bytes;
-            plans.push(plan);
+            self.memory.prepared_bytes += operation.footprint(1).prepared_bytes;
+            let map = self.network.shape(node.inputs[0])?.map().expect("a chain's layers read maps");
+            let rows = chains.rows(stage, self.places).expect("a chain's layers go by rows");
+            members.push(Member { rows, operator: &node.operator, map, operation });
         }
         self.memory.prepared_bytes = before;
         let last = &stages[stages.len() - 1];
         let elsewhere = |&residual: &ValueId| self.places[residual].root != self.places[last.output].root;
         let copied = last.residual(self.network).filter(elsewhere).is_some();
-        Ok(Chain::new(&plans, copied, self.options.workers))
+        let images = self.network.shape(last.output)?.batch();
+        Ok(Chain::new(&members, images, copied, self.options))
     }
 
     fn stream(&mut self, stage: &Stage, method: Method, options: &PlanOptions) -> Result<Box<dyn Plan>, PlanError> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_core::{Footprint, Plan, PlanOptions, RunError, Scratch};
+use conv_core::{Axis, Footprint, Plan, PlanOptions, RunError, Scratch};
 use conv_simd::Bounds;
 
 use super::Slot;
@@ -158,6 +158,27 @@ impl Operation {
             | Operator::Constant(_)
             | Operator::Opaque(_) => unreachable!("prepared with its constants, or refused before"),
         })
+    }
+
+    /// The same on some rows of the input `map`, those of `height` ([`Axis::band`]), of one image. Of operators that
+    /// [`Chains`](super::chains::Chains) takes.
+    pub fn on_rows(&self, operator: &Operator, map: Map, height: Axis) -> Self {
+        match self {
+            Operation::Plan(plan) => Operation::Plan(plan.on_rows(height).expect("a chain's algorithms plan rows")),
+            Operation::Pool(pool, fold, _, pitches) => {
+                let [mut down, across] = pool.windows;
+                down.pad = [height.pad_before, height.pad_after];
+                let pool = Pool { windows: [down, across], ..*pool };
+                Operation::Pool(pool, *fold, Map { height: height.input, ..map }, *pitches)
+            }
+            Operation::Affine(affine) => Operation::Affine(affine.clone()),
+            Operation::Activation(activation) => Operation::Activation(*activation),
+            _ => {
+                let shape = Shape::new(&[1, map.channels, height.input, map.width]).expect("a part of a map");
+                let view = View { shape: &shape, pitch: None };
+                Operation::new(operator, &[view], view, None, Bounds::NONE).expect("its map was given before")
+            }
+        }
     }
 
     /// Bytes that [`Operation::new`] keeps for an operator whose output is of this shape.

@@ -1,7 +1,7 @@
-//! Convolutions that are computed together, band by band: maps so wide that a band is a few of their rows.
+//! Layers that are computed together, band by band: maps so wide that a band is a few of their rows.
 
 use conv_core::PlanOptions;
-use conv_net::{Binary, Concat, Conv, ForwardPass, Network, Operator, Pool, Synthetic, ValueId, Window};
+use conv_net::{Activation, Binary, Concat, Conv, ForwardPass, Network, Operator, Pool, Synthetic, ValueId, Window};
 
 use crate::common::oracle_only;
 use crate::graph::{Graph, RELU, check, conv, normalisation, window};
@@ -50,8 +50,54 @@ fn inverted_residuals() {
             let narrow = graph.add(conv(2, 1, true), &[deep]);
             last = if stride == 1 { add(&mut graph, narrow, last) } else { narrow };
         }
-        assert_eq!(checked(graph, &[last]), ["n2", "n3", "n4..n9", "n11..n16", "n17..n22"]);
+        assert_eq!(checked(graph, &[last]), ["n2..n3", "n4..n9", "n11..n16", "n17..n22"]);
     }
+}
+
+/// What is computed pixel by pixel, or by windows without weights, between convolutions and at both ends.
+#[test]
+fn layers_without_weights() {
+    for batch in [1, 3] {
+        let (mut graph, input) = Graph::on(&format!("{batch} images"), &[batch, 2, MAP[0], MAP[1]]);
+        let silu = graph.add(Operator::Activation(Activation::Silu), &[input]);
+        let wide = graph.add(conv(4, 3, true), &[silu]);
+        let silu = graph.add(Operator::Activation(Activation::Silu), &[wide]);
+        let shuffled = graph.add(Operator::ChannelShuffle { groups: 2 }, &[silu]);
+        let deep = depthwise(&mut graph, Window::square(3, 2, 1), shuffled);
+        let scaled = graph.add(Operator::Activation(Activation::HardSwish), &[deep]);
+        let normalised = graph.add(normalisation(), &[scaled]);
+        let narrow = graph.add(conv(2, 1, true), &[normalised]);
+        let mish = graph.add(Operator::Activation(Activation::Mish), &[narrow]);
+        assert_eq!(checked(graph, &[mish]), ["n2..n4", "n5..n10"]);
+    }
+}
+
+#[test]
+fn pools() {
+    let windows = [window(3, 2, [1, 0], 1), window(2, 3, [0, 1], 1)];
+    for (pool, ceil) in [(windows, false), (windows, true), (Window::square(3, 2, 0), true)] {
+        let (mut graph, input) = Graph::on(&format!("{pool:?}, ceil {ceil}"), &[2, 2, 24, MAP[1]]);
+        let first = graph.add(conv(4, 3, true), &[input]);
+        let relu = graph.add(RELU, &[first]);
+        let pooled = graph.add(Operator::MaxPool(Pool { windows: pool, ceil }), &[relu]);
+        let last = graph.add(conv(3, 3, true), &[pooled]);
+        assert_eq!(checked(graph, &[last]), ["n2..n5"]);
+    }
+}
+
+/// As in a dense block: the first layer of a chain reads slices of a wider tensor. No chain writes to the one that it reads.
+#[test]
+fn ends_in_wider_tensors() {
+    let (mut graph, input) = Graph::on("dense", &[2, 3, MAP[0], MAP[1]]);
+    let mut all = graph.add(conv(3, 3, true), &[input]);
+    for _ in 0..2 {
+        let normalised = graph.add(normalisation(), &[all]);
+        let relu = graph.add(RELU, &[normalised]);
+        let narrow = graph.add(conv(2, 1, true), &[relu]);
+        let new = graph.add(conv(2, 3, true), &[narrow]);
+        all = graph.add(Operator::Concat(Concat { axis: 1 }), &[all, new]);
+    }
+    assert_eq!(checked(graph, &[all]), ["n2", "n3..n5", "n6", "n8..n10", "n11"]);
 }
 
 /// Windows of all kinds, whose bands begin and end in the padding, skip rows, or need none that are new.
