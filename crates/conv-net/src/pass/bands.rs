@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use conv_core::{Axis, Footprint, Parts, PlanOptions, RunError, Scratch, Silent, for_each_part};
 
-use super::step::Operation;
+use super::operation::Operation;
 use crate::operators::Operator;
 use crate::shape::Map;
 

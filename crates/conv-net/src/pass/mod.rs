@@ -4,6 +4,7 @@ mod arena;
 mod bands;
 mod chains;
 mod memory;
+mod operation;
 mod parameters;
 mod places;
 mod stage;
@@ -22,9 +23,10 @@ pub use work::LayerWork;
 
 use self::arena::{Arena, Lifetime};
 use self::chains::Chains;
+use self::operation::Operation;
 use self::parameters::Planner;
 use self::stages::Stages;
-use self::step::{Operation, Step};
+use self::step::{Executed, Step};
 use crate::network::{Network, NetworkError, ValueId};
 use crate::operators::Operator;
 use crate::shape::Shape;
@@ -185,16 +187,16 @@ impl ForwardPass {
                 constants.push(planner.constant(node, shape)?);
                 continue;
             }
-            let operation = match (step, methods[first.node]) {
-                ([stage], Some(method)) => Operation::Plan(planner.plan(stage, method)?),
-                ([stage], None) => planner.operation(stage)?,
-                (stages, _) => Operation::Chain(planner.chain(stages, &chains)?),
+            let executed = match (step, methods[first.node]) {
+                ([stage], Some(method)) => Executed::Layer(Operation::Plan(planner.plan(stage, method)?)),
+                ([stage], None) => Executed::Layer(planner.operation(stage)?),
+                (stages, _) => Executed::Chain(planner.chain(stages, &chains)?),
             };
             let inputs = node.inputs.iter().map(|&input| layout.slot(input)).collect();
             let Slot::Arena(output) = layout.slot(last.output) else {
                 unreachable!("what a step writes lies in the arena")
             };
-            let Footprint { prepared_bytes, scratch_bytes } = operation.footprint(options.workers);
+            let Footprint { prepared_bytes, scratch_bytes } = executed.footprint(options.workers);
             planner.admit(LayerMemory {
                 name: stage::name(network, step),
                 layers: step.iter().map(|stage| stage.name(network)).collect(),
@@ -207,7 +209,7 @@ impl ForwardPass {
             })?;
             let channels = network.shape(last.output)?.sizes().get(1).copied().unwrap_or(1);
             let pitch = stages.places[last.output].pitch.unwrap_or(channels);
-            steps.push(Step { operation, inputs, output, channels, pitch });
+            steps.push(Step { executed, inputs, output, channels, pitch });
             work.push(LayerWork::new(network, step)?);
         }
         let memory = planner.memory;
@@ -283,7 +285,7 @@ impl ForwardPass {
                 Slot::Arena(range) => &before[range.clone()],
             };
             observer.begin(index);
-            step.operation.run(&read, output, &mut self.scratch, &self.options)?;
+            step.executed.run(&read, output, &mut self.scratch, &self.options)?;
             observer.end(index, LayerOutput { floats: output, channels: step.channels, pitch: step.pitch });
         }
         Ok(())

@@ -7,9 +7,9 @@ use conv_simd::AlignedBuffer;
 
 use super::bands::{Chain, Member};
 use super::chains::Chains;
+use super::operation::Operation;
 use super::places::{Places, View};
 use super::stage::{Stage, pool_of};
-use super::step::Operation;
 use super::{ForwardError, LayerMemory, MemoryPlan};
 use crate::layers::{Affine, StridedCopy, TransposedConv, TransposedShape};
 use crate::network::{Network, NetworkError, Node, ValueId};
