@@ -272,7 +272,7 @@ pub trait Plan: Send + Sync {
     /// [`Plan::run_probed`] with scratch of exactly [`Footprint::scratch_bytes`].
     ///
     /// # Errors
-    /// As [`Plan::run`].
+    /// [`RunError::Length`] if a buffer has another length.
     fn run_within(
         &self,
         input: &[f32],
