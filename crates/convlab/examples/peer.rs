@@ -17,6 +17,7 @@ use conv_measure::{Machine, pool};
 use conv_net::onnx::Model;
 use conv_net::{Shape, npy};
 use conv_report::record::Record;
+use conv_simd::Isa;
 use conv_tune::Chooser;
 use convlab::conv::transpose;
 use convlab::forward::TimedPass;
@@ -38,6 +39,9 @@ struct Args {
     /// What computes the convolutions: a family, an algorithm, or `auto`.
     #[arg(long, default_value = "auto")]
     algorithm: String,
+    /// The instruction set; default: the best.
+    #[arg(long)]
+    isa: Option<String>,
 }
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -68,7 +72,9 @@ fn work(args: &Args) -> Result<(), Failure> {
     let input = transpose(&array.data, matrix(from))?;
     drop(array);
     let chooser = Chooser::by_name(&args.algorithm)?;
-    let mut pass = TimedPass::new(&network, &mut model, &chooser, &PlanOptions::new(args.threads))?;
+    let isa = args.isa.as_deref().map_or(Ok(Isa::best()), Isa::by_name)?;
+    let options = PlanOptions::new(args.threads).isa(isa);
+    let mut pass = TimedPass::new(&network, &mut model, &chooser, &options)?;
     if let Some((layer, reason)) = pass.fallbacks().first() {
         return Err(format!("{layer}: {reason}").into());
     }

@@ -1,6 +1,7 @@
 """`scripts/peers/run`: whole passes or single layers by convlab and by other engines, in turns; records and a table."""
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 from .comparison import Comparison, ComparisonError, Subject
-from .engines import ENGINES
+from .engines import ENGINES, HELD, HOLDABLE
 from .layers import OTHERS, LayerComparison
 from .problems import listed
 from .records import Record, merge_into
@@ -29,10 +30,14 @@ def main() -> int:
     parser.add_argument("--batch", type=numbers, help="default: 1,16,64; of layers 1,16")
     parser.add_argument("--threads", type=numbers, default=[1, 2], help="default: 1,2")
     parser.add_argument("--engines", type=words, help=f"default: {','.join(ENGINES)}; of layers {','.join(OTHERS)}")
+    parser.add_argument("--isa", choices=HELD, help="instruction set of all; default: the best of each")
     parser.add_argument("--seconds", type=float, default=40, help="of each comparison's rounds; default: 40")
     parser.add_argument("--out", type=Path, default=WORKSPACE / "results/local/peers", help="folder of records.jsonl")
     args = parser.parse_args()
-    known = OTHERS if args.problems else list(ENGINES)
+    known = [name for name in (OTHERS if args.problems else ENGINES) if not args.isa or name in HOLDABLE]
+    if args.isa:
+        variable, value = HELD[args.isa]
+        os.environ[variable] = value
     args.engines = args.engines or list(known)
     if unknown := set(args.engines) - set(known):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
@@ -55,7 +60,7 @@ def _passes(args: argparse.Namespace) -> bool:
                 continue
             subject = Subject.of(model)
             for threads in args.threads:
-                comparison = Comparison(subject, threads, args.engines)
+                comparison = Comparison(subject, threads, args.engines, args.isa)
                 done &= _compare(source.name, batch, threads, args, comparison.measure)
     return done
 
@@ -70,7 +75,7 @@ def _layers(args: argparse.Namespace) -> bool:
 
     done = True
     for problem, threads in product(problems, args.threads):
-        comparison = LayerComparison(problem, threads, args.engines)
+        comparison = LayerComparison(problem, threads, args.engines, args.isa)
         done &= _compare(problem.name, problem.batch, threads, args, comparison.measure)
     return done
 

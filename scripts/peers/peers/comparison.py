@@ -63,6 +63,8 @@ class Comparison(NamedTuple):
     threads: int
     # Names of `ENGINES`.
     engines: list[str]
+    # Convlab's instruction set, if not the best.
+    isa: str | None = None
 
     def measure(self, seconds: float) -> list[Record]:
         """Runs every engine, in turns for about `seconds`."""
@@ -79,7 +81,7 @@ class Comparison(NamedTuple):
                 for name in engines:
                     most = limit(LIMITS[ENGINES[name].precision], layers)
                     contest.enter(name, workers.python(name, model, images, self.threads), most)
-                contest.enter(OWN, workers.own(OWN, model, images, self.threads), limit(OWN_LIMIT, layers))
+                contest.enter(OWN, workers.own(OWN, model, images, self.threads, self.isa), limit(OWN_LIMIT, layers))
                 contest.take_turns(seconds)
                 results = contest.results()
         for name in (OWN, *first):

@@ -31,6 +31,8 @@ class LayerComparison(NamedTuple):
     threads: int
     # Names of `OTHERS`.
     engines: list[str]
+    # Convlab's instruction set, if not the best.
+    isa: str | None = None
 
     def measure(self, seconds: float) -> list[Record]:
         """Runs every family and engine, in turns for about `seconds`."""
@@ -42,7 +44,7 @@ class LayerComparison(NamedTuple):
             np.save(output, exact(self.problem, data))
             with Contest(folder, self.threads, Reference(output)) as contest:
                 for family in (*self.problem.families, OWN):
-                    contest.enter(family, workers.own(family, model, images, self.threads), OWN_LIMIT)
+                    contest.enter(family, workers.own(family, model, images, self.threads, self.isa), OWN_LIMIT)
                 for name in self.engines:
                     start = (
                         workers.program(name, folder, self.threads)

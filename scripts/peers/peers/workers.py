@@ -20,10 +20,11 @@ Command = list[str]
 Start = Callable[[Path], Command]
 
 
-def own(algorithm: str, model: Path, images: Path, threads: int) -> Start:
-    """Convlab's, by an algorithm, a family or `auto`."""
+def own(algorithm: str, model: Path, images: Path, threads: int, isa: str | None = None) -> Start:
+    """Convlab's, by an algorithm, a family or `auto`, with an instruction set or the best."""
     command = [str(RELEASE / "examples/peer"), str(model), str(images)]
-    return lambda output: [*command, str(output), "--threads", str(threads), "--algorithm", algorithm]
+    options = ["--threads", str(threads), "--algorithm", algorithm, *(["--isa", isa] if isa else [])]
+    return lambda output: [*command, str(output), *options]
 
 
 def python(engine: str, model: Path, images: Path, threads: int) -> Start:

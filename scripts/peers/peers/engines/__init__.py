@@ -53,6 +53,11 @@ LAYER_ENGINES = {name: engine for name, engine in ENGINES.items() if engine.prec
 }
 
 
+# What holds oneDNN, and OpenVINO's, to an instruction set; no other engine can be held to one.
+HELD = {"avx2": ("ONEDNN_MAX_CPU_ISA", "AVX2")}
+HOLDABLE = ("peer/openvino", "peer/onednn", "peer/onednn-omp")
+
+
 class Program(NamedTuple):
     """A worker that `scripts/peers/setup` builds, for single layers, in f32."""
 
