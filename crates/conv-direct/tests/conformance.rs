@@ -143,6 +143,37 @@ fn narrow_groups_conform() {
     assert_eq!(checked, 81);
 }
 
+/// Groups of several channels on rows that tiles of seven, eight and nine pixels divide and on rows that they do not, with and without
+/// pixels that lack taps at the ends of a row.
+#[test]
+fn rows_of_narrow_groups_conform() {
+    let mut checked = 0;
+    for (groups, depth) in [(4, 2), (9, 4), (5, 8)] {
+        for kernel in [3, 5] {
+            for columns in 4..=19 {
+                for [before, after] in [[kernel / 2; 2], [0, 1]] {
+                    let height = Axis { pad_before: 1, pad_after: 1, ..Axis::new(4, 3) };
+                    let width = Axis { pad_before: before, pad_after: after, ..Axis::new(columns, kernel) };
+                    let problem = Problem::new(2, groups, [groups * depth; 2], [height, width]).unwrap();
+                    assert_conforms(&problem, 5, Epilogue::RELU, 2);
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(checked, 192);
+}
+
+/// Depthwise filters of pixels that are 2 KiB apart, which share few sets of L1: these have loops of their own choice.
+#[test]
+fn crowded_pixels_conform() {
+    for (kernel, stride, columns) in [(3, 2, 17), (5, 1, 16), (5, 2, 16), (7, 1, 17), (7, 1, 23), (7, 2, 17)] {
+        let axis = Axis { stride, pad_before: kernel / 2, pad_after: 1, ..Axis::new(columns, kernel) };
+        let problem = Problem::new(1, 512, [512, 512], [Axis { input: 17, ..axis }, axis]).unwrap();
+        assert_conforms(&problem, 9, Epilogue::RELU, 2);
+    }
+}
+
 fn pads() -> impl Iterator<Item = (usize, usize)> {
     (0..3).flat_map(|before| (0..3).map(move |after| (before, after)))
 }

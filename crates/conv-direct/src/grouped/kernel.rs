@@ -15,6 +15,14 @@ const PIXELS_INSIDE: usize = 6;
 /// Vectors of a pixel alone that are computed together, to hide the latency.
 const VECTORS: usize = 4;
 
+/// Pixels scaled together: they share the loads of the weights.
+const SCALED: usize = 4;
+
+/// Pixels computed together of groups of several channels: of nine, eight and seven the number with the fewest computed twice.
+fn fitting(outputs: usize) -> usize {
+    [9, 8, PIXELS].into_iter().min_by_key(|&pixels| outputs.next_multiple_of(pixels)).expect("three numbers")
+}
+
 /// Computes `rows` of the output, counted over all images.
 pub(super) struct Rows<'a> {
     pub plan: &'a GroupedPlan,
@@ -43,9 +51,18 @@ impl Rows<'_> {
             // Rows of three are one tile.
             (3, 1, 1) if !DEEP && width.output() == 3 => self.rows::<S, 3, 3, 1, 1, 1, false>(simd),
             (5, 1, 1) if !DEEP && width.output() == 3 => self.rows::<S, 3, 5, 1, 2, 2, false>(simd),
-            (3, 1, 1) => self.rows::<S, PIXELS, 3, 1, 1, 1, DEEP>(simd),
+            (3, 1, 1) if !DEEP => self.rows::<S, PIXELS, 3, 1, 1, 1, false>(simd),
+            (3, 1, 1) => match fitting(width.output()) {
+                9 => self.rows::<S, 9, 3, 1, 1, 1, true>(simd),
+                8 => self.rows::<S, 8, 3, 1, 1, 1, true>(simd),
+                _ => self.rows::<S, PIXELS, 3, 1, 1, 1, true>(simd),
+            },
             (3, 2, 1) => self.rows::<S, PIXELS, 3, 2, 1, 1, DEEP>(simd),
-            (5, 1, 1) if DEEP => self.rows::<S, PIXELS_INSIDE, 5, 1, 0, 0, true>(simd),
+            (5, 1, 1) if DEEP => match fitting(width.output()) {
+                9 => self.rows::<S, 9, 5, 1, 2, 2, true>(simd),
+                8 => self.rows::<S, 8, 5, 1, 2, 2, true>(simd),
+                _ => self.rows::<S, PIXELS, 5, 1, 2, 2, true>(simd),
+            },
             (5, 1, 1) => self.rows::<S, PIXELS, 5, 1, 2, 2, false>(simd),
             (5, 2, 1) if !DEEP => self.rows::<S, PIXELS, 5, 2, 2, 1, false>(simd),
             (7, 1, 1) if !DEEP => self.rows::<S, PIXELS, 7, 1, 3, 3, false>(simd),
@@ -54,35 +71,59 @@ impl Rows<'_> {
         }
     }
 
-    /// All rows of 1×1 filters: pixel by pixel, as there is nothing that neighbours share. A tile of six pixels, which lie far
-    /// apart, took 13 cycles a vector of 256 channels.
+    /// All rows of 1×1 filters, some pixels at a time: neighbours share nothing but the weights.
     #[inline(always)]
     fn scales<S: Simd>(self, simd: S) {
-        let (plan, problem) = (self.plan, &self.plan.problem);
+        let problem = &self.plan.problem;
         let [height, width] = [problem.height(), problem.width()];
         let (outputs, channels) = ([height.output(), width.output()], problem.in_channels());
-        for row in self.rows {
+        for row in self.rows.clone() {
             let (image, y) = (row / outputs[0], row % outputs[0] * height.stride);
-            for ow in 0..outputs[1] {
-                let input = ((image * height.input + y) * width.input + ow * width.stride) * channels;
-                let input = &self.input[input..][..channels];
-                // SAFETY: tasks have disjoint rows.
-                let output = unsafe { self.output.slice((row * outputs[1] + ow) * plan.pitch, channels) };
-                let parameters =
-                    plan.prepared.weights.chunks_exact(S::LANES).zip(plan.prepared.bias.chunks_exact(S::LANES));
-                let whole = channels / S::LANES * S::LANES;
-                let (last_input, (output, last_output)) = (&input[whole..], output.split_at_mut(whole));
-                // Whole vectors are known to be so when this is compiled.
-                let vectors = input.chunks_exact(S::LANES).zip(output.chunks_exact_mut(S::LANES));
-                for ((weights, bias), (input, output)) in parameters.zip(vectors) {
-                    let sum = simd.mul_add(simd.load(input), simd.load(weights), simd.load(bias));
-                    plan.store(simd, output, sum);
+            let input = &self.input[(image * height.input + y) * width.input * channels..][..width.input * channels];
+            let mut ow = 0;
+            while ow + SCALED <= outputs[1] {
+                self.scale::<S, SCALED>(simd, input, [row, ow]);
+                ow += SCALED;
+            }
+            while ow < outputs[1] {
+                self.scale::<S, 1>(simd, input, [row, ow]);
+                ow += 1;
+            }
+        }
+    }
+
+    /// `PX` outputs of a `row` from `ow` on, whose inputs are in the row `input`.
+    #[inline(always)]
+    fn scale<S: Simd, const PX: usize>(&self, simd: S, input: &[f32], [row, ow]: [usize; 2]) {
+        let (plan, width) = (self.plan, self.plan.problem.width());
+        let channels = plan.problem.in_channels();
+        let whole = channels / S::LANES * S::LANES;
+        let pixel = width.stride * channels;
+        let input = &input[ow * pixel..][..(PX - 1) * pixel + channels];
+        // SAFETY: tasks have disjoint rows.
+        let output = unsafe {
+            self.output.slice((row * width.output() + ow) * plan.pitch, (PX - 1) * plan.pitch + channels) //
+        };
+        let (weights, bias) = (&plan.prepared.weights[..channels], &plan.prepared.bias[..channels]);
+        let ending = plan.ending;
+        for channel in (0..whole).step_by(S::LANES) {
+            // SAFETY: the vector is among the whole ones of `channels`, which all four slices have, for each pixel.
+            unsafe {
+                let weights = simd.load_ptr(weights.as_ptr().add(channel));
+                let bias = simd.load_ptr(bias.as_ptr().add(channel));
+                for p in 0..PX {
+                    let to = output.as_mut_ptr().add(p * plan.pitch + channel);
+                    let sum = simd.mul_add(simd.load_ptr(input.as_ptr().add(p * pixel + channel)), weights, bias);
+                    let sum = if ending.accumulate { simd.add(sum, simd.load_ptr(to)) } else { sum };
+                    simd.store_ptr(to, ending.bounds.clamp(simd, sum));
                 }
-                if whole < channels {
-                    let (weights, bias) = (&plan.prepared.weights[whole..], &plan.prepared.bias[whole..]);
-                    let sum = simd.mul_add(simd.load_partial(last_input), simd.load(weights), simd.load(bias));
-                    plan.store(simd, last_output, sum);
-                }
+            }
+        }
+        if whole < channels {
+            let (weights, bias) = (simd.load_partial(&weights[whole..]), simd.load_partial(&bias[whole..]));
+            for p in 0..PX {
+                let sum = simd.mul_add(simd.load_partial(&input[p * pixel..][whole..channels]), weights, bias);
+                ending.store(simd, &mut output[p * plan.pitch..][whole..channels], sum);
             }
         }
     }
@@ -259,9 +300,10 @@ impl Band<'_> {
                 }
             }
         }
+        let ending = self.plan.ending;
         for (v, &sum) in sums.iter().enumerate() {
             let [_, written] = self.channels::<S, WHOLE>(vector + v);
-            self.plan.store(simd, &mut output[written], sum);
+            ending.store(simd, &mut output[written], sum);
         }
     }
 
@@ -385,9 +427,10 @@ impl Band<'_> {
                 }
             }
         }
+        let ending = plan.ending;
         for (p, &sum) in sums.iter().enumerate() {
             if p >= done {
-                self.plan.store(simd, &mut output[p * plan.pitch..][written.clone()], sum);
+                ending.store(simd, &mut output[p * plan.pitch..][written.clone()], sum);
             }
         }
     }

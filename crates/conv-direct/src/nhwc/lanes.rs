@@ -21,8 +21,12 @@ pub(super) fn narrowed(problem: &Problem, options: &PlanOptions) -> PlanOptions 
     if Packing::new(problem, isa.lanes()).is_none() {
         return options.isa(isa.tiles_filled_by(filters, LEAST_SAVED));
     }
-    // Of three columns the tiles of several groups have loops for the ends of a row; of more all pixels there are alone.
-    let ends = if width.kernel > 3 { width.kernel - 1 } else { 0 };
+    // Of three columns, and five of neighbours, the tiles of several groups have loops for the ends of a row; of more all pixels
+    // there are alone.
+    let ends = match (width.kernel, width.stride, width.dilation) {
+        (..=3, ..) | (5, 1, 1) => 0,
+        (taps, ..) => taps - 1,
+    };
     let half = isa.half_vectors().filter(|half| [problem.group_in_channels(), filters] == [half.lanes(); 2]);
     options.isa(half.filter(|_| width.output() < MOST_OUTPUTS * ends).unwrap_or(isa))
 }

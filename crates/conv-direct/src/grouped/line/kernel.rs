@@ -108,11 +108,12 @@ impl Lines<'_> {
         channels: usize,
         sums: [S::Vec; N],
     ) {
+        let ending = self.plan.ending;
         for (p, &sum) in sums.iter().enumerate() {
             if stored.contains(&p) {
                 // SAFETY: shares have disjoint lines or channels.
                 let output = unsafe { self.output.slice(y + p * step, channels) };
-                self.plan.store(simd, output, sum);
+                ending.store(simd, output, sum);
             }
         }
     }

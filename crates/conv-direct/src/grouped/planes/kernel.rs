@@ -125,13 +125,14 @@ impl Tile<'_> {
                 (false, false) => {}
             }
         }
+        let ending = plan.ending;
         let [rows, columns] = [height.output(), plan.problem.width().output()];
         for (p, sums) in sums.iter().enumerate().filter(|(p, _)| stored.contains(p)) {
             for (row, &sum) in sums.iter().enumerate() {
                 let pixel = (image * rows + oh + row) * columns + first + p;
                 // SAFETY: shares have disjoint rows or channels.
                 let output = unsafe { self.output.slice(pixel * plan.pitch + self.channel, self.channels) };
-                plan.store(simd, output, sum);
+                ending.store(simd, output, sum);
             }
         }
     }

@@ -39,7 +39,7 @@ impl SimdOp for Sweep<'_> {
                 }
             };
         }
-        columns!(3 1 3 16  3 2 2 16  5 1 5 16  5 2 3 16  7 2 4 16  3 1 3 8  5 2 3 8);
+        columns!(3 1 3 16  3 2 2 16  5 1 5 16  5 2 3 16  7 2 4 16  3 1 3 8  3 2 2 8  5 2 3 8);
     }
 }
 
@@ -141,7 +141,8 @@ impl Sweep<'_> {
                     if column.stored.contains(&p) {
                         // SAFETY: shares have disjoint rows or channels.
                         let output = unsafe { self.output.slice(start + p * plan.pitch, column.channels) };
-                        plan.store(simd, output, sum);
+                        // Read again for each: all registers have sums (1.01 to 1.08 of the time with a copy).
+                        plan.ending.store(simd, output, sum);
                     }
                 }
             }
