@@ -12,6 +12,9 @@ const LEAST_SAVED: f64 = 1.05;
 /// than two in a vector.
 const MOST_OUTPUTS: usize = 5;
 
+/// Outputs of a row that the loops of several groups compute together, at least: in shorter rows all pixels are alone.
+const LEAST_OUTPUTS: usize = 7;
+
 /// `options` with the instruction set whose vectors `problem` is computed in.
 pub(super) fn narrowed(problem: &Problem, options: &PlanOptions) -> PlanOptions {
     let (filters, isa, width) = (problem.group_out_channels(), options.isa, problem.width());
@@ -24,7 +27,8 @@ pub(super) fn narrowed(problem: &Problem, options: &PlanOptions) -> PlanOptions 
     // Of three columns, and five of neighbours, the tiles of several groups have loops for the ends of a row; of more all pixels
     // there are alone.
     let ends = match (width.kernel, width.stride, width.dilation) {
-        (..=3, ..) | (5, 1, 1) => 0,
+        (..=3, ..) => 0,
+        (5, 1, 1) if width.output() >= LEAST_OUTPUTS => 0,
         (taps, ..) => taps - 1,
     };
     let half = isa.half_vectors().filter(|half| [problem.group_in_channels(), filters] == [half.lanes(); 2]);

@@ -33,8 +33,9 @@ pub(super) fn covers(problem: &Problem, lanes: usize) -> bool {
     computed as f64 <= MOST_COMPUTED * width.valid_pairs() as f64
 }
 
-/// Whether the pixels under a tile of [`PIXELS`] by 3×3/2 are more than L1 has lines for, and come from beyond L2. With 16 registers a sweep has
-/// tiles of three pixels, and only there is it faster: 3×3/2 on 28×28×336 37 and 47 µs, on 64×64×128 87 and 87, on 56×56×512 601 and 441.
+/// Whether the pixels under a tile of [`PIXELS`] by 3×3/2 are more than L1 has lines for, and are not read again from near enough. With
+/// 16 registers a sweep has tiles of three pixels, and only there is it faster: 3×3/2 on 28×28×336 37 and 47 µs, on 64×64×128 87 and
+/// 87, on 56×56×512 601 and 441.
 fn crowded(problem: &Problem) -> bool {
     let pixels = 3 * (2 * PIXELS + 1);
     pixels > l1_lines_apart(size_of::<f32>() * problem.in_channels()) && problem.input_len() >= FAR_FLOATS
