@@ -164,6 +164,30 @@ fn rows_of_narrow_groups_conform() {
     assert_eq!(checked, 192);
 }
 
+/// Groups of one, two and four in a vector, of which Intel's cores spread the channels from copies: any filter, stride and dilation,
+/// rows of every tile and of less than one, groups that fill the last vector and that do not, fewer filters than lanes, more filters than
+/// channels; sums are added to what is there.
+#[test]
+fn spread_groups_conform() {
+    let mut checked = 0;
+    for (groups, depth, filters) in
+        [(5, 8, 8), (4, 7, 8), (9, 4, 4), (6, 3, 4), (3, 16, 16), (64, 8, 16), (32, 16, 16), (3, 10, 12)]
+    {
+        for (kernel, stride, dilation) in [(3, 1, 1), (3, 2, 1), (3, 1, 2), (3, 2, 2), (5, 1, 1), (5, 2, 1), (2, 1, 3)]
+        {
+            for (rows, columns) in [(5, 7), (9, 16), (20, 9), (2, 10), (6, 23), (7, 3)] {
+                let axis = |input| Axis { stride, dilation, pad_before: kernel / 2, ..Axis::new(input, kernel) };
+                let axes = [Axis { pad_after: 1, ..axis(rows) }, Axis { pad_after: kernel, ..axis(columns) }];
+                let Ok(problem) = Problem::new(2, groups, [groups * depth, groups * filters], axes) else { continue };
+                let epilogue = Epilogue { accumulate: true, ..Epilogue::RELU };
+                assert_conforms(&problem, 21, epilogue, 2);
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 280, "{checked} problems");
+}
+
 /// Depthwise filters of pixels that are 2 KiB apart, which share few sets of L1: these have loops of their own choice.
 #[test]
 fn crowded_pixels_conform() {

@@ -18,8 +18,14 @@ impl Core {
     pub const ALL: [Core; 3] = [Core::Intel, Core::Zen4, Core::Other];
 
     /// This machine's.
-    #[cfg(target_arch = "x86_64")]
     pub fn detect() -> Self {
+        // Under a hypervisor the instruction takes tens of microseconds.
+        static CORE: OnceLock<Core> = OnceLock::new();
+        *CORE.get_or_init(Core::told)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn told() -> Self {
         // SAFETY: every x86-64 processor has the instruction and these leaves. (In newer compilers the functions are safe.)
         #[allow(unused_unsafe)]
         let (vendor, version) = unsafe { (std::arch::x86_64::__cpuid(0), std::arch::x86_64::__cpuid(1).eax) };
@@ -33,9 +39,8 @@ impl Core {
         }
     }
 
-    /// This machine's.
     #[cfg(not(target_arch = "x86_64"))]
-    pub fn detect() -> Self {
+    fn told() -> Self {
         Core::Other
     }
 

@@ -132,6 +132,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
         unsafe { floats.align_to_mut().1 }
     }
 
+    /// Loads `N` floats, a power of two and at most [`Self::LANES`](Simd::LANES), and repeats them in all lanes.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading `N` floats.
+    unsafe fn load_repeated_ptr<const N: usize>(self, from: *const f32) -> Self::Vec;
     /// Loads the first `count` lanes, the others zero.
     ///
     /// # Safety

@@ -49,6 +49,20 @@ impl SimdOp for EveryOperation {
         let lanes: Vec<f32> = lane_numbers((0..S::LANES).map(from)).collect();
         simd.store(&mut out, simd.permute(va, simd.load(&lanes)));
         assert_eq!(out, (0..S::LANES).map(|lane| a[from(lane)]).collect::<Vec<_>>(), "permuted");
+        let mut repeat = |repeated: S::Vec, count: usize| {
+            simd.store(&mut out, repeated);
+            assert_eq!(out, (0..S::LANES).map(|lane| line[1 + lane % count]).collect::<Vec<_>>(), "{count} repeated");
+        };
+        // SAFETY: the line has two vectors.
+        unsafe {
+            let from = line.as_ptr().add(1);
+            repeat(simd.load_repeated_ptr::<1>(from), 1);
+            repeat(simd.load_repeated_ptr::<2>(from), 2);
+            repeat(simd.load_repeated_ptr::<4>(from), 4);
+            if S::LANES == 16 {
+                repeat(simd.load_repeated_ptr::<8>(from), 8);
+            }
+        }
         for count in 0..=S::LANES {
             let mut out = vec![-1.0; S::LANES];
             simd.store_partial(&mut out[..count], simd.load_partial(&a[..count]));

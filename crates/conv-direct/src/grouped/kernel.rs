@@ -362,7 +362,7 @@ impl Band<'_> {
         let x = x + read.start;
         // From one of the pixels loaded to the next: a single tap meets only every stride-th.
         let distance = if TAPS == 1 { width.stride * pixel } else { pixel };
-        if plan.far {
+        if plan.prefetches {
             self.prefetch_next_row::<S, PX>(simd, x, &output[written.start..]);
         }
         // Of the input and of the weights, from `TAPS` taps to the next ones, and from one row of taps to the next.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use conv_core::{
     Axis, Epilogue, Filter, Footprint, Phase, Plan, PlanError, PlanOptions, Probe, Problem, Work, for_each_task,
 };
-use conv_simd::{AlignedBuffer, Bounds, SharedSlice, Simd, lane_numbers};
+use conv_simd::{AlignedBuffer, Bounds, Core, Isa, SharedSlice, Simd, lane_numbers};
 
 #[allow(unsafe_code)]
 mod kernel;
@@ -42,21 +42,28 @@ pub(crate) struct Packing {
     outputs: usize,
     /// Vectors of all channels.
     vectors: usize,
+    /// Whether groups are spread over the vector by loads from a copy: then the first channels of all of them are beside each other, then
+    /// the second ones.
+    spread: bool,
 }
 
 impl Packing {
-    /// That of `problem` in vectors of `lanes` floats, if a vector holds several of its groups.
-    pub(crate) fn new(problem: &Problem, lanes: usize) -> Option<Self> {
-        let [depth, filters] = [problem.group_in_channels(), problem.group_out_channels()];
+    /// That of `problem` in vectors of `isa`, if a vector holds several of its groups, or one that is spread.
+    pub(crate) fn new(problem: &Problem, isa: Isa) -> Option<Self> {
+        let [depth, filters, lanes] = [problem.group_in_channels(), problem.group_out_channels(), isa.lanes()];
+        let of = |groups: usize, spread| {
+            let vectors = problem.groups().div_ceil(groups);
+            Packing { lanes, depth, inputs: groups * depth, outputs: groups * filters, vectors, spread }
+        };
+        let spread = planes::spread(problem, isa).map(|groups| of(groups, true));
         let groups = (lanes / depth.max(filters)).min(problem.groups());
-        let vectors = problem.groups().div_ceil(groups.max(1));
-        let packing = Packing { lanes, depth, inputs: groups * depth, outputs: groups * filters, vectors };
-        (groups > 1).then_some(packing)
+        let spread = spread.filter(|packing| planes::fits(problem, *packing));
+        spread.or_else(|| (groups > 1).then(|| of(groups, false)))
     }
 
     /// Whether lanes are channels, and nothing is to be summed over these.
     fn is_depthwise(&self) -> bool {
-        self.depth == 1 && self.inputs == self.outputs
+        self.depth == 1 && self.inputs == self.outputs && !self.spread
     }
 
     /// Lanes of all vectors.
@@ -64,9 +71,29 @@ impl Packing {
         self.vectors * self.lanes
     }
 
+    /// Groups in a vector.
+    fn groups(&self) -> usize {
+        self.inputs / self.depth
+    }
+
     /// Where output `channel` stands among the vectors.
     fn place(&self, channel: usize) -> usize {
-        channel / self.outputs * self.lanes + channel % self.outputs
+        let (vector, channel) = (channel / self.outputs, channel % self.outputs);
+        let filters = self.outputs / self.groups();
+        let lane = if self.spread { channel % filters * self.groups() + channel / filters } else { channel };
+        vector * self.lanes + lane
+    }
+
+    /// The lanes that a vector is permuted by, [`Prepared::lanes`].
+    fn permutations(&self) -> impl Iterator<Item = usize> {
+        let Packing { lanes, depth, spread, .. } = *self;
+        let (groups, filters) = (self.groups(), self.outputs / self.groups());
+        let rows = if spread { 2 } else { depth };
+        (0..rows * lanes).map(move |i| match (i / lanes, i % lanes) {
+            (0, lane) if spread => lane % groups * depth + lane / groups,
+            (_, lane) if spread => lane % filters * groups + lane / filters,
+            (input, lane) => lane / filters * depth + input,
+        })
     }
 
     /// How many vectors from the first on read and write nothing but whole ones.
@@ -78,7 +105,7 @@ impl Packing {
     fn footprint(&self, problem: &Problem, kind: Kind, options: &PlanOptions) -> Result<Footprint, PlanError> {
         let taps = problem.height().kernel * problem.width().kernel;
         let floats =
-            self.all_lanes() as u128 * (taps as u128 * self.depth as u128 + 1) + (self.depth * self.lanes) as u128;
+            self.all_lanes() as u128 * (taps as u128 * self.depth as u128 + 1) + self.permutations().count() as u128;
         let copy = match kind {
             Kind::Planes => planes::floats(problem, *self),
             _ => 0,
@@ -89,7 +116,7 @@ impl Packing {
 
 /// See [`conv_core::Algorithm::work`]: no register tile, but its loops come as near to the peak as one of four rows.
 pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -> Option<Work> {
-    let kind = Kind::of(problem, packing);
+    let kind = Kind::of(problem, packing, options.workers);
     Some(Work {
         footprint: packing.footprint(problem, kind, options).ok()?,
         product_flops: problem.flops_inside() as f64 * packing.lanes as f64 / packing.outputs as f64,
@@ -116,7 +143,7 @@ pub(crate) fn plan(
     let pitch = epilogue.pitch_of(problem)?;
     let taps = problem.height().kernel * problem.width().kernel;
     let (depth, all_lanes) = (packing.depth, packing.all_lanes());
-    let kind = Kind::of(problem, packing);
+    let kind = Kind::of(problem, packing, options.workers);
     let footprint = packing.footprint(problem, kind, options)?;
     let mut weights = AlignedBuffer::zeroed(all_lanes * depth * taps)?;
     for (row, filter) in filter.weights.chunks_exact(taps).enumerate() {
@@ -130,17 +157,13 @@ pub(crate) fn plan(
     for (channel, &value) in filter.bias.into_iter().flatten().enumerate() {
         bias[packing.place(channel)] = value;
     }
-    let mut lanes = AlignedBuffer::zeroed(depth * packing.lanes)?;
-    let filters = problem.group_out_channels();
-    for (input, lanes) in lanes.chunks_exact_mut(packing.lanes).enumerate() {
-        let numbers = lane_numbers((0..packing.outputs).map(|lane| lane / filters * depth + input));
-        lanes.iter_mut().zip(numbers).for_each(|(lane, number)| *lane = number);
-    }
+    let mut lanes = AlignedBuffer::zeroed(packing.permutations().count())?;
+    lanes.iter_mut().zip(lane_numbers(packing.permutations())).for_each(|(lane, number)| *lane = number);
     let prepared = Arc::new(Prepared { vector_weights: weights.len() / packing.vectors, weights, bias, lanes });
     Ok(Box::new(GroupedPlan {
         packing,
         whole: packing.whole(problem),
-        far: is_far(problem),
+        prefetches: kind.prefetches(problem),
         problem: problem.clone(),
         ending: Ending { accumulate: epilogue.accumulate, bounds: epilogue.bounds },
         pitch,
@@ -150,10 +173,6 @@ pub(crate) fn plan(
         loops: Loops::new(kind, problem, packing, options.workers),
         prepared,
     }))
-}
-
-fn is_far(problem: &Problem) -> bool {
-    4 * (problem.input_len() + problem.output_len()) >= FAR_BYTES
 }
 
 /// By which loops a problem is computed.
@@ -170,14 +189,31 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(problem: &Problem, packing: Packing) -> Self {
+    fn of(problem: &Problem, packing: Packing, workers: usize) -> Self {
         match line::axis(problem, packing) {
             Some(axis) => Kind::Line(axis),
-            None if packing.is_depthwise() && sweep::covers(problem, packing.lanes) => Kind::Sweep,
+            None if packing.spread => Kind::Planes,
+            None if packing.is_depthwise() && sweep::covers(problem, packing.lanes, workers) => Kind::Sweep,
             None if planes::covers(problem, packing) => Kind::Planes,
             None => Kind::Rows,
         }
     }
+
+    /// Whether what is read next is asked for, in `problem`: DECISIONS.md, "What an Intel core asks for itself".
+    fn prefetches(self, problem: &Problem) -> bool {
+        let far = bytes(problem) >= FAR_BYTES;
+        match self {
+            Kind::Rows => far && Core::detect() != Core::Intel,
+            Kind::Sweep => far,
+            Kind::Planes => Core::detect() == Core::Intel,
+            Kind::Line(_) => false,
+        }
+    }
+}
+
+/// Of input and output.
+fn bytes(problem: &Problem) -> usize {
+    size_of::<f32>() * (problem.input_len() + problem.output_len())
 }
 
 /// These loops, and how they are shared out.
@@ -228,8 +264,8 @@ struct GroupedPlan {
     footprint: Footprint,
     kind: Kind,
     loops: Loops,
-    /// Whether the tiles prefetch the next row.
-    far: bool,
+    /// Whether what is read next is asked for.
+    prefetches: bool,
     prepared: Arc<Prepared>,
 }
 
@@ -241,7 +277,8 @@ struct Prepared {
     vector_weights: usize,
     /// `[vector][lanes]`.
     bias: AlignedBuffer,
-    /// `[input channel of a group][lanes]`: in which lane of an input vector that channel of each output's group is.
+    /// `[input channel of a group][lanes]`: in which lane of an input vector that channel of each output's group is. Of groups that are
+    /// spread `[2][lanes]`: which channel of a pixel is copied to each lane, and which sum belongs to each output channel.
     lanes: AlignedBuffer,
 }
 
@@ -287,7 +324,7 @@ impl Plan for GroupedPlan {
         let options = PlanOptions { workers: 1, memory_limit: usize::MAX, ..self.options };
         Some(Box::new(GroupedPlan {
             whole: self.packing.whole(&problem),
-            far: is_far(&problem),
+            prefetches: self.kind.prefetches(&problem),
             footprint: self.packing.footprint(&problem, self.kind, &options).ok()?,
             loops: Loops::new(self.kind, &problem, self.packing, options.workers),
             problem,

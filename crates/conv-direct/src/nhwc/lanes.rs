@@ -21,7 +21,7 @@ pub(super) fn narrowed(problem: &Problem, options: &PlanOptions) -> PlanOptions 
     if linear::applies(problem) {
         return *options;
     }
-    if Packing::new(problem, isa.lanes()).is_none() {
+    if Packing::new(problem, isa).is_none() {
         return options.isa(isa.tiles_filled_by(filters, LEAST_SAVED));
     }
     // Of three columns, and five of neighbours, the tiles of several groups have loops for the ends of a row; of more all pixels

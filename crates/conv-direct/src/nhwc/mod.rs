@@ -48,7 +48,7 @@ impl Algorithm for DirectNhwc {
         options: &PlanOptions,
     ) -> Result<Box<dyn Plan>, PlanError> {
         let options = &lanes::narrowed(problem, options);
-        if let Some(packing) = Packing::new(problem, options.isa.lanes()) {
+        if let Some(packing) = Packing::new(problem, options.isa) {
             return grouped::plan(packing, problem, filter, epilogue, options);
         }
         if linear::applies(problem) {
@@ -92,13 +92,13 @@ impl Algorithm for DirectNhwc {
 
     fn tunings(&self, problem: &Problem, options: &PlanOptions) -> Vec<Parameters> {
         let options = &lanes::narrowed(problem, options);
-        let other = Packing::new(problem, options.isa.lanes()).is_some() || linear::applies(problem);
+        let other = Packing::new(problem, options.isa).is_some() || linear::applies(problem);
         if other { Vec::new() } else { tuning::tunings(self, problem, options) }
     }
 
     fn work(&self, problem: &Problem, options: &PlanOptions) -> Option<Work> {
         let options = &lanes::narrowed(problem, options);
-        if let Some(packing) = Packing::new(problem, options.isa.lanes()) {
+        if let Some(packing) = Packing::new(problem, options.isa) {
             return grouped::work(packing, problem, options);
         }
         let choice = Choice::of(problem, options);

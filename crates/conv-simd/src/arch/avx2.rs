@@ -180,6 +180,17 @@ impl<const VL: bool> Simd for Eight<VL> {
         unsafe { _mm256_stream_ps(to, value) }
     }
     #[inline(always)]
+    unsafe fn load_repeated_ptr<const N: usize>(self, from: *const f32) -> __m256 {
+        unsafe {
+            match N {
+                1 => _mm256_set1_ps(*from),
+                2 => _mm256_castpd_ps(_mm256_set1_pd(from.cast::<f64>().read_unaligned())),
+                4 => _mm256_broadcast_ps(&from.cast::<__m128>().read_unaligned()),
+                _ => self.load_ptr(from),
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m256 {
         unsafe { if VL { _mm256_maskz_loadu_ps(bits(count), from) } else { _mm256_maskload_ps(from, mask(count)) } }
     }

@@ -152,6 +152,18 @@ impl Simd for Avx512 {
         unsafe { _mm512_stream_ps(to, value) }
     }
     #[inline(always)]
+    unsafe fn load_repeated_ptr<const N: usize>(self, from: *const f32) -> __m512 {
+        unsafe {
+            match N {
+                1 => _mm512_set1_ps(*from),
+                2 => _mm512_castpd_ps(_mm512_set1_pd(from.cast::<f64>().read_unaligned())),
+                4 => _mm512_broadcast_f32x4(_mm_loadu_ps(from)),
+                8 => _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_loadu_pd(from.cast()))),
+                _ => self.load_ptr(from),
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> __m512 {
         unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
     }

@@ -124,6 +124,11 @@ impl Simd for Portable {
         unsafe { to.cast::<[f32; 4]>().write_unaligned(value.0) }
     }
     #[inline(always)]
+    unsafe fn load_repeated_ptr<const N: usize>(self, from: *const f32) -> F32x4 {
+        // SAFETY: the caller promises `N` readable floats.
+        F32x4(std::array::from_fn(|lane| unsafe { *from.add(lane % N) }))
+    }
+    #[inline(always)]
     unsafe fn load_partial_ptr(self, from: *const f32, count: usize) -> F32x4 {
         let mut lanes = [0.0; 4];
         for (i, lane) in lanes.iter_mut().enumerate().take(count) {

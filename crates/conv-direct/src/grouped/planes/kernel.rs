@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use conv_simd::{SharedSlice, Simd, SimdOp};
+use conv_core::Axis;
+use conv_simd::{SharedSlice, Simd, SimdOp, l1_lines_apart};
 
-use super::{columns, tile};
+use super::{columns, tile_of};
 use crate::grouped::GroupedPlan;
 use crate::grouped::shares::Share;
 
@@ -23,16 +24,22 @@ impl SimdOp for Planes<'_> {
 
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
-        let width = self.plan.problem.width();
+        let (width, packing) = (self.plan.problem.width(), self.plan.packing);
         macro_rules! tiles {
-            ($($pixels:literal $stride:literal $wide:literal)*) => {
-                match (tile(width.output(), S::LANES), width.stride, S::LANES >= 16) {
-                    $(($pixels, $stride, $wide) => self.vectors::<S, $pixels, $stride>(simd),)*
-                    _ => unreachable!("`covers` lets no other stride pass"),
+            ($($spread:literal: $wide:literal $($pixels:literal)*;)*) => {
+                match (if packing.spread { packing.groups() } else { 0 }, S::LANES >= 16, tile_of(width.output(), packing), width.stride) {
+                    $($(
+                        ($spread, $wide, $pixels, 1) => self.vectors::<S, $pixels, 1, $spread>(simd),
+                        ($spread, $wide, $pixels, 2) => self.vectors::<S, $pixels, 2, $spread>(simd),
+                    )*)*
+                    _ => unreachable!("`covers` and `spread` let no other tile pass"),
                 }
             };
         }
-        tiles!(8 1 true  7 1 true  5 1 true  8 2 true  7 2 true  5 2 true  6 1 false  5 1 false  4 1 false  6 2 false  5 2 false  4 2 false);
+        tiles!(
+            0: true 8 7 5;  0: false 6 5 4;
+            1: true 10 9 8 7;  2: true 10 9 8 7;  4: true 10 9 8 7;
+        );
     }
 }
 
@@ -46,30 +53,49 @@ struct Copied<'a> {
 }
 
 impl Planes<'_> {
-    /// All vectors, by tiles of `PX` outputs; `STEP` is the stride along a row.
+    /// All vectors, by tiles of `PX` outputs; `STEP` is the stride along a row, `SPREAD` how many floats a load repeats, or 0 for
+    /// depthwise filters.
     #[inline(always)]
-    fn vectors<S: Simd, const PX: usize, const STEP: usize>(self, simd: S) {
+    fn vectors<S: Simd, const PX: usize, const STEP: usize, const SPREAD: usize>(self, simd: S) {
         let Planes { plan, input, output, copy, share } = self;
-        let [height, width] = [plan.problem.height(), plan.problem.width()];
+        let ([height, width], packing) = ([plan.problem.height(), plan.problem.width()], plan.packing);
         let pixel = plan.problem.in_channels();
-        let row = columns(&plan.problem, S::LANES) * S::LANES;
-        let [top, bottom] = [share.rows.start * height.stride, (share.rows.end - 1) * height.stride + height.kernel]
-            .map(|y| y.saturating_sub(height.pad_before).min(height.input));
+        let row = columns(&plan.problem, packing) * S::LANES;
+        let first = share.rows.start * height.stride;
+        let end = (share.rows.end - 1) * height.stride + (height.kernel - 1) * height.dilation + 1;
+        let [top, bottom] = [first, end].map(|y| y.saturating_sub(height.pad_before).min(height.input));
+        let depth = packing.depth;
+        // Of whole lines beside each other the taps are one longer run.
+        let taps = if width.dilation == 1 && load::<S, SPREAD>() * depth == S::LANES {
+            Taps { runs: 1, len: width.kernel * depth, apart: 0 }
+        } else {
+            Taps { runs: width.kernel, len: depth, apart: width.dilation * S::LANES }
+        };
+        let copied = if SPREAD > 1 { simd.load(&plan.prepared.lanes) } else { simd.zero() };
+        let crowded = 2 * (bottom - top) * width.input > l1_lines_apart(size_of::<f32>() * pixel);
         let copy = &mut copy[..(bottom - top) * row];
         copy.fill(0.0);
         let outputs = width.output();
         for vector in share.vectors {
-            let channel = vector * S::LANES;
-            let channels = S::LANES.min(pixel - channel);
+            let [from, to] = [vector * packing.inputs, vector * packing.outputs];
+            let read = from..(from + packing.inputs).min(pixel);
+            let written = to..(to + packing.outputs).min(plan.problem.out_channels());
             for (y, copy) in (top..bottom).zip(copy.chunks_exact_mut(row)) {
                 let input = &input[(share.image * height.input + y) * width.input * pixel..][..width.input * pixel];
                 let copies = copy[width.pad_before * S::LANES..].chunks_exact_mut(S::LANES);
                 for (copy, input) in copies.zip(input.chunks_exact(pixel)) {
-                    simd.store(copy, simd.load_partial(&input[channel..channel + channels]));
+                    let input = &input[read.clone()];
+                    if plan.prefetches {
+                        let next = input.as_ptr().wrapping_add(packing.inputs);
+                        if crowded { simd.prefetch_l2(next) } else { simd.prefetch(next) }
+                    }
+                    let channels = simd.load_partial(input);
+                    simd.store(copy, if SPREAD > 1 { simd.permute(channels, copied) } else { channels });
                 }
             }
             let copy = Copied { floats: copy, rows: top..bottom, row };
-            let tile = Tile { plan, output, copy, weights: plan.prepared.weights_of(vector), channel, channels };
+            let bias = simd.load(&plan.prepared.bias[vector * S::LANES..]);
+            let tile = Tile { plan, output, copy, weights: plan.prepared.weights_of(vector), taps, bias, written };
             for start in (0..outputs).step_by(PX) {
                 // The last tile overlaps the one before, or is too wide.
                 let first = start.min(outputs.saturating_sub(PX));
@@ -78,9 +104,9 @@ impl Planes<'_> {
                 while oh < share.rows.end {
                     let at = [share.image, oh, first];
                     if oh + 1 < share.rows.end {
-                        tile.outputs::<S, PX, STEP, 2>(simd, at, stored.clone());
+                        tile.outputs::<PX, STEP, SPREAD, 2>(simd, at, &stored);
                     } else {
-                        tile.outputs::<S, PX, STEP, 1>(simd, at, stored.clone());
+                        tile.outputs::<PX, STEP, SPREAD, 1>(simd, at, &stored);
                     }
                     oh += 2;
                 }
@@ -89,85 +115,153 @@ impl Planes<'_> {
     }
 }
 
+/// The taps of a row of the filter, by the input channels of a group, as runs of what lies beside each other in a copy.
+#[derive(Clone, Copy)]
+struct Taps {
+    runs: usize,
+    /// Loads of an output in a run.
+    len: usize,
+    /// Floats from one run's inputs to the next's.
+    apart: usize,
+}
+
+/// The row of the filter that is so many rows of the image `down` from the first one.
+#[inline(always)]
+fn tap(height: &Axis, down: usize) -> Option<usize> {
+    // To divide takes as long as twenty multiply-adds.
+    let row = if height.dilation == 1 { down } else { down / height.dilation };
+    (row < height.kernel && row * height.dilation == down).then_some(row)
+}
+
 /// One vector's tiles.
-struct Tile<'a> {
+struct Tile<'a, S: Simd> {
     plan: &'a GroupedPlan,
     output: &'a SharedSlice<'a, f32>,
     copy: Copied<'a>,
-    /// `[kh][kw][lanes]`.
+    /// `[kh][kw][input channel of a group][lanes]`.
     weights: &'a [f32],
-    /// The first channel, and how many there are of the vector.
-    channel: usize,
-    channels: usize,
+    taps: Taps,
+    bias: S::Vec,
+    /// Output channels of the vector.
+    written: Range<usize>,
 }
 
-impl Tile<'_> {
+impl<S: Simd> Tile<'_, S> {
     /// Of one row or two from `oh` on, `PX` outputs from `first` on, of which some are stored.
     #[inline(always)]
-    fn outputs<S: Simd, const PX: usize, const STEP: usize, const ROWS: usize>(
+    fn outputs<const PX: usize, const STEP: usize, const SPREAD: usize, const ROWS: usize>(
         &self,
         simd: S,
         [image, oh, first]: [usize; 3],
-        stored: Range<usize>,
+        stored: &Range<usize>,
     ) {
-        let (plan, height) = (self.plan, self.plan.problem.height());
-        let mut sums = [[simd.load(&plan.prepared.bias[self.channel..]); ROWS]; PX];
+        let (plan, height, copied) = (self.plan, self.plan.problem.height(), &self.copy.rows);
+        let mut sums = [[self.bias; PX]; ROWS];
         // Those of the copy's rows that the last row of outputs reads, or one before it, counted from the padding above the image.
-        let end = (oh + ROWS - 1) * height.stride + height.kernel;
+        let end = (oh + ROWS - 1) * height.stride + (height.kernel - 1) * height.dilation + 1;
         let [start, end] = [oh * height.stride, end].map(|y| y.saturating_sub(height.pad_before));
-        for y in start.max(self.copy.rows.start)..end.min(self.copy.rows.end) {
+        let rows = start.max(copied.start)..end.min(copied.end);
+        let taps = self.taps.runs * self.taps.len * S::LANES;
+        let pixels = ((PX - 1) * STEP * S::LANES) + (self.taps.runs - 1) * self.taps.apart;
+        let pixels = pixels
+            + if self.taps.runs > 1 { 1 } else { self.taps.len.div_ceil(S::LANES / load::<S, SPREAD>()) } * S::LANES;
+        assert!(self.weights.len() == height.kernel * taps);
+        assert!(
+            rows.is_empty()
+                || (rows.end - 1 - copied.start) * self.copy.row + first * STEP * S::LANES + pixels
+                    <= self.copy.floats.len()
+        );
+        let mut x = self.copy.floats.as_ptr().wrapping_add(first * STEP * S::LANES);
+        x = x.wrapping_add(rows.start.wrapping_sub(copied.start).wrapping_mul(self.copy.row));
+        for y in rows {
             let above = y + height.pad_before - oh * height.stride;
-            let below = above.wrapping_sub(height.stride);
-            match (above < height.kernel, ROWS == 2 && below < height.kernel) {
-                (true, true) => self.add::<S, PX, STEP, ROWS, true, true>(simd, y, first, [above, below], &mut sums),
-                (true, false) => self.add::<S, PX, STEP, ROWS, true, false>(simd, y, first, [above, 0], &mut sums),
-                (false, true) => self.add::<S, PX, STEP, ROWS, false, true>(simd, y, first, [0, below], &mut sums),
+            let [above, below] = [Some(above), above.checked_sub(height.stride)].map(|down| tap(height, down?));
+            let [w, v] = [above, below].map(|row| self.weights.as_ptr().wrapping_add(row.unwrap_or(0) * taps));
+            match (above.is_some(), below.is_some() && ROWS == 2) {
+                (true, true) => self.add::<PX, STEP, SPREAD, ROWS, true, true>(simd, x, [w, v], &mut sums),
+                (true, false) => self.add::<PX, STEP, SPREAD, ROWS, true, false>(simd, x, [w, w], &mut sums),
+                (false, true) => self.add::<PX, STEP, SPREAD, ROWS, false, true>(simd, x, [v, v], &mut sums),
                 (false, false) => {}
             }
+            x = x.wrapping_add(self.copy.row);
         }
-        let ending = plan.ending;
-        let [rows, columns] = [height.output(), plan.problem.width().output()];
-        for (p, sums) in sums.iter().enumerate().filter(|(p, _)| stored.contains(p)) {
-            for (row, &sum) in sums.iter().enumerate() {
-                let pixel = (image * rows + oh + row) * columns + first + p;
+        let pixel = (image * height.output() + oh) * plan.problem.width().output() + first;
+        let lanes = if SPREAD > 1 { simd.load(&plan.prepared.lanes[S::LANES..]) } else { self.bias };
+        self.store::<PX, SPREAD>(simd, pixel, stored, &sums[0], lanes);
+        if ROWS == 2 {
+            self.store::<PX, SPREAD>(simd, pixel + plan.problem.width().output(), stored, &sums[ROWS - 1], lanes);
+        }
+    }
+
+    /// Stores those of the sums that are `stored`, the first one's in output `pixel`.
+    #[inline(always)]
+    fn store<const PX: usize, const SPREAD: usize>(
+        &self,
+        simd: S,
+        pixel: usize,
+        stored: &Range<usize>,
+        sums: &[S::Vec; PX],
+        lanes: S::Vec,
+    ) {
+        let (pitch, ending) = (self.plan.pitch, self.plan.ending);
+        let start = pixel * pitch + self.written.start;
+        for (p, &sum) in sums.iter().enumerate() {
+            if stored.contains(&p) {
                 // SAFETY: shares have disjoint rows or channels.
-                let output = unsafe { self.output.slice(pixel * plan.pitch + self.channel, self.channels) };
-                ending.store(simd, output, sum);
+                let output = unsafe { self.output.slice(start + p * pitch, self.written.len()) };
+                ending.store(simd, output, if SPREAD > 1 { simd.permute(sum, lanes) } else { sum });
             }
         }
     }
 
-    /// Adds the products with row `y` of the image to the outputs of the first row (`ABOVE`), the last one (`BELOW`) or both, whose
-    /// taps in it are those of two `rows` of the filter.
+    /// Adds the products with the pixels from `x` on to the outputs of the first row (`ABOVE`), by the first of the filter's rows from
+    /// `weights` on, to those of the last one (`BELOW`), by the second, or both.
     #[inline(always)]
-    fn add<S: Simd, const PX: usize, const STEP: usize, const ROWS: usize, const ABOVE: bool, const BELOW: bool>(
+    fn add<
+        const PX: usize,
+        const STEP: usize,
+        const SPREAD: usize,
+        const ROWS: usize,
+        const ABOVE: bool,
+        const BELOW: bool,
+    >(
         &self,
         simd: S,
-        y: usize,
-        first: usize,
-        rows: [usize; 2],
-        sums: &mut [[S::Vec; ROWS]; PX],
+        x: *const f32,
+        weights: [*const f32; 2],
+        sums: &mut [[S::Vec; PX]; ROWS],
     ) {
-        let taps = self.plan.problem.width().kernel;
-        let x = (y - self.copy.rows.start) * self.copy.row + first * STEP * S::LANES;
-        let x = &self.copy.floats[x..][..((PX - 1) * STEP + taps) * S::LANES];
-        let above = &self.weights[rows[0] * taps * S::LANES..][..taps * S::LANES];
-        let below = &self.weights[rows[1] * taps * S::LANES..][..taps * S::LANES];
-        for tap in 0..taps {
-            // SAFETY: both slices have so many taps. What is not added is not loaded either: nothing reads it.
-            let [above, below] = unsafe {
-                [simd.load_ptr(above.as_ptr().add(tap * S::LANES)), simd.load_ptr(below.as_ptr().add(tap * S::LANES))]
-            };
-            for (p, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: the slice ends with the last output's last tap.
-                let x = unsafe { simd.load_ptr(x.as_ptr().add((p * STEP + tap) * S::LANES)) };
-                if ABOVE {
-                    sums[0] = simd.mul_add(x, above, sums[0]);
-                }
-                if BELOW {
-                    sums[ROWS - 1] = simd.mul_add(x, below, sums[ROWS - 1]);
+        let Taps { runs, len, apart } = self.taps;
+        let load = load::<S, SPREAD>();
+        for run in 0..runs {
+            let x = x.wrapping_add(run * apart);
+            let [above, below] = weights.map(|w| w.wrapping_add(run * len * S::LANES));
+            for i in 0..len {
+                // SAFETY: the weights have so many taps, as `outputs` asserts. What is not added is not loaded either: nothing reads it.
+                let [above, below] =
+                    unsafe { [simd.load_ptr(above.add(i * S::LANES)), simd.load_ptr(below.add(i * S::LANES))] };
+                for p in 0..PX {
+                    let x = x.wrapping_add(p * STEP * S::LANES + i * load);
+                    // SAFETY: the copy has the last output's last tap, as `outputs` asserts.
+                    let x = unsafe {
+                        match SPREAD {
+                            0 => simd.load_ptr(x),
+                            _ => simd.load_repeated_ptr::<SPREAD>(x),
+                        }
+                    };
+                    if ABOVE {
+                        sums[0][p] = simd.mul_add(x, above, sums[0][p]);
+                    }
+                    if BELOW {
+                        sums[ROWS - 1][p] = simd.mul_add(x, below, sums[ROWS - 1][p]);
+                    }
                 }
             }
         }
     }
+}
+
+/// Floats that a load repeats: all, of depthwise filters.
+const fn load<S: Simd, const SPREAD: usize>() -> usize {
+    if SPREAD == 0 { S::LANES } else { SPREAD }
 }

@@ -189,7 +189,7 @@ impl Sweep<'_> {
                 if column.ahead {
                     simd.prefetch(x.wrapping_add(AHEAD * column.row));
                 }
-                if self.plan.far {
+                if self.plan.prefetches {
                     simd.prefetch_l2(x.wrapping_add(column.next));
                 }
                 *value = if WHOLE {

@@ -5,10 +5,10 @@
 //! and share few sets of L1.
 
 use conv_core::Problem;
-use conv_simd::l1_lines_apart;
+use conv_simd::{Core, l1_lines_apart};
 
-use super::FAR_FLOATS;
 use super::kernel::PIXELS;
+use super::{FAR_FLOATS, bytes};
 
 #[allow(unsafe_code)]
 mod kernel;
@@ -19,14 +19,25 @@ pub(super) use kernel::Sweep;
 /// 7×7 on 7×7 pixels 1.7 and 1.8 times the time, 5×5 on them 1.4 and 0.8.
 const MOST_COMPUTED: f64 = 1.5;
 
+/// Of a worker's input and output together from which on an Intel core reads rows of all channels faster than columns of a vector:
+/// somewhat more than its L2.
+const INTEL_L2_BYTES: usize = 9 << 18;
+
 /// Whether `problem` is swept: it has a filter that there is a loop for, and padding does not take much of what is computed. Taps
 /// in the padding are multiplied here, by zeros.
-pub(super) fn covers(problem: &Problem, lanes: usize) -> bool {
+pub(super) fn covers(problem: &Problem, lanes: usize, workers: usize) -> bool {
     let [height, width] = [problem.height(), problem.width()];
     let square =
         (height.kernel, height.stride) == (width.kernel, width.stride) && height.dilation * width.dilation == 1;
     let Some(pixels) = pixels(width.kernel, width.stride, lanes).filter(|_| square) else { return false };
-    if (width.kernel, width.stride, lanes) == (3, 2, 8) && !crowded(problem) {
+    let by_rows = match (width.kernel, width.stride, lanes, Core::detect()) {
+        (3, 2, 8, _) => !crowded(problem),
+        (3, 2, 16, Core::Intel) => true,
+        (3, 1, 16, Core::Intel) => bytes(problem) / workers >= INTEL_L2_BYTES,
+        (5, 1, 16, Core::Intel) => width.output() <= PIXELS,
+        _ => false,
+    };
+    if by_rows {
         return false;
     }
     let computed = width.output().next_multiple_of(pixels) * width.kernel;
