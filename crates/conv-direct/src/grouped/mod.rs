@@ -18,6 +18,7 @@ mod planes;
 mod shares;
 mod sweep;
 
+use kernel::PIXELS;
 use shares::Shares;
 
 /// Tasks wanted of one layer, so that 64 cores have work at batch 1.
@@ -114,13 +115,14 @@ impl Packing {
     }
 }
 
-/// See [`conv_core::Algorithm::work`]: no register tile, but its loops come as near to the peak as one of four rows.
+/// See [`conv_core::Algorithm::work`]: no register tile, but its loops come as near to the peak as one of four rows, and those that spread
+/// groups as near as a whole one.
 pub(crate) fn work(packing: Packing, problem: &Problem, options: &PlanOptions) -> Option<Work> {
     let kind = Kind::of(problem, packing, options.workers);
     Some(Work {
         footprint: packing.footprint(problem, kind, options).ok()?,
         product_flops: problem.flops_inside() as f64 * packing.lanes as f64 / packing.outputs as f64,
-        rows: 4,
+        rows: if packing.spread { 2 * PIXELS } else { 4 },
         depth: problem.reduction(),
         transform_flops: 0.0,
         tile_transforms: 0.0,
