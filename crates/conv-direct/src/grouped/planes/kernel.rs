@@ -25,9 +25,10 @@ impl SimdOp for Planes<'_> {
     #[inline(always)]
     fn eval<S: Simd>(self, simd: S) {
         let (width, packing) = (self.plan.problem.width(), self.plan.packing);
+        let (spread, pixels) = (if packing.spread { packing.groups() } else { 0 }, tile_of(width.output(), packing));
         macro_rules! tiles {
             ($($spread:literal: $wide:literal $($pixels:literal)*;)*) => {
-                match (if packing.spread { packing.groups() } else { 0 }, S::LANES >= 16, tile_of(width.output(), packing), width.stride) {
+                match (spread, S::LANES >= 16, pixels, width.stride) {
                     $($(
                         ($spread, $wide, $pixels, 1) => self.vectors::<S, $pixels, 1, $spread>(simd),
                         ($spread, $wide, $pixels, 2) => self.vectors::<S, $pixels, 2, $spread>(simd),
@@ -72,6 +73,7 @@ impl Planes<'_> {
             Taps { runs: width.kernel, len: depth, apart: width.dilation * S::LANES }
         };
         let copied = if SPREAD > 1 { simd.load(&plan.prepared.lanes) } else { simd.zero() };
+        // What is asked for is read after all tiles of this vector.
         let crowded = 2 * (bottom - top) * width.input > l1_lines_apart(size_of::<f32>() * pixel);
         let copy = &mut copy[..(bottom - top) * row];
         copy.fill(0.0);
