@@ -163,17 +163,16 @@ impl<S: Simd> Tile<'_, S> {
         let end = (oh + ROWS - 1) * height.stride + (height.kernel - 1) * height.dilation + 1;
         let [start, end] = [oh * height.stride, end].map(|y| y.saturating_sub(height.pad_before));
         let rows = start.max(copied.start)..end.min(copied.end);
-        let taps = self.taps.runs * self.taps.len * S::LANES;
-        let pixels = ((PX - 1) * STEP * S::LANES) + (self.taps.runs - 1) * self.taps.apart;
-        let pixels = pixels
-            + if self.taps.runs > 1 { 1 } else { self.taps.len.div_ceil(S::LANES / load::<S, SPREAD>()) } * S::LANES;
-        assert!(self.weights.len() == height.kernel * taps);
+        // Floats of a filter row's weights, and from the first of a row of the copy to the last one that the tile reads there.
+        let Taps { runs, len, apart } = self.taps;
+        let (taps, start) = (runs * len * S::LANES, first * STEP * S::LANES);
+        let read = start + (PX - 1) * STEP * S::LANES + (runs - 1) * apart + len * load::<S, SPREAD>();
+        assert_eq!(self.weights.len(), height.kernel * taps);
         assert!(
-            rows.is_empty()
-                || (rows.end - 1 - copied.start) * self.copy.row + first * STEP * S::LANES + pixels
-                    <= self.copy.floats.len()
+            rows.is_empty() || (rows.end - 1 - copied.start) * self.copy.row + read <= self.copy.floats.len(),
+            "the copy has what the tile reads"
         );
-        let mut x = self.copy.floats.as_ptr().wrapping_add(first * STEP * S::LANES);
+        let mut x = self.copy.floats.as_ptr().wrapping_add(start);
         x = x.wrapping_add(rows.start.wrapping_sub(copied.start).wrapping_mul(self.copy.row));
         for y in rows {
             let above = y + height.pad_before - oh * height.stride;
@@ -244,7 +243,7 @@ impl<S: Simd> Tile<'_, S> {
                     unsafe { [simd.load_ptr(above.add(i * S::LANES)), simd.load_ptr(below.add(i * S::LANES))] };
                 for p in 0..PX {
                     let x = x.wrapping_add(p * STEP * S::LANES + i * load);
-                    // SAFETY: the copy has the last output's last tap, as `outputs` asserts.
+                    // SAFETY: the copy has the last output's last tap, as `outputs` asserts of its last row.
                     let x = unsafe {
                         match SPREAD {
                             0 => simd.load_ptr(x),
