@@ -217,6 +217,8 @@ impl<S: Simd> Tile<'_, S> {
 
     /// Adds the products with the pixels from `x` on to the outputs of the first row (`ABOVE`), by the first of the filter's rows from
     /// `weights` on, to those of the last one (`BELOW`), by the second, or both.
+    // Plain indices: the loops must unroll into registers whatever the adaptors would make of them.
+    #[allow(clippy::needless_range_loop)]
     #[inline(always)]
     fn add<
         const PX: usize,
