@@ -19,7 +19,7 @@ impl Core {
 
     /// This machine's.
     pub fn detect() -> Self {
-        // Under a hypervisor the instruction takes tens of microseconds.
+        // Asked once: a hypervisor answers the instruction in the processor's place, and plans ask often.
         static CORE: OnceLock<Core> = OnceLock::new();
         *CORE.get_or_init(Core::told)
     }

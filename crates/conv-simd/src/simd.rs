@@ -137,6 +137,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `from` must be valid for reading `N` floats.
     unsafe fn load_repeated_ptr<const N: usize>(self, from: *const f32) -> Self::Vec;
+
     /// Loads the first `count` lanes, the others zero.
     ///
     /// # Safety
