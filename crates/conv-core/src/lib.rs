@@ -4,6 +4,7 @@
 //! `[oc][ic / groups][kh][kw]`, and are prepared once, when a plan is made.
 
 mod algorithm;
+mod awake;
 mod descriptor;
 pub mod file;
 mod memory;
@@ -18,6 +19,7 @@ pub use algorithm::{
     Algorithm, Epilogue, Filter, Phase, Plan, PlanError, PlanOptions, Probe, ReadWeights, Silent, StreamedFilter,
     Unsupported,
 };
+pub use awake::keep_awake;
 pub use descriptor::{DescriptorError, Unrepresentable};
 pub use memory::{Footprint, RunError, Scratch};
 pub use method::Method;

@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::awake;
+
 /// Stretches of tasks at most; more workers than that share them.
 const STRETCHES: usize = 64;
 
@@ -171,7 +173,7 @@ fn fork<F: Fn(&mut [f32]) + Sync>(workers: usize, share: usize, scratch: &mut [f
     }
     let (left, right) = (workers / 2, workers - workers / 2);
     let (scratch_left, scratch_right) = scratch.split_at_mut(left * share);
-    rayon::join(|| fork(left, share, scratch_left, strand), || fork(right, share, scratch_right, strand));
+    awake::fork(|| fork(left, share, scratch_left, strand), || fork(right, share, scratch_right, strand));
 }
 
 #[cfg(test)]

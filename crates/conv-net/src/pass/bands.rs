@@ -91,18 +91,24 @@ fn buffer_rows(layers: &[Rows], mut rows: usize) -> Vec<usize> {
     needed
 }
 
-/// Tasks for each of several workers: who is woken late, or disturbed, leaves some of his to the others.
+/// Tasks for each of several workers at most: who is disturbed leaves some of his to the others.
 const TASKS: usize = 4;
+
+/// The share of a worker's rows that more tasks may cost.
+const BALANCE: f64 = 1.06;
 
 /// Rows of the last of `layers` that are a task, a *stretch*.
 ///
-/// One begins with rows of the layers before that the one above it computed too. So of the heights that make tasks enough this is the one by
-/// which the worker with most to do has least to do.
+/// One begins with rows of the layers before that the one above it computed too. So these are the lowest of those by which the worker with
+/// most to do has hardly more to do than it has to.
 fn stretch_rows(layers: &[Rows], images: usize, workers: usize) -> usize {
     let rows = layers[layers.len() - 1].height.output();
-    let least = if workers > 1 { (TASKS * workers).div_ceil(images).min(rows) } else { 1 };
-    let heights = (least..=rows.min(least + workers)).map(|stretches| rows.div_ceil(stretches));
-    heights.min_by_key(|&stretch| work(layers, images, workers, stretch)).unwrap_or(rows)
+    let [fewest, most] = [1, TASKS].map(|tasks| (tasks * workers).div_ceil(images).min(rows));
+    let most = if workers > 1 { most } else { fewest };
+    let heights = (fewest..=most).map(|stretches| rows.div_ceil(stretches));
+    let least = heights.clone().map(|stretch| work(layers, images, workers, stretch)).min().unwrap_or(rows);
+    let near = |&stretch: &usize| work(layers, images, workers, stretch) as f64 <= BALANCE * least as f64;
+    heights.filter(near).min().unwrap_or(rows)
 }
 
 /// Rows that the worker with most to do computes.
@@ -115,7 +121,12 @@ fn work(layers: &[Rows], images: usize, workers: usize, stretch: usize) -> usize
     let stride: usize = layers[1..].iter().map(|layer| layer.height.stride).product();
     let again = buffer_rows(layers, 1).first().map_or(0, |rows| rows.saturating_sub(stride).div_ceil(stride));
     let stretches = layers[layers.len() - 1].height.output().div_ceil(stretch);
-    let again = if stretches > 1 { again } else { 0 };
+    let again = match stretches {
+        1 => 0,
+        // Above the first row and below the last there is nothing.
+        2 => again.div_ceil(2),
+        _ => again,
+    };
     (images * stretches).div_ceil(workers) * (stretch + again)
 }
 

@@ -11,11 +11,26 @@ use crate::network::{Network, ValueId};
 use crate::operators::Operator;
 use crate::shape::Shape;
 
-/// Bytes of a tensor for each worker from which on it shares an L2 of 1 MiB with too much else to be there when it is read.
-pub(super) const FAR_BYTES: usize = 512 << 10;
+/// What one worker keeps whole and what several do: the most bytes of a tensor for each of them, and of the weights of a chain.
+///
+/// A worker alone finds in an L2 of 1 MiB what it wrote; of several each finds half of it in the other's, or more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Near {
+    /// Bytes of a tensor for each worker from which on it is not kept whole.
+    pub tensor: usize,
+    /// Bytes that weights of a chain take at most: they stay in L2 beside the buffers of a band.
+    pub weights: usize,
+}
 
-/// Bytes that weights of a chain take at most: beside the buffers of a band they stay in an L2 of 1 MiB.
-const WEIGHT_BYTES: usize = 224 << 10;
+impl Near {
+    /// For so many workers. Measured: DECISIONS.md, "Layers in chains".
+    pub fn of(workers: usize) -> Self {
+        match workers {
+            1 => Near { tensor: 512 << 10, weights: 224 << 10 },
+            _ => Near { tensor: 64 << 10, weights: 448 << 10 },
+        }
+    }
+}
 
 /// Rows of a band, of a map that has them, at least.
 const LEAST_ROWS: usize = 4;
@@ -31,8 +46,7 @@ pub(super) struct Chains<'a> {
     /// How often each value is needed.
     pub uses: &'a [usize],
     pub workers: usize,
-    /// Bytes of a tensor for each worker from which on it is not kept whole.
-    pub far: usize,
+    pub near: Near,
 }
 
 impl Chains<'_> {
@@ -74,7 +88,7 @@ impl Chains<'_> {
         self.network.nodes()[stage.node].inputs[0]
     }
 
-    /// The bytes of what stage `index` reads, if the one before it wrote that for nobody else, and nothing is left of it in L2.
+    /// The bytes of what stage `index` reads, if the one before it wrote that for nobody else, and it is not near.
     fn link(&self, stages: &[Stage], index: usize, places: &Places) -> Option<usize> {
         let (before, stage) = (&stages[index.checked_sub(1)?], &stages[index]);
         let value = before.output;
@@ -82,7 +96,7 @@ impl Chains<'_> {
         let bytes = self.network.shape(value).ok()?.bytes();
         let alone = self.input(stage) == value && self.uses[value.index()] == 1;
         let own = places[value].root == value && places[value].pitch.is_none();
-        (alone && own && bytes / self.workers >= self.far).then_some(bytes)
+        (alone && own && bytes / self.workers >= self.near.tensor).then_some(bytes)
     }
 
     /// Whether stages that are linked are worth being computed together.
@@ -98,7 +112,7 @@ impl Chains<'_> {
         let rows = layers[layers.len() - 1].height.output();
         let share = (images * rows) as f64 / self.workers as f64;
         apart
-            && weights <= WEIGHT_BYTES
+            && weights <= self.near.weights
             && bands::buffer_floats(&layers, rows.min(LEAST_ROWS)) <= bands::MOST_FLOATS
             && bands::most_rows(&layers, images, self.workers) as f64 <= MOST_WORK * share
     }

@@ -14,7 +14,7 @@ mod work;
 
 use std::ops::Range;
 
-use conv_core::{Footprint, Method, PlanError, PlanOptions, Problem, RunError, Scratch};
+use conv_core::{Footprint, Method, PlanError, PlanOptions, Problem, RunError, Scratch, keep_awake};
 use conv_simd::{AlignedBuffer, AllocationError};
 
 pub use memory::{LayerMemory, MemoryPlan};
@@ -22,7 +22,7 @@ pub use stage::Stage;
 pub use work::LayerWork;
 
 use self::arena::{Arena, Lifetime};
-use self::chains::Chains;
+use self::chains::{Chains, Near};
 use self::operation::Operation;
 use self::parameters::Planner;
 use self::stages::Stages;
@@ -39,7 +39,7 @@ pub type Chooser<'a> = dyn (Fn(&Problem) -> Method) + 'a;
 /// Told where a run is, so that a harness can time layers; nothing here has a clock. `()` listens to nothing.
 ///
 /// `layer` is an index into [`MemoryPlan::layers`].
-pub trait LayerObserver {
+pub trait LayerObserver: Send {
     /// `layer` begins.
     fn begin(&mut self, layer: usize);
     /// `layer` is done.
@@ -140,7 +140,7 @@ impl ForwardPass {
         choose: &Chooser<'_>,
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
-        let chained = Self::keeping(network, weights, choose, options, chains::FAR_BYTES);
+        let chained = Self::keeping(network, weights, choose, options, Near::of(options.workers).tensor);
         // A chain's buffers are for each worker, and what it adds to is copied.
         let too_large = |error: &ForwardError| matches!(error, ForwardError::Memory { .. });
         match chained {
@@ -168,7 +168,8 @@ impl ForwardPass {
         let methods: Vec<Option<Method>> =
             network.nodes().iter().map(|node| node.problem.as_ref().map(choose)).collect();
         let uses = &network.uses();
-        let chains = Chains { network, methods: &methods, uses, workers: options.workers, far };
+        let near = Near { tensor: far, ..Near::of(options.workers) };
+        let chains = Chains { network, methods: &methods, uses, workers: options.workers, near };
         let stages = Stages::of(&chains);
         let layout = Layout::of(network, &stages)?;
         let memory = MemoryPlan {
@@ -273,6 +274,10 @@ impl ForwardPass {
         {
             return Err(RunError::Length { buffer: "input", got: input.len(), expected });
         }
+        keep_awake(self.options.workers, || self.run_steps(inputs, observer))
+    }
+
+    fn run_steps(&mut self, inputs: &[&[f32]], observer: &mut dyn LayerObserver) -> Result<(), RunError> {
         for (index, step) in self.steps.iter().enumerate() {
             let (before, rest) = self.arena.split_at_mut(step.output.start);
             let (output, after) = rest.split_at_mut(step.output.len());

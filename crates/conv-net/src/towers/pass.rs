@@ -117,7 +117,7 @@ impl TowerPass {
         pool: &ThreadPool,
         inputs: &[&[f32]],
         peers: &mut dyn Peers,
-        observer: &mut (dyn LayerObserver + Send),
+        observer: &mut dyn LayerObserver,
     ) -> Result<(), TowerRunError> {
         let expected = self.towers.network.inputs().len();
         if inputs.len() != expected {
@@ -178,7 +178,7 @@ impl TowerPass {
         pool: &ThreadPool,
         inputs: &[&[f32]],
         peers: &mut dyn Peers,
-        observer: &mut (dyn LayerObserver + Send),
+        observer: &mut dyn LayerObserver,
     ) -> Result<bool, TowerRunError> {
         let arrivals = || self.towers.arrivals.iter().filter(|arrival| arrival.phase == task.phase);
         for worker in 0..self.towers.workers {

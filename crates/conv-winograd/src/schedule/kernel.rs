@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::ptr::slice_from_raw_parts;
 
-use conv_core::{Phase, Probe, for_each_task};
+use conv_core::{Phase, Probe, for_each_task, keep_awake};
 use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs, within};
 
 use crate::blocking::Schedule;
@@ -42,7 +42,7 @@ pub(super) fn run(plan: &WinogradPlan, input: &[f32], output: &mut [f32], scratc
     let job = Job { plan, input, output: SharedSlice::new(output), probe };
     match plan.schedule {
         Schedule::Fused => job.fused(scratch),
-        Schedule::Staged => job.staged(scratch),
+        Schedule::Staged => keep_awake(plan.workers, || job.staged(scratch)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::ptr::slice_from_raw_parts;
 
-use conv_core::{Phase, Probe, for_each_task};
+use conv_core::{Phase, Probe, for_each_task, keep_awake};
 use conv_simd::{Bounds, Init, Later, Run, SharedSlice, TileArgs, within};
 
 use crate::tiled::geometry::Geometry;
@@ -41,13 +41,15 @@ pub(super) fn run<const N: usize>(
     let (x, rest) = scratch.split_at_mut(x_len);
     let (y, shares) = rest.split_at_mut(y_len);
     let all = plan.geometry.tiles();
-    for group in 0..plan.geometry.problem.groups() {
-        for first in (0..all).step_by(tiles) {
-            let tiles = first..(first + tiles).min(all);
-            let (x, y) = (SharedSlice::new(x), SharedSlice::new(y));
-            Block { plan, input, output, probe, group, tiles, x, y }.run(shares);
+    keep_awake(plan.workers, || {
+        for group in 0..plan.geometry.problem.groups() {
+            for first in (0..all).step_by(tiles) {
+                let tiles = first..(first + tiles).min(all);
+                let (x, y) = (SharedSlice::new(x), SharedSlice::new(y));
+                Block { plan, input, output, probe, group, tiles, x, y }.run(shares);
+            }
         }
-    }
+    });
 }
 
 impl<const N: usize> Block<'_, N> {
