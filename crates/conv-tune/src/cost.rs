@@ -33,8 +33,9 @@ const CYCLES_A_SUM: f64 = 1.5;
 const TRANSFORM_NS: f64 = 80.0;
 /// Nanoseconds of a run that does nothing.
 const RUN_NS: f64 = 5000.0;
-/// Estimates within this factor of the least are equal, and the least memory decides: the model does not know better, and
-/// on the layers that it was fitted to such choices are as fast.
+/// Estimates within this factor of the least are equal, and the plainest method is taken: the model does not know better. When the
+/// least memory decided, 1×1 layers of few filters and grouped ones went to `im2col/indirect` for a few KiB, which took 1.3 times
+/// direct's time on two threads.
 const TIE: f64 = 1.03;
 
 /// Estimates on one machine.
@@ -85,8 +86,8 @@ impl CostModel {
     }
 
     /// The algorithm with the least estimate, its parameters left to it, among those that can tell their work, fit into
-    /// the options' memory, and should keep to the error; of those whose estimates hardly differ the one with the least
-    /// memory, scratch and prepared weights together. If none should keep to the error, among the most exact.
+    /// the options' memory, and should keep to the error; of those whose estimates hardly differ the first in `algorithms`, which
+    /// the registry has from the plainest to the largest transforms. If none should keep to the error, among the most exact.
     pub fn choose(
         &self,
         algorithms: &[&'static dyn Algorithm],
@@ -96,18 +97,14 @@ impl CostModel {
         let estimate = |algorithm: &'static dyn Algorithm| {
             let work = algorithm.work(problem, options)?;
             let excess = expected_error(algorithm, problem).max(self.max_error);
-            let bytes = work.footprint.prepared_bytes + work.footprint.scratch_bytes;
-            Some(Estimate { excess, nanoseconds: self.nanoseconds(problem, &work, options), bytes, algorithm })
+            Some(Estimate { excess, nanoseconds: self.nanoseconds(problem, &work, options), algorithm })
         };
         let mut estimates: Vec<_> = algorithms.iter().filter_map(|&algorithm| estimate(algorithm)).collect();
         let least = |of: fn(&Estimate) -> f64, among: &[Estimate]| among.iter().map(of).fold(f64::INFINITY, f64::min);
         let excess = least(|estimate| estimate.excess, &estimates);
         estimates.retain(|estimate| estimate.excess <= excess);
         let fastest = least(|estimate| estimate.nanoseconds, &estimates);
-        estimates.retain(|estimate| estimate.nanoseconds <= TIE * fastest);
-        let smallest =
-            estimates.iter().min_by(|a, b| a.bytes.cmp(&b.bytes).then(a.nanoseconds.total_cmp(&b.nanoseconds)));
-        smallest.map(|estimate| estimate.algorithm)
+        estimates.into_iter().find(|estimate| estimate.nanoseconds <= TIE * fastest).map(|estimate| estimate.algorithm)
     }
 }
 
@@ -116,7 +113,6 @@ struct Estimate {
     /// The error that is to be expected, where it is above the largest allowed, and else that.
     excess: f64,
     nanoseconds: f64,
-    bytes: usize,
     algorithm: &'static dyn Algorithm,
 }
 
@@ -233,25 +229,29 @@ mod tests {
     }
 
     #[test]
-    fn of_equals_the_least_memory_is_chosen() {
-        let options = PlanOptions::new(1);
-        let variants = crate::registry::select("winograd").unwrap();
-        for text in ["mb1ic128ih28oc128kh3ph1", "mb1ic96ih28oc128kh3ph1", "mb1ic32ih7oc128kh5ph2"] {
-            let problem: Problem = text.parse().unwrap();
+    fn of_equals_the_plainest_is_chosen() {
+        let mut equals = 0;
+        for (text, workers) in [
+            ("mb1ic128ih28oc128kh3ph1", 1),
+            ("mb1ic256ih14oc256kh1", 1),
+            ("g64mb1ic1024ih14oc1024kh3ph1", 2),
+            ("g64mb1ic512ih14oc1024kh3ph1", 2),
+        ] {
+            let (problem, options) = (text.parse::<Problem>().unwrap(), PlanOptions::new(workers));
             for model in models(&options) {
                 let of = |algorithm: &'static dyn Algorithm| {
                     let work = algorithm.work(&problem, &options)?;
-                    let bytes = work.footprint.prepared_bytes + work.footprint.scratch_bytes;
                     let exact = expected_error(algorithm, &problem) <= MAX_ERROR;
-                    exact.then(|| (model.nanoseconds(&problem, &work, &options), bytes))
+                    exact.then(|| (model.nanoseconds(&problem, &work, &options), algorithm.name()))
                 };
-                let chosen = of(model.choose(&variants, &problem, &options).unwrap()).unwrap();
-                let all: Vec<_> = variants.iter().filter_map(|&algorithm| of(algorithm)).collect();
+                let all: Vec<_> = algorithms().into_iter().filter_map(of).collect();
                 let least = all.iter().map(|one| one.0).fold(f64::INFINITY, f64::min);
-                let equals = all.iter().filter(|one| one.0 <= TIE * least);
-                assert_eq!(Some(chosen.1), equals.map(|one| one.1).min(), "{text}");
+                let first = all.iter().find(|one| one.0 <= TIE * least).unwrap();
+                assert_eq!(model.choose(&algorithms(), &problem, &options).unwrap().name(), first.1, "{text}");
+                equals += usize::from(first.0 > least);
             }
         }
+        assert!(equals > 0);
     }
 
     #[test]

@@ -17,9 +17,7 @@ pub(super) struct Schedule {
     blocks: usize,
     tiles: usize,
     panels: usize,
-    tiles_per_panel: usize,
     pieces: usize,
-    tiles_per_piece: usize,
 }
 
 impl Schedule {
@@ -36,19 +34,12 @@ impl Schedule {
         if blocks > 1 && weights <= image_bytes as u128 {
             panels = panels.next_multiple_of(choice.workers.div_ceil(geometry.images)).min(tiles);
         }
-        let tiles_per_panel = tiles.div_ceil(panels);
-        let pieces = choice.tasks.div_ceil(geometry.images * panels * blocks).min(tiles_per_panel);
-        let tiles_per_piece = tiles_per_panel.div_ceil(pieces);
-        Schedule {
-            images: geometry.images,
-            blocks,
-            tiles,
-            // Rounded once more: the pieces and panels that are left after rounding up their sizes.
-            panels: tiles.div_ceil(tiles_per_panel),
-            tiles_per_panel,
-            pieces: tiles_per_panel.div_ceil(tiles_per_piece),
-            tiles_per_piece,
-        }
+        let others = geometry.images * panels * blocks;
+        let wanted = choice.tasks.div_ceil(others);
+        // As many tasks for each worker: 11 of them on two take a tenth longer than 12.
+        let even = (wanted..wanted + choice.workers).find(|pieces| (others * pieces).is_multiple_of(choice.workers));
+        let pieces = if choice.tasks > 1 { even.unwrap_or(wanted) } else { wanted };
+        Schedule { images: geometry.images, blocks, tiles, panels, pieces: pieces.min(tiles.div_ceil(panels)) }
     }
 
     pub(super) fn tasks(&self) -> usize {
@@ -68,19 +59,22 @@ impl Schedule {
 
     /// The tiles of the panel that has tile `tile` of an image.
     pub(super) fn panel(&self, tile: usize) -> Range<usize> {
-        let start = tile / self.tiles_per_panel * self.tiles_per_panel;
-        start..(start + self.tiles_per_panel).min(self.tiles)
+        part(&(0..self.tiles), self.panels, ((tile + 1) * self.panels).div_ceil(self.tiles) - 1)
     }
 
-    /// Image, block and tiles of task `index`; the last panel's last pieces may be empty.
+    /// Image, block and tiles of task `index`; a smaller panel's pieces may be empty.
     pub(super) fn task(&self, index: usize) -> (usize, usize, Range<usize>) {
         let (index, piece) = (index / self.pieces, index % self.pieces);
         let (index, block) = (index / self.blocks, index % self.blocks);
         let (image, panel) = (index / self.panels, index % self.panels);
-        let end = (panel * self.tiles_per_panel + self.tiles_per_panel).min(self.tiles);
-        let start = (panel * self.tiles_per_panel + piece * self.tiles_per_piece).min(end);
-        (image, block, start..(start + self.tiles_per_piece).min(end))
+        (image, block, part(&part(&(0..self.tiles), self.panels, panel), self.pieces, piece))
     }
+}
+
+/// Part `index` of so many of a range, as equal as can be.
+fn part(whole: &Range<usize>, parts: usize, index: usize) -> Range<usize> {
+    let bound = |index: usize| whole.start + index * whole.len() / parts;
+    bound(index)..bound(index + 1)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl Near {
     pub fn of(workers: usize) -> Self {
         match workers {
             1 => Near { tensor: 512 << 10, weights: 224 << 10 },
-            _ => Near { tensor: 64 << 10, weights: 448 << 10 },
+            _ => Near { tensor: 64 << 10, weights: 480 << 10 },
         }
     }
 }
