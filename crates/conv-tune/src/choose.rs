@@ -83,18 +83,28 @@ impl Chooser {
         }
     }
 
-    /// The algorithm for `problem`, planned with `options`. What is asked for but does not support it is replaced by
-    /// `direct/nhwc`, which supports everything, and the reason is in the answer.
+    /// The algorithm for `problem`, planned with `options`, as if its weights came from memory. What is asked for but does not
+    /// support it is replaced by `direct/nhwc`, which supports everything, and the reason is in the answer.
     pub fn choose(&self, problem: &Problem, options: &PlanOptions) -> Choice {
+        self.choose_by(CostModel::nominal(Core::detect(), options), problem, options)
+    }
+
+    /// [`Chooser::choose`] for a layer of a network whose weights have so many bytes.
+    pub fn choose_in_network(&self, weight_bytes: usize, problem: &Problem, options: &PlanOptions) -> Choice {
+        let model = CostModel::nominal(Core::detect(), options).in_network(weight_bytes);
+        self.choose_by(model, problem, options)
+    }
+
+    fn choose_by(&self, model: CostModel, problem: &Problem, options: &PlanOptions) -> Choice {
         match self {
             // A filter as large as its map, a fully connected layer, has nothing to lower or to tile, and only direct
             // packs its weights as they come instead of keeping them twice meanwhile.
-            Chooser::Auto if problem.output_size() == [1, 1] => choose_from(&[direct()], problem, options),
-            Chooser::Auto => choose_from(&algorithms(), problem, options),
-            Chooser::Named { variants, .. } => choose_from(variants, problem, options),
+            Chooser::Auto if problem.output_size() == [1, 1] => choose_from(&[direct()], model, problem, options),
+            Chooser::Auto => choose_from(&algorithms(), model, problem, options),
+            Chooser::Named { variants, .. } => choose_from(variants, model, problem, options),
             Chooser::Planned { plan, .. } => match plan.method(problem) {
                 Some(method) => Choice { method, fallback: None },
-                None => Chooser::Auto.choose(problem, options),
+                None => Chooser::Auto.choose_by(model, problem, options),
             },
         }
     }
@@ -102,10 +112,14 @@ impl Chooser {
 
 /// The cost model's choice; if `variants` are too few to choose from by it, the first that supports the problem. The
 /// reason of a fallback is the first one's.
-fn choose_from(variants: &[&'static dyn Algorithm], problem: &Problem, options: &PlanOptions) -> Choice {
+fn choose_from(
+    variants: &[&'static dyn Algorithm],
+    model: CostModel,
+    problem: &Problem,
+    options: &PlanOptions,
+) -> Choice {
     let mut supporting = variants.to_vec();
     supporting.retain(|algorithm| algorithm.supports(problem).is_ok());
-    let model = CostModel::nominal(Core::detect(), options);
     match model.choose(&supporting, problem, options).or(supporting.first().copied()) {
         Some(algorithm) => Choice { method: algorithm.into(), fallback: None },
         None => {

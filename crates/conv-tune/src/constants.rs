@@ -87,12 +87,17 @@ impl Constants {
         Ok(Constants { peak_gflops, l2_bytes, l3_bytes, l2_gb_s, l3_gb_s, memory_gb_s })
     }
 
+    /// Bytes that stay in L3, three quarters of it.
+    pub fn in_l3(&self) -> f64 {
+        0.75 * self.l3_bytes as f64
+    }
+
     /// GB/s at which `threads` workers read `bytes` that they have read before: what fits into L2 from there, what fits into
     /// three quarters of L3 from there, and the rest from memory.
     pub fn gb_s(&self, bytes: f64, threads: usize) -> f64 {
         let share = |cache: f64| if bytes > cache { cache / bytes } else { 1.0 };
         let l2 = share((self.l2_bytes * threads) as f64);
-        let l3 = share(0.75 * self.l3_bytes as f64).max(l2);
+        let l3 = share(self.in_l3()).max(l2);
         1.0 / (l2 / self.l2_gb_s + (l3 - l2) / self.l3_gb_s + (1.0 - l3) / self.memory_gb_s)
     }
 }

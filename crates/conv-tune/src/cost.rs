@@ -19,6 +19,8 @@ const BETWEEN_RATE: f64 = 0.51;
 const ENDS_RATE: f64 = 0.8;
 /// Share of the read bandwidth of main memory at which weights stream in while they are used.
 const STREAM_RATE: f64 = 0.75;
+/// What prepared weights are to those before, about: four times with `winograd/f4x3`, and as much where nothing is transformed.
+const PREPARED: f64 = 3.0;
 /// Of a product and the stream of its weights, the share of the shorter one that shows.
 const STREAM_SHOWS: f64 = 0.4;
 /// Of transforms and their loads and stores, the same.
@@ -44,12 +46,14 @@ pub struct CostModel {
     constants: Constants,
     /// Largest error allowed.
     pub max_error: f64,
+    /// Bytes of all weights of the network, as they are before anything is prepared.
+    network_bytes: f64,
 }
 
 impl CostModel {
     /// By measured constants.
     pub fn new(constants: Constants, max_error: f64) -> Self {
-        CostModel { constants, max_error }
+        CostModel { constants, max_error, network_bytes: f64::INFINITY }
     }
 
     /// By nominal constants: the same choice at every call on such cores, at once.
@@ -57,15 +61,30 @@ impl CostModel {
         CostModel::new(Constants::nominal(core, options.isa, options.workers), MAX_ERROR)
     }
 
+    /// The same for a layer of a network whose weights have so many bytes: those of a small one stay in L3 from pass to pass.
+    pub fn in_network(self, weight_bytes: usize) -> Self {
+        CostModel { network_bytes: weight_bytes as f64, ..self }
+    }
+
+    /// GB/s at which a run's prepared weights come for the first time.
+    fn stream_gb_s(&self) -> f64 {
+        let constants = &self.constants;
+        if PREPARED * self.network_bytes <= constants.in_l3() {
+            constants.l3_gb_s
+        } else {
+            STREAM_RATE * constants.memory_gb_s
+        }
+    }
+
     /// Nanoseconds that one run of `work` for `problem` should take in a network, where the input is in the caches and
-    /// the weights are not.
+    /// the weights are not in L2.
     pub fn nanoseconds(&self, problem: &Problem, work: &Work, options: &PlanOptions) -> f64 {
         let constants = &self.constants;
         let workers = options.workers;
         let gb_s = |bytes: f64| constants.gb_s(bytes, workers);
         let prepared = work.footprint.prepared_bytes as f64;
         let products = work.product_flops / (constants.peak_gflops * fill(work, options.isa.tile_shape()));
-        let first = prepared / (STREAM_RATE * constants.memory_gb_s);
+        let first = prepared / self.stream_gb_s();
         let weights = first + (work.weight_passes - 1.0).max(0.0) * prepared / gb_s(prepared);
         let multiply = overlapped(products, weights, STREAM_SHOWS);
         let arithmetic = work.transform_flops / (constants.peak_gflops * TRANSFORM_RATE);
@@ -252,6 +271,25 @@ mod tests {
             }
         }
         assert!(equals > 0);
+    }
+
+    /// SqueezeNet's last 3×3 layers, whose transformed weights stay in L3.
+    #[test]
+    fn small_networks_have_larger_transforms() {
+        let options = PlanOptions::new(1);
+        for text in ["mb1ic64ih13oc256kh3ph1", "mb1ic48ih13oc192kh3ph1"] {
+            let problem: Problem = text.parse().unwrap();
+            for model in models(&options) {
+                let weights = |model: CostModel| {
+                    let chosen = model.choose(&algorithms(), &problem, &options).unwrap();
+                    chosen.work(&problem, &options).unwrap().footprint.prepared_bytes
+                };
+                let [small, large] = [5 << 20, 50 << 20].map(|bytes| weights(model.in_network(bytes)));
+                assert_eq!(large, weights(model), "{text}");
+                assert!(small >= large, "{text}: {small}, {large}");
+                assert!(small >= 4 * 4 * problem.weight_len() * 9 / 10, "{text}: {small}");
+            }
+        }
     }
 
     #[test]

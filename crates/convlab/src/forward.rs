@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use conv_core::{PlanOptions, RunError, Unsupported};
+use conv_core::{PlanOptions, Problem, RunError, Unsupported};
 use conv_measure::{Limits, Samples, Watch};
 use conv_net::{ForwardError, ForwardPass, LayerObserver, LayerOutput, Network, NetworkError, Node, Operator, Weights};
 use conv_report::record::{Kind, LayerTime, Record};
@@ -12,13 +12,20 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::records;
 
-/// The choice for a node: what `chooser` says for a convolution, and for a fully connected layer always `direct/nhwc`, so
-/// that algorithms are compared by what they do to convolutions. `None` for what no convolution computes.
-pub fn choose(chooser: &Chooser, node: &Node, options: &PlanOptions) -> Option<Choice> {
-    let problem = node.problem.as_ref()?;
+/// The choice for each node that a convolution computes: what `chooser` says, and for a fully connected layer always
+/// `direct/nhwc`, so that algorithms are compared by what they do to convolutions.
+pub fn choices<'a>(
+    chooser: &'a Chooser,
+    network: &'a Network,
+    options: &'a PlanOptions,
+) -> impl Iterator<Item = (&'a Node, Choice)> {
+    let weight_bytes = size_of::<f32>() * network.nodes().iter().map(Node::parameter_count).sum::<usize>();
     let direct = Chooser::direct();
-    let chooser = if matches!(node.operator, Operator::Linear(_)) { &direct } else { chooser };
-    Some(chooser.choose(problem, options))
+    network.nodes().iter().filter_map(move |node| {
+        let problem = node.problem.as_ref()?;
+        let chooser = if matches!(node.operator, Operator::Linear(_)) { &direct } else { chooser };
+        Some((node, chooser.choose_in_network(weight_bytes, problem, options)))
+    })
 }
 
 /// A forward pass that keeps the times of its runs.
@@ -45,25 +52,22 @@ impl TimedPass {
         chooser: &Chooser,
         options: &PlanOptions,
     ) -> Result<Self, ForwardError> {
-        let nodes = network.nodes().iter();
-        let choices: Vec<_> =
-            nodes.filter_map(|node| Some((node, node.problem.as_ref()?, choose(chooser, node, options)?))).collect();
+        let choices: Vec<_> = choices(chooser, network, options).collect();
         let start = Instant::now();
-        let chosen = |problem: &_| {
+        let chosen = |problem: &Problem| {
             // Problems are named after their nodes, so they differ.
-            let choice = choices.iter().find(|(_, other, _)| *other == problem);
-            choice.map_or_else(|| Chooser::direct().choose(problem, options).method, |(_, _, choice)| choice.method)
+            let choice = choices.iter().find(|(node, _)| node.problem.as_ref() == Some(problem));
+            choice.map_or_else(|| Chooser::direct().choose(problem, options).method, |(_, choice)| choice.method)
         };
         let pass = ForwardPass::new(network, weights, &chosen, options)?;
         let prepared_in = start.elapsed();
-        let fallbacks =
-            choices.iter().filter_map(|(node, _, choice)| Some((node.name.clone(), choice.fallback.clone()?)));
+        let fallbacks = choices.iter().filter_map(|(node, choice)| Some((node.name.clone(), choice.fallback.clone()?)));
         Ok(TimedPass {
             network: network.name().into(),
             asked_for: chooser.name().into(),
             isa: options.isa.name().into(),
             fallbacks: fallbacks.collect(),
-            flops: choices.iter().map(|(_, problem, _)| problem.flops()).sum(),
+            flops: choices.iter().filter_map(|(node, _)| Some(node.problem.as_ref()?.flops())).sum(),
             prepared_in,
             whole: Samples::default(),
             layers: vec![Samples::default(); pass.memory().layers.len()],
@@ -213,8 +217,7 @@ mod tests {
         let network = conv_net::paper(1).unwrap();
         for name in ["fft", "im2col", "winograd"] {
             let chooser = Chooser::by_name(name).unwrap();
-            for node in network.nodes() {
-                let Some(choice) = choose(&chooser, node, &PlanOptions::new(1)) else { continue };
+            for (node, choice) in choices(&chooser, &network, &PlanOptions::new(1)) {
                 match node.operator {
                     Operator::Linear(_) => {
                         assert_eq!((choice.method.algorithm.name(), choice.fallback), ("direct/nhwc", None));

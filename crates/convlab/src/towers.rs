@@ -15,7 +15,7 @@ use conv_report::record::{LayerTime, TowerTime};
 use conv_tune::Chooser;
 use rayon::ThreadPool;
 
-use crate::forward::choose;
+use crate::forward::choices;
 
 /// Samples of the time at most, and about how long they take together.
 const MAX_SAMPLES: usize = 21;
@@ -32,8 +32,7 @@ impl Methods {
     /// What `chooser` says for each layer of `network`.
     pub fn of(network: &Network, chooser: &Chooser, options: &PlanOptions) -> Self {
         let (mut of, mut fallbacks) = (HashMap::new(), Vec::new());
-        for node in network.nodes() {
-            let Some(choice) = choose(chooser, node, options) else { continue };
+        for (node, choice) in choices(chooser, network, options) {
             fallbacks.extend(choice.fallback.map(|reason| (node.name.clone(), reason)));
             of.insert(network.qualified(&node.name), choice.method);
         }

@@ -151,4 +151,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn layers_of_few_tasks_balance_on_few_workers() {
+        // Eleven tasks would be enough.
+        for descriptor in ["mb1ic16ih55oc64kh1", "mb1ic128ih27oc32kh1", "mb1ic96ih28oc32kh1"] {
+            for workers in 1..=4 {
+                let costs = costs(descriptor, workers);
+                let total: usize = costs.iter().sum();
+                let ratio = (makespan(&costs, workers) * workers) as f64 / total as f64;
+                assert!(ratio < 1.06, "{descriptor}: {} tasks on {workers} workers take {ratio:.2}", costs.len());
+            }
+        }
+    }
 }
