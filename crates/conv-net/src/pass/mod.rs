@@ -274,7 +274,9 @@ impl ForwardPass {
         {
             return Err(RunError::Length { buffer: "input", got: input.len(), expected });
         }
-        keep_awake(self.options.workers, || self.run_steps(inputs, observer))
+        // Of one step there is no next one to be awake for.
+        let workers = if self.steps.len() > 1 { self.options.workers } else { 1 };
+        keep_awake(workers, || self.run_steps(inputs, observer))
     }
 
     fn run_steps(&mut self, inputs: &[&[f32]], observer: &mut dyn LayerObserver) -> Result<(), RunError> {
