@@ -19,7 +19,7 @@ const BETWEEN_RATE: f64 = 0.51;
 const ENDS_RATE: f64 = 0.8;
 /// Share of the read bandwidth of main memory at which weights stream in while they are used.
 const STREAM_RATE: f64 = 0.75;
-/// What prepared weights are to those before, about: four times with `winograd/f4x3`, and as much where nothing is transformed.
+/// How many times as many bytes prepared weights are, about: four times with `winograd/f4x3`, once where nothing is transformed.
 const PREPARED: f64 = 3.0;
 /// Of a product and the stream of its weights, the share of the shorter one that shows.
 const STREAM_SHOWS: f64 = 0.4;

@@ -36,7 +36,7 @@ impl Schedule {
         }
         let others = geometry.images * panels * blocks;
         let wanted = choice.tasks.div_ceil(others);
-        // As many tasks for each worker: 11 of them on two take a tenth longer than 12.
+        // As many tasks for each worker: of 11 one of two would have six.
         let even = (wanted..wanted + choice.workers).find(|pieces| (others * pieces).is_multiple_of(choice.workers));
         let pieces = if choice.tasks > 1 { even.unwrap_or(wanted) } else { wanted };
         Schedule { images: geometry.images, blocks, tiles, panels, pieces: pieces.min(tiles.div_ceil(panels)) }
