@@ -65,11 +65,14 @@ pub(super) fn covers(problem: &Problem, packing: Packing) -> bool {
 /// Whether these loops are faster than those along a row that have the filter, too: DECISIONS.md, "Large depthwise filters, and small
 /// maps, are computed on copies".
 fn faster(problem: &Problem, lanes: usize) -> bool {
-    let (width, narrow) = (problem.width(), lanes < 16);
+    let (width, narrow, intel) = (problem.width(), lanes < 16, Core::detect() == Core::Intel);
     let crowded = crowded(problem);
     match (width.kernel, width.stride) {
+        (5, _) if intel => false,
         (5 | 7, _) if narrow && crowded => true,
-        (7, 1) if !narrow && Core::detect() == Core::Intel => width.output() > PIXELS,
+        (7, 1) if !narrow && intel => width.output() > PIXELS,
+        // Other padding than the usual leaves these outputs to be computed alone along a row.
+        (7, 2) if narrow && intel => width.pad_before != 3 && width.output() <= 2 * PIXELS,
         (7, 1) => {
             let [row, copy] = [PIXELS, tile(width.output(), lanes)].map(|tile| computed(width.output(), tile) as f64);
             narrow || row >= LEAST_SAVED * copy || (crowded && problem.input_len() >= FAR_FLOATS)
