@@ -189,6 +189,7 @@ pub(crate) fn multiply(
         next: (out.rows * operand.pixel) as isize,
         w_row: operand.w_row * width,
         later: Later::NONE,
+        outputs_at_once: 0,
         runs: operand.runs,
         y: out.start,
         y_pixel: out.stride,

@@ -71,6 +71,9 @@ struct Soon {
     /// Floats from a pixel's to what is read next in its place.
     ahead: isize,
     later: Later,
+    /// The next pixel's outputs, and how many pixels' are left.
+    outputs: *const f32,
+    pixels: usize,
 }
 
 /// What a tile's sums start from.
@@ -105,6 +108,9 @@ pub struct TileArgs<'a> {
     /// What later tiles will read from memory, and how many of its cache lines are brought into L2 for every sixteen rows of
     /// weights (on AVX-512 alone).
     pub later: Later,
+    /// How many pixels' outputs are brought into L1 with every sixteen rows of weights, from the last filter row but one on (on
+    /// AVX-512 alone); 0: all at its start.
+    pub outputs_at_once: usize,
     /// The runs of one row.
     pub runs: &'a [Run],
     /// The output floats of pixel 0.
@@ -191,18 +197,22 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
             }
         }
         let (mut x_row, mut w_row) = (args.x, args.w);
-        let mut soon = Soon { ahead: args.ahead, later: args.later };
+        let mut soon = Soon { ahead: args.ahead, later: args.later, outputs: args.y, pixels: 0 };
         for row in 0..args.rows {
             // A store that misses L2 holds up the store queue, and with it the next tile: without this, conv1 ran at 84–88%
             // of the peak instead of 90–97%. Two rows before the end, because at the start the lines are gone from L1
             // again, and one row is too late for a line from memory.
             if row == args.rows.saturating_sub(2) && !stream {
-                let mut y = simd.opaque(args.y.cast_const());
-                for _ in 0..PX {
-                    for v in 0..NV {
-                        simd.prefetch(y.wrapping_add(v * S::LANES));
+                if S::LANES == 16 && args.outputs_at_once > 0 {
+                    soon.pixels = PX;
+                } else {
+                    let mut y = simd.opaque(args.y.cast_const());
+                    for _ in 0..PX {
+                        for v in 0..NV {
+                            simd.prefetch(y.wrapping_add(v * S::LANES));
+                        }
+                        y = y.wrapping_add(args.y_pixel);
                     }
-                    y = y.wrapping_add(args.y_pixel);
                 }
             }
             // The next filter row's pixels, where its first run begins: with 16 registers not in the loop below, where it makes the
@@ -225,13 +235,13 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
                 let x = x_row.wrapping_offset(run.x);
                 let w = w_row.add(run.w * NV * S::LANES);
                 match (run.skip_first, run.skip_last) {
-                    (0, 0) => multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
-                    (1, _) => multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
-                    (2, _) => multiply_add::<S, PX, NV, 2, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
-                    (3, _) => multiply_add::<S, PX, NV, 3, 0>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
-                    (_, 1) => multiply_add::<S, PX, NV, 0, 1>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
-                    (_, 2) => multiply_add::<S, PX, NV, 0, 2>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
-                    _ => multiply_add::<S, PX, NV, 0, 3>(simd, &mut acc, x, args.x_pixel, w, run.len, &mut soon),
+                    (0, 0) => multiply_add::<S, PX, NV, 0, 0>(simd, &mut acc, x, args, w, run.len, &mut soon),
+                    (1, _) => multiply_add::<S, PX, NV, 1, 0>(simd, &mut acc, x, args, w, run.len, &mut soon),
+                    (2, _) => multiply_add::<S, PX, NV, 2, 0>(simd, &mut acc, x, args, w, run.len, &mut soon),
+                    (3, _) => multiply_add::<S, PX, NV, 3, 0>(simd, &mut acc, x, args, w, run.len, &mut soon),
+                    (_, 1) => multiply_add::<S, PX, NV, 0, 1>(simd, &mut acc, x, args, w, run.len, &mut soon),
+                    (_, 2) => multiply_add::<S, PX, NV, 0, 2>(simd, &mut acc, x, args, w, run.len, &mut soon),
+                    _ => multiply_add::<S, PX, NV, 0, 3>(simd, &mut acc, x, args, w, run.len, &mut soon),
                 }
             }
             x_row = x_row.wrapping_add(args.x_row);
@@ -294,17 +304,18 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
     simd: S,
     acc: &mut [[S::Vec; NV]; PX],
     x: *const f32,
-    x_pixel: usize,
+    args: &TileArgs<'_>,
     w: *const f32,
     len: usize,
     soon: &mut Soon,
 ) {
+    let x_pixel = args.x_pixel;
     if FIRST + LAST >= PX {
         return;
     }
     if S::LANES == 16 {
         // SAFETY: as the caller says.
-        return unsafe { multiply_add_strided::<S, PX, NV, FIRST, LAST>(simd, acc, x, x_pixel, w, len, soon) };
+        return unsafe { multiply_add_strided::<S, PX, NV, FIRST, LAST>(simd, acc, x, args, w, len, soon) };
     }
     // Opaque, or the compiler computes the address of every pixel of every kind of run before the first one, keeps them all
     // on the stack and moves each of them on from row to row: 300 instructions a tile, 100 cycles where 14 pixels × 48
@@ -348,11 +359,12 @@ unsafe fn multiply_add_strided<S: Simd, const PX: usize, const NV: usize, const 
     simd: S,
     acc: &mut [[S::Vec; NV]; PX],
     x: *const f32,
-    x_pixel: usize,
+    args: &TileArgs<'_>,
     w: *const f32,
     len: usize,
     soon: &mut Soon,
 ) {
+    let x_pixel = args.x_pixel;
     const { assert!(PX <= 3 * REACH) };
     // Opaque, or the compiler has a pointer for each pixel again.
     let opaque = |bytes: usize| simd.opaque(std::ptr::without_provenance(bytes)).addr();
@@ -371,6 +383,15 @@ unsafe fn multiply_add_strided<S: Simd, const PX: usize, const NV: usize, const 
         for _ in 0..soon.later.lines {
             simd.prefetch_l2(soon.later.weights);
             soon.later.weights = soon.later.weights.wrapping_add(LINE);
+        }
+        if soon.pixels > 0 {
+            for _ in 0..args.outputs_at_once.min(soon.pixels) {
+                for v in 0..NV {
+                    simd.prefetch(soon.outputs.wrapping_add(v * S::LANES));
+                }
+                soon.outputs = soon.outputs.wrapping_add(args.y_pixel);
+                soon.pixels -= 1;
+            }
         }
         let rows = left.min(LINE);
         for _ in 0..rows {

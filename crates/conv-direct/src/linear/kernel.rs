@@ -178,6 +178,7 @@ pub(super) fn multiply(
                 next: 64,
                 w_row: 0,
                 later: Later::NONE,
+                outputs_at_once: 0,
                 runs: &[Run { x: 0, w: 0, len, skip_first: 0, skip_last: 0 }],
                 y: output.as_ptr().wrapping_add(first * plan.pitch + block.first),
                 y_pixel: plan.pitch,

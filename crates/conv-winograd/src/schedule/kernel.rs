@@ -235,6 +235,7 @@ impl Job<'_> {
                         },
                         w_row: len * channels,
                         later: Later::NONE,
+                        outputs_at_once: 0,
                         runs: &runs,
                         y: m.add(first * layout.chunk + channel),
                         y_pixel: layout.chunk,

@@ -187,6 +187,7 @@ impl<const N: usize> Block<'_, N> {
                                 next: if first * layout.v[0] < panel { ahead + shift } else { 0 },
                                 w_row: 0,
                                 later: Later::NONE,
+                                outputs_at_once: 0,
                                 runs: &[run(0), run(1)][..call.terms],
                                 y: m.add(first * layout.m[0] + call.output * layout.chunk + channel),
                                 y_pixel: layout.m[0],
