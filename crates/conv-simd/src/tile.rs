@@ -71,8 +71,9 @@ struct Soon {
     /// Floats from a pixel's to what is read next in its place.
     ahead: isize,
     later: Later,
-    /// The next pixel's outputs, and how many pixels' are left.
+    /// The outputs of the next pixel whose are not yet asked for.
     outputs: *const f32,
+    /// How many pixels that is still to be done for.
     pixels: usize,
 }
 

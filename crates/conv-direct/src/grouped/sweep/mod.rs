@@ -23,7 +23,7 @@ const MOST_COMPUTED: f64 = 1.5;
 /// somewhat more than its L2.
 const INTEL_L2_BYTES: usize = 9 << 18;
 
-/// The same of all workers up to which with AVX2 3×3 is faster by rows on an Intel core. (From memory a sweep asks for what is next.)
+/// Of all input and output from which on an Intel core sweeps 3×3 with AVX2, too, as a sweep asks for what is next; below, rows are faster.
 const INTEL_MOST_BY_ROWS: usize = 32 << 20;
 
 /// Whether `problem` is swept: it has a filter that there is a loop for, and padding does not take much of what is computed. Taps
