@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use conv_core::{Epilogue, for_each_task};
-use conv_simd::{Init, Isa, Later, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape, within};
+use conv_simd::{Init, Isa, MAX_CLIP, Run, SharedSlice, Simd, TileArgs, TileShape, within};
 use faer::MatMut;
 
 use crate::grid::{Grid, Place};
@@ -188,7 +188,7 @@ pub(crate) fn multiply(
         ahead: operand.row as isize,
         next: (out.rows * operand.pixel) as isize,
         w_row: operand.w_row * width,
-        later: Later::NONE,
+        later: None,
         outputs_at_once: 0,
         runs: operand.runs,
         y: out.start,

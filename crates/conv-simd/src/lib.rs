@@ -47,5 +47,5 @@ pub use isa::{Isa, UnknownIsa};
 pub use processor::{Core, l1_lines_apart};
 pub use shared::SharedSlice;
 pub use simd::{Simd, SimdOp, lane_numbers, worth_streaming};
-pub use tile::{Init, Later, MAX_CLIP, Run, STARVED_SUMS, Tile, TileArgs, TileShape, prefetch_weights};
+pub use tile::{Init, Later, MAX_CLIP, Run, STARVED_SUMS, Tile, TileArgs, TileShape, prefetch_weights, weights_to_l2};
 pub use within::within;

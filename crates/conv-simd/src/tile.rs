@@ -52,25 +52,21 @@ pub struct Run {
     pub skip_last: usize,
 }
 
-/// Weights to be read after this tile, prefetched little by little while it computes.
+/// Weights to be read after this tile, of which it brings a row into L2 with each of its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Later {
     /// The first of them.
     pub weights: *const f32,
-    /// Cache lines for every sixteen rows of weights that the tile reads itself.
-    pub lines: usize,
-}
-
-impl Later {
-    /// Nothing.
-    pub const NONE: Later = Later { weights: std::ptr::null(), lines: 0 };
+    /// Floats from one row to the next: fewer than a row has where several tiles share them out.
+    pub step: usize,
 }
 
 /// What a tile prefetches.
 struct Soon {
     /// Floats from a pixel's to what is read next in its place.
     ahead: isize,
-    later: Later,
+    /// Of [`TileArgs::later`], if there are any.
+    later: *const f32,
     /// The outputs of the next pixel whose are not yet asked for.
     outputs: *const f32,
     /// How many pixels that is still to be done for.
@@ -106,9 +102,8 @@ pub struct TileArgs<'a> {
     pub next: isize,
     /// Floats from one row's weights to the next's.
     pub w_row: usize,
-    /// What later tiles will read from memory, and how many of its cache lines are brought into L2 for every sixteen rows of
-    /// weights (on AVX-512 alone).
-    pub later: Later,
+    /// What later tiles will read from beyond L2; `None`: the tile's own weights ([`weights_to_l2`]).
+    pub later: Option<Later>,
     /// How many pixels' outputs are brought into L1 with every sixteen rows of weights, from the last filter row but one on (on
     /// AVX-512 alone); 0: all at its start.
     pub outputs_at_once: usize,
@@ -198,7 +193,12 @@ pub(crate) unsafe fn tile_body<S: Simd, const PX: usize, const NV: usize>(simd: 
             }
         }
         let (mut x_row, mut w_row) = (args.x, args.w);
-        let mut soon = Soon { ahead: args.ahead, later: args.later, outputs: args.y, pixels: 0 };
+        let mut soon = Soon {
+            ahead: args.ahead,
+            later: args.later.map_or(args.w, |later| later.weights),
+            outputs: args.y,
+            pixels: 0,
+        };
         for row in 0..args.rows {
             // A store that misses L2 holds up the store queue, and with it the next tile: without this, conv1 ran at 84–88%
             // of the peak instead of 90–97%. Two rows before the end, because at the start the lines are gone from L1
@@ -325,13 +325,17 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
     for p in 1..PX {
         pixels[p] = simd.opaque(pixels[p - 1].wrapping_add(x_pixel));
     }
+    let (mut later, later_step) = match args.later {
+        Some(Later { step, .. }) => (soon.later, step),
+        None => (weights_to_l2::<S>(w, NV), NV * S::LANES),
+    };
     let mut w = w;
     for c in 0..len {
         let mut weights = [simd.zero(); NV];
         for (v, weight) in weights.iter_mut().enumerate() {
             // SAFETY: a row of weights is NV whole vectors.
             *weight = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
-            prefetch_weights(simd, w, NV, v);
+            prefetch_weights(simd, w, later, NV, v);
         }
         for p in FIRST..PX - LAST {
             // SAFETY: pixels that take part are readable for `len` floats.
@@ -341,7 +345,9 @@ unsafe fn multiply_add<S: Simd, const PX: usize, const NV: usize, const FIRST: u
             }
         }
         w = w.wrapping_add(NV * S::LANES);
+        later = later.wrapping_add(later_step);
     }
+    soon.later = later;
 }
 
 /// Pixels that one address and multiples of their distance reach, as x86 adds them: by none, one, two, three of it (a register of
@@ -370,6 +376,10 @@ unsafe fn multiply_add_strided<S: Simd, const PX: usize, const NV: usize, const 
     // Opaque, or the compiler has a pointer for each pixel again.
     let opaque = |bytes: usize| simd.opaque(std::ptr::without_provenance(bytes)).addr();
     let (step, three) = (opaque(size_of::<f32>() * x_pixel), opaque(3 * size_of::<f32>() * x_pixel));
+    let (mut later, later_step) = match args.later {
+        Some(Later { step, .. }) => (soon.later, step),
+        None => (weights_to_l2::<S>(w, NV), NV * S::LANES),
+    };
     let (mut x, mut w, mut left) = ([0, 1, 2].map(|i| x.wrapping_add(i * REACH * x_pixel)), w, len);
     while left > 0 {
         // The next filter row's pixels: two points for large batches of conv1, seven where the filter rows of one tile do
@@ -380,10 +390,6 @@ unsafe fn multiply_add_strided<S: Simd, const PX: usize, const NV: usize, const 
                 simd.prefetch(pixel);
             }
             pixel = pixel.wrapping_byte_add(step);
-        }
-        for _ in 0..soon.later.lines {
-            simd.prefetch_l2(soon.later.weights);
-            soon.later.weights = soon.later.weights.wrapping_add(LINE);
         }
         if soon.pixels > 0 {
             for _ in 0..args.outputs_at_once.min(soon.pixels) {
@@ -401,7 +407,7 @@ unsafe fn multiply_add_strided<S: Simd, const PX: usize, const NV: usize, const 
             for (v, weight) in weights.iter_mut().enumerate() {
                 // SAFETY: a row of weights is NV whole vectors.
                 *weight = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
-                prefetch_weights(simd, w, NV, v);
+                prefetch_weights(simd, w, later, NV, v);
             }
             for (i, x) in x.into_iter().enumerate() {
                 let steps = [0, step, 2 * step, three, 4 * step].map(|bytes| x.wrapping_byte_add(bytes));
@@ -418,14 +424,22 @@ unsafe fn multiply_add_strided<S: Simd, const PX: usize, const NV: usize, const 
             }
             x = x.map(|x| x.wrapping_add(1));
             w = w.wrapping_add(NV * S::LANES);
+            later = later.wrapping_add(later_step);
         }
         left -= rows;
     }
+    soon.later = later;
 }
 
-/// Prefetches what vector `v` of a later row of weights needs, where `w` is the row in use and each has `vectors` vectors:
-/// into L2 so early that weights from memory, where Winograd's and the fully connected layers' are, arrive in time, into
-/// L1 no earlier than L2 demands.
+/// Where the weights are that are brought into L2 while the row at `w` of `vectors` vectors is multiplied: so early that weights from
+/// memory, where Winograd's and the fully connected layers' are, arrive in time.
+#[inline(always)]
+pub fn weights_to_l2<S: Simd>(w: *const f32, vectors: usize) -> *const f32 {
+    w.wrapping_add(256 * vectors * S::LANES)
+}
+
+/// Prefetches vector `v` of the weights at `to_l2`, and with AVX-512 into L1, no earlier than L2 demands, that of a later row than the
+/// one at `w`, where each has `vectors` vectors.
 ///
 /// A full tile of AVX-512 takes 14 cycles a row. Into L1 alone, 14 images of fc6 took 7.8, 5.6, 4.5 and 4.3 ms with 16, 32, 64
 /// and 128 rows ahead on a Zen 5; but 128 rows are a third of L1, and on a Xeon of the fifth generation, whose L1 another
@@ -437,14 +451,13 @@ unsafe fn multiply_add_strided<S: Simd, const PX: usize, const NV: usize, const 
 /// on conv3 0.86; with 32 into L1 alone about the half of that was won, and both together were behind either. AVX-512
 /// without L1's took 0.98 to 1.14 there (`fft/t32` most).
 #[inline(always)]
-pub fn prefetch_weights<S: Simd>(simd: S, w: *const f32, vectors: usize, v: usize) {
+pub fn prefetch_weights<S: Simd>(simd: S, w: *const f32, to_l2: *const f32, vectors: usize, v: usize) {
     // Once a cache line.
     if !v.is_multiple_of(LINE / S::LANES) {
         return;
     }
-    let ahead = |rows: usize| w.wrapping_add((rows * vectors + v) * S::LANES);
     if S::LANES == 16 {
-        simd.prefetch(ahead(32));
+        simd.prefetch(w.wrapping_add((32 * vectors + v) * S::LANES));
     }
-    simd.prefetch_l2(ahead(256));
+    simd.prefetch_l2(to_l2.wrapping_add(v * S::LANES));
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use conv_simd::{Init, Later, Run, SharedSlice, Simd, SimdOp, TileArgs, within};
+use conv_simd::{Init, Run, SharedSlice, Simd, SimdOp, TileArgs, within};
 
 use super::LinearPlan;
 use crate::weights::Block;
@@ -177,7 +177,7 @@ pub(super) fn multiply(
                 // batch 16, 8% of fc7.
                 next: 64,
                 w_row: 0,
-                later: Later::NONE,
+                later: None,
                 outputs_at_once: 0,
                 runs: &[Run { x: 0, w: 0, len, skip_first: 0, skip_last: 0 }],
                 y: output.as_ptr().wrapping_add(first * plan.pitch + block.first),

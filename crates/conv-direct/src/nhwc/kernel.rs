@@ -59,9 +59,9 @@ pub(super) fn run_tiles(
         Some(next) if (1..=width).contains(&panel.len()) => {
             let share = (next.weights - block.weights) * (tile - panel.start) / panel.len();
             let weights = plan.weights.weights.as_ptr().wrapping_add(next.weights + share);
-            Later { weights, lines: width.div_ceil(panel.len()) }
+            Some(Later { weights, step: width.div_ceil(panel.len()) })
         }
-        _ => Later::NONE,
+        _ => None,
     };
     while !tiles.is_empty() {
         let (Lines { along, across, .. }, line, Tiles { segment, skipped, count }) = tiling.tiles(tiles.start);
@@ -82,7 +82,7 @@ pub(super) fn run_tiles(
             ahead: ahead as isize,
             next: next as isize,
             w_row: across.weights * width,
-            later: Later::NONE,
+            later: None,
             outputs_at_once: outputs_at_once(rows / segment.pixels),
             runs: &segment.runs,
             y: y.wrapping_add(line.output * across.output + (segment.first + skipped) * along.output),

@@ -59,9 +59,6 @@ pub(super) struct Product {
     pub weights: usize,
     /// The part of M that it writes.
     pub output: usize,
-    /// Parts of V's row from the first that it reads to where its lines stand among those of all its plane's products, side
-    /// by side: see the schedule's `ahead`.
-    pub shift: isize,
 }
 
 impl Products {
@@ -91,17 +88,17 @@ impl Products {
 
     /// The calls of the register tile at a plane.
     pub(super) const fn calls(self, real: bool) -> &'static [Product] {
-        const REAL: Product = Product { input: 1, terms: 1, weights: 0, output: 0, shift: -1 };
+        const REAL: Product = Product { input: 1, terms: 1, weights: 0, output: 0 };
         // What is taken off the first part of three.
-        const ZERO: Product = Product { input: 0, terms: 0, weights: 0, output: 2, shift: 0 };
+        const ZERO: Product = Product { input: 0, terms: 0, weights: 0, output: 2 };
         const COMPLEX_BY_FOUR: &[Product] = &[
-            Product { input: 1, terms: 2, weights: 0, output: 0, shift: -1 },
-            Product { input: 0, terms: 2, weights: 0, output: 1, shift: 2 },
+            Product { input: 1, terms: 2, weights: 0, output: 0 },
+            Product { input: 0, terms: 2, weights: 0, output: 1 },
         ];
         const COMPLEX_BY_THREE: &[Product] = &[
-            Product { input: 0, terms: 1, weights: 0, output: 0, shift: 0 },
-            Product { input: 1, terms: 1, weights: 1, output: 1, shift: 0 },
-            Product { input: 2, terms: 1, weights: 2, output: 2, shift: 0 },
+            Product { input: 0, terms: 1, weights: 0, output: 0 },
+            Product { input: 1, terms: 1, weights: 1, output: 1 },
+            Product { input: 2, terms: 1, weights: 2, output: 2 },
         ];
         match self {
             Products::Four if real => &[REAL],

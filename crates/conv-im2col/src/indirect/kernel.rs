@@ -1,7 +1,7 @@
 //! The unsafe part: a register tile whose pixels are found through pointers.
 
 use conv_core::Epilogue;
-use conv_simd::{SharedSlice, Simd, SimdOp, prefetch_weights, within};
+use conv_simd::{SharedSlice, Simd, SimdOp, prefetch_weights, weights_to_l2, within};
 
 use super::table::{Step, Table, Tile, ZEROS};
 use crate::plan::Im2colPlan;
@@ -126,7 +126,7 @@ impl<const PX: usize, const NV: usize> SimdOp for PointerTile<'_, PX, NV> {
                 for v in 0..NV {
                     // SAFETY: a row of weights is NV whole vectors.
                     weights[v] = unsafe { simd.load_ptr(w.add(v * S::LANES)) };
-                    prefetch_weights(simd, w, NV, v);
+                    prefetch_weights(simd, w, weights_to_l2::<S>(w, NV), NV, v);
                 }
                 for p in 0..PX {
                     // SAFETY: each pixel is readable for `len` floats.

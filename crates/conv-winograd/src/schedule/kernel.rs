@@ -13,9 +13,6 @@ use crate::layout::{Between, PlaneSteps};
 use crate::output::OutputTile;
 use crate::plan::WinogradPlan;
 
-/// Floats of weights that leave no room in L1.
-const LARGE_PANEL: usize = (32 << 10) / size_of::<f32>();
-
 /// One run's tensors.
 struct Job<'a> {
     plan: &'a WinogradPlan,
@@ -211,9 +208,9 @@ impl Job<'_> {
         let strips = rows.div_ceil(shape.pixels);
         for channel in (0..width).step_by(layout.block) {
             let channels = layout.block.min(width - channel);
-            // What comes after these weights in memory is read next, whichever block, plane or chunk it is of.
-            let next = weights.as_ptr().wrapping_add((channel + channels) * depth);
-            let next = (next.addr() as isize - v.addr() as isize) / size_of::<f32>() as isize;
+            // What comes after these weights in memory is read next, whichever block, plane or chunk it is of. Of several strips each
+            // brings its share into L2: the first one alone multiplies too little for each line from L3.
+            let following = weights.as_ptr().wrapping_add((channel + channels) * depth);
             for strip in 0..strips {
                 // Equal strips: 15 rows are 8 + 7 and not 14 + 1.
                 let (first, end) = (strip * rows / strips, (strip + 1) * rows / strips);
@@ -226,15 +223,12 @@ impl Job<'_> {
                         rows: stretches,
                         x_row: self.geometry().phase_row,
                         ahead: self.geometry().phase_row as isize,
-                        // While a large panel is read from L2, the next one is brought from L3 or memory: 5% of conv3 at batch
-                        // 16. Beside a small one that costs 2%, and the next rows of V are what is missing in L1.
-                        next: if depth * channels >= LARGE_PANEL {
-                            next
-                        } else {
-                            ((end - first) * layout.v_row) as isize
-                        },
+                        next: ((end - first) * layout.v_row) as isize,
                         w_row: len * channels,
-                        later: Later::NONE,
+                        later: (strips > 1).then(|| Later {
+                            weights: following.wrapping_add(strip * depth * channels / strips),
+                            step: channels.div_ceil(strips),
+                        }),
                         outputs_at_once: 0,
                         runs: &runs,
                         y: m.add(first * layout.chunk + channel),
